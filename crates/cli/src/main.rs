@@ -1,0 +1,2 @@
+//! The `retort` binary.
+fn main() {}

@@ -1,0 +1,15 @@
+//! The rows that pass between stages, and their ids.
+//!
+//! Every table of a run is a sequence of one of these structs; a column is a field.
+//! This crate knows nothing about files, networks, models or Arrow: `retort-tables` derives the Arrow schema from
+//! the structs, so that a column is declared once.
+
+pub mod completion;
+mod id;
+mod row;
+
+pub use id::{derive_seed, hex_id, id_of};
+pub use row::{
+    Check, Dropped, FinishReason, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample, SftMessage,
+    Telemetry, Verdict, VerdictRow,
+};
