@@ -202,7 +202,7 @@ pub struct VerdictRow {
 }
 
 /// A rollout that a `select` stage chose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Selection {
     /// The rollout.
     pub rollout_id: String,
