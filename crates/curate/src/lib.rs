@@ -1,1 +1,19 @@
-//! Placeholder while the crate is being written.
+//! Chooses rows: which rollouts of a prompt become training examples, which two become a preference pair, which rows
+//! leave and why, and what is measured over those that stay. All of it is pure functions over one row, one prompt's
+//! group, or a stream of narrow rows.
+//!
+//! This crate knows nothing about files, tables, networks, tokenizers or models, nor about how rows were sampled or
+//! verified: it gets verdicts and lengths and answers with indices, reasons and numbers. Bad data is never an error here
+//! but a row with a reason; only settings can be wrong ([`SettingsError`]).
+
+pub mod filter;
+pub mod pair;
+pub mod r1;
+pub mod select;
+
+mod settings_error;
+
+pub use filter::{DropReason, FilterSettings, RowView};
+pub use pair::{PairChoice, PairKind, PairSettings, kimi_pairs};
+pub use select::{Candidate, GroupBy, SelectRule, not_selected_reason, select};
+pub use settings_error::SettingsError;
