@@ -1,0 +1,169 @@
+//! Rows to shards.
+
+use crate::digest::HashingWriter;
+use crate::schema::{fields, schema};
+use crate::{FileDigest, Scan, TableError};
+use arrow::datatypes::FieldRef;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use rayon::prelude::*;
+use retort_records::Row;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Rows that are converted to Arrow together. Reasoning rows are 30–130 KB each, so batches stay small.
+pub(crate) const BATCH_ROWS: usize = 256;
+
+/// When a row group and a shard are full. Both count uncompressed text too, because reasoning rows are large.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardLimits {
+    /// Rows of one row group.
+    pub row_group_rows: usize,
+    /// Bytes of one row group while it is built: what the writer holds in memory.
+    pub row_group_bytes: usize,
+    /// Rows of one shard.
+    pub shard_rows: usize,
+    /// Compressed bytes of one shard.
+    pub shard_bytes: usize,
+}
+
+impl Default for ShardLimits {
+    fn default() -> Self {
+        Self { row_group_rows: 4096, row_group_bytes: 64 << 20, shard_rows: 100_000, shard_bytes: 1 << 30 }
+    }
+}
+
+/// What a finished table consists of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableFiles {
+    /// Number of rows.
+    pub rows: u64,
+    /// The shards, in order.
+    pub files: Vec<FileDigest>,
+}
+
+/// Writes one table, shard by shard. The same rows give the same bytes.
+pub struct TableWriter<T: Row> {
+    folder: PathBuf,
+    limits: ShardLimits,
+    fields: Vec<FieldRef>,
+    batch: Vec<T>,
+    shard: Option<Shard>,
+    done: TableFiles,
+}
+
+struct Shard {
+    path: PathBuf,
+    writer: ArrowWriter<HashingWriter>,
+    rows: usize,
+}
+
+impl<T: Row> TableWriter<T> {
+    /// Starts a table in `folder`, which is created.
+    pub fn create(folder: &Path, limits: ShardLimits) -> Result<Self, TableError> {
+        std::fs::create_dir_all(folder).map_err(TableError::io("create", folder))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            limits,
+            fields: fields::<T>()?,
+            batch: Vec::with_capacity(BATCH_ROWS),
+            shard: None,
+            done: TableFiles::default(),
+        })
+    }
+
+    /// Adds one row.
+    pub fn push(&mut self, row: T) -> Result<(), TableError> {
+        self.batch.push(row);
+        if self.batch.len() == BATCH_ROWS { self.write_batch() } else { Ok(()) }
+    }
+
+    /// Number of rows added so far.
+    pub fn rows(&self) -> u64 {
+        self.done.rows + self.batch.len() as u64
+    }
+
+    /// Writes what is left, makes it durable and says what was written. An empty table has one shard without rows,
+    /// so that its columns can still be read.
+    pub fn finish(mut self) -> Result<TableFiles, TableError> {
+        self.write_batch()?;
+        if self.shard.is_none() && self.done.files.is_empty() {
+            self.shard = Some(self.open_shard()?);
+        }
+        self.close_shard()?;
+        crate::sync_folder(&self.folder)?;
+        Ok(self.done)
+    }
+
+    fn write_batch(&mut self) -> Result<(), TableError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let encode = |reason: String| TableError::Encode { table: T::TABLE, reason };
+        let batch =
+            serde_arrow::to_record_batch(&self.fields, &self.batch).map_err(|error| encode(error.to_string()))?;
+        let mut shard = match self.shard.take() {
+            Some(shard) => shard,
+            None => self.open_shard()?,
+        };
+        shard.writer.write(&batch).map_err(|error| encode(error.to_string()))?;
+        shard.rows += self.batch.len();
+        self.done.rows += self.batch.len() as u64;
+        self.batch.clear();
+        if shard.writer.in_progress_size() >= self.limits.row_group_bytes {
+            shard.writer.flush().map_err(|error| encode(error.to_string()))?;
+        }
+        let full = shard.rows >= self.limits.shard_rows || shard.writer.bytes_written() >= self.limits.shard_bytes;
+        self.shard = Some(shard);
+        if full { self.close_shard() } else { Ok(()) }
+    }
+
+    fn open_shard(&self) -> Result<Shard, TableError> {
+        let path = self.folder.join(format!("part-{:05}.parquet", self.done.files.len()));
+        crate::abort_point("before-write");
+        let file = File::create(&path).map_err(TableError::io("create", &path))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(self.limits.row_group_rows))
+            .set_created_by("retort".to_owned())
+            .build();
+        let writer = ArrowWriter::try_new(HashingWriter::new(file), schema::<T>()?, Some(properties))
+            .map_err(|source| TableError::Parquet { path: path.clone(), source })?;
+        Ok(Shard { path, writer, rows: 0 })
+    }
+
+    fn close_shard(&mut self) -> Result<(), TableError> {
+        let Some(shard) = self.shard.take() else { return Ok(()) };
+        let name = shard.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let hashing = shard
+            .writer
+            .into_inner()
+            .map_err(|source| TableError::Parquet { path: shard.path.clone(), source })?;
+        self.done.files.push(hashing.finish(name).map_err(TableError::io("write", &shard.path))?);
+        Ok(())
+    }
+}
+
+/// Maps every row of `scan` with `function` on all cores and writes the results in the same order.
+///
+/// The number of rows in memory is bounded by the batch. `after` is told how many rows each batch had and may stop the
+/// map by an error of its own.
+pub fn map_rows<T: Row, U: Row, E: From<TableError> + Send>(
+    scan: Scan<T>,
+    writer: &mut TableWriter<U>,
+    function: impl Fn(T) -> Result<U, E> + Sync,
+    mut after: impl FnMut(u64) -> Result<(), E>,
+) -> Result<(), E> {
+    for batch in scan.batches() {
+        let batch = batch?;
+        let rows = batch.len() as u64;
+        let mapped: Result<Vec<U>, E> = batch.into_par_iter().map(&function).collect();
+        for row in mapped? {
+            writer.push(row)?;
+        }
+        after(rows)?;
+    }
+    Ok(())
+}
