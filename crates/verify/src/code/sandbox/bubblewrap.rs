@@ -1,0 +1,173 @@
+//! The sandbox through bubblewrap: the same view, limits and filter, set up by `bwrap`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::builtin::{above_standard, pipe};
+use super::layout::Layout;
+use super::process::{Running, Streams};
+use super::{Limits, Program, SandboxError, limits};
+
+/// A way to run bubblewrap.
+pub(super) struct Bubblewrap {
+    path: PathBuf,
+    /// Arguments before the private `/tmp`, whose size is the program's.
+    arguments: Vec<OsString>,
+    /// Arguments after it: the view may lie below `/tmp`.
+    view: Vec<OsString>,
+    filter: Vec<u8>,
+}
+
+impl Bubblewrap {
+    /// Bubblewrap at `path`, showing `layout`.
+    pub(super) fn new(path: PathBuf, layout: &Layout) -> Result<Self, SandboxError> {
+        let filter = super::seccomp::filter()
+            .ok_or_else(|| SandboxError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
+        let filter = filter
+            .iter()
+            .flat_map(|step| {
+                let [low, high] = step.code.to_ne_bytes();
+                [low, high, step.jt, step.jf].into_iter().chain(step.k.to_ne_bytes())
+            })
+            .collect();
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut push = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
+        push(&["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]);
+        push(&["--unshare-cgroup-try", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]);
+        push(&["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
+        for variable in super::environment() {
+            let variable = variable.to_string_lossy().into_owned();
+            let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
+            push(&["--setenv", name, value]);
+        }
+        push(&["--dev", "/dev", "--size", "16777216", "--perms", "1777", "--tmpfs", "/dev/shm"]);
+        push(&["--remount-ro", "/dev", "--proc", "/proc"]);
+        Ok(Self { path, arguments, view: view(layout), filter })
+    }
+
+    /// Where the executable is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts `program`.
+    pub(super) fn start(
+        &self,
+        program: &Program<'_>,
+        streams: Streams,
+        given: &Limits,
+    ) -> Result<Running, SandboxError> {
+        let arguments = program.arguments()?;
+        let filter = memory_file(&self.filter)?;
+        let source = memory_file(program.source.as_bytes())?;
+        let (info_read, info_write) = pipe()?;
+        let (block_read, block_write) = pipe()?;
+        let mut command = Command::new(&self.path);
+        let number = |fd: &dyn AsRawFd| fd.as_raw_fd().to_string();
+        command.env_clear().args(&self.arguments);
+        command.args(["--size", &given.file_bytes.to_string(), "--perms", "1777", "--tmpfs", "/tmp"]);
+        command.args(&self.view);
+        command.args(["--ro-bind-data", &number(&source), &program.path()]);
+        command.args(["--remount-ro", "/", "--chdir", "/tmp"]);
+        command.args(["--seccomp", &number(&filter), "--info-fd", &number(&info_write)]);
+        command.args(["--block-fd", &number(&block_read), "--"]);
+        if arguments.is_empty() {
+            command.arg(&self.path).arg("--version");
+        } else {
+            for argument in &arguments {
+                command.arg(argument.to_string_lossy().as_ref());
+            }
+        }
+        let inherit: [RawFd; 4] =
+            [filter.as_raw_fd(), source.as_raw_fd(), info_write.as_raw_fd(), block_read.as_raw_fd()];
+        let resource_limits = limits::resource_limits(given, false);
+        command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
+        // SAFETY: the closure only makes system calls on memory that it owns.
+        unsafe {
+            command.pre_exec(move || {
+                // Whatever else this process has open without "close on exec" is not for the program.
+                libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+                for fd in inherit {
+                    libc::fcntl(fd, libc::F_SETFD, 0);
+                }
+                for &(resource, soft, hard) in &resource_limits {
+                    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+                    if libc::setrlimit(resource as _, &raw const limit) != 0 {
+                        return Err(io::Error::last_os_error());
+                    }
+                }
+                let mut empty: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&raw mut empty);
+                libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+                libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        let started = command.spawn().map_err(|source| SandboxError::Step { step: "start bubblewrap", source });
+        // The command holds our copies of the streams; while they live, no reader sees the end of file.
+        drop(command);
+        let mut running = Running::bubblewrap(started?.id() as libc::pid_t).map_err(SandboxError::Io)?;
+        drop((info_write, block_read));
+        let mut info = String::new();
+        File::from(info_read).read_to_string(&mut info).map_err(SandboxError::Io)?;
+        let Some(inner) = child_pid(&info) else {
+            // It ended before it had a child: its own words are on standard error, which the caller reads.
+            return Ok(running);
+        };
+        if running.set_inner(inner).is_ok() {
+            let count = libc::rlimit64 { rlim_cur: given.processes.into(), rlim_max: given.processes.into() };
+            // SAFETY: sets a limit of our grandchild, which cannot have ended: it waits for the byte below.
+            unsafe { libc::syscall(libc::SYS_prlimit64, inner, libc::RLIMIT_NPROC, &raw const count, 0usize) };
+        }
+        // An error means that bubblewrap is gone, which the caller sees anyway.
+        let _ = File::from(block_write).write_all(&[1]);
+        Ok(running)
+    }
+}
+
+fn view(layout: &Layout) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    for (says, at) in &layout.links {
+        arguments.extend(["--symlink".into(), says.into(), at.into()]);
+    }
+    for view in &layout.views {
+        arguments.extend(["--ro-bind".into(), view.source.clone().into(), view.target.clone().into()]);
+    }
+    arguments
+}
+
+/// The number after `"child-pid":` in what bubblewrap says about itself.
+fn child_pid(info: &str) -> Option<libc::pid_t> {
+    serde_json::from_str::<serde_json::Value>(info).ok()?.get("child-pid")?.as_i64().map(|pid| pid as libc::pid_t)
+}
+
+/// A file in memory with these bytes, at its beginning.
+pub(super) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, SandboxError> {
+    // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
+    let fd = unsafe {
+        let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 {
+            return Err(SandboxError::Io(io::Error::last_os_error()));
+        }
+        OwnedFd::from_raw_fd(fd)
+    };
+    let mut file = File::from(above_standard(fd)?);
+    file.write_all(bytes).and_then(|()| file.rewind()).map_err(SandboxError::Io)?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_child_is_read_from_the_info() {
+        assert_eq!(child_pid("{\n    \"child-pid\": 42,\n    \"mnt-namespace\": 7\n}\n"), Some(42));
+        assert_eq!(child_pid(""), None);
+    }
+}

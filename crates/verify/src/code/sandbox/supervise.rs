@@ -1,0 +1,229 @@
+//! Watching running sandboxes: their output, their time, their memory, their number of processes.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::process::{End, Running};
+use super::{Limits, RunResult, SandboxError, Status, usage};
+
+/// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const NEXT_LOOKS: Duration = Duration::from_millis(50);
+/// Bytes of standard error that are kept: the last ones, where the message of an exception is.
+const KEPT_ERROR: usize = 16 << 10;
+
+/// A started program with the ends of its streams that are ours.
+pub(super) struct Watched {
+    running: Running,
+    limits: Limits,
+    /// Times per line of output rather than for the whole run, for this many lines.
+    lines: Option<usize>,
+    stdout: Option<File>,
+    stderr: Option<File>,
+    out: Vec<u8>,
+    err: Vec<u8>,
+    started: Instant,
+    /// Since when, and from which processor time on, the current line or the whole run counts.
+    since: Instant,
+    cpu_before: Duration,
+    lines_seen: usize,
+    cause: Option<Status>,
+    result: Option<RunResult>,
+}
+
+impl Watched {
+    /// Watches `running`; `stdout` is absent when another sandbox reads it.
+    pub(super) fn new(
+        running: Running,
+        limits: Limits,
+        lines: Option<usize>,
+        stdout: Option<OwnedFd>,
+        stderr: OwnedFd,
+    ) -> Result<Self, SandboxError> {
+        for fd in stdout.iter().chain([&stderr]) {
+            // SAFETY: sets a flag of an open descriptor.
+            if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } < 0 {
+                return Err(SandboxError::Io(std::io::Error::last_os_error()));
+            }
+        }
+        let now = Instant::now();
+        Ok(Self {
+            running,
+            limits,
+            lines,
+            stdout: stdout.map(File::from),
+            stderr: Some(File::from(stderr)),
+            out: Vec::new(),
+            err: Vec::new(),
+            started: now,
+            since: now,
+            cpu_before: Duration::ZERO,
+            lines_seen: 0,
+            cause: None,
+            result: None,
+        })
+    }
+
+    fn stop(&mut self, cause: Status) {
+        self.cause.get_or_insert(cause);
+        self.running.kill();
+    }
+
+    /// Reads what is there. With too much of it the program is stopped.
+    fn read(&mut self) {
+        if self.stdout.is_some() && !self.read_stdout() {
+            self.stdout = None;
+        }
+        let mut chunk = [0u8; 4096];
+        while let Some(stream) = &mut self.stderr {
+            match stream.read(&mut chunk) {
+                Ok(0) => self.stderr = None,
+                Ok(count) => {
+                    self.err.extend_from_slice(&chunk[..count]);
+                    if self.err.len() > 2 * KEPT_ERROR {
+                        self.err.drain(..self.err.len() - KEPT_ERROR);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => self.stderr = None,
+            }
+        }
+    }
+
+    /// Whether more may come.
+    fn read_stdout(&mut self) -> bool {
+        let mut chunk = [0u8; 32 << 10];
+        while let Some(stream) = &mut self.stdout {
+            match stream.read(&mut chunk) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    let space = self.limits.output_bytes - self.out.len();
+                    self.out.extend_from_slice(&chunk[..count.min(space)]);
+                    if count > space {
+                        self.stop(Status::OutputExceeded);
+                        return false;
+                    }
+                    self.count_lines(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+
+    fn count_lines(&mut self, new_bytes: usize) {
+        let Some(lines) = self.lines else { return };
+        let seen = self.out[self.out.len() - new_bytes..].iter().filter(|&&byte| byte == b'\n').count();
+        if seen > 0 && self.lines_seen < lines {
+            self.lines_seen += seen;
+            self.since = Instant::now();
+            self.cpu_before = usage::of_tree(self.running.root()).cpu;
+        }
+    }
+
+    fn look(&mut self) {
+        if self.since.elapsed() > self.limits.wall {
+            return self.stop(Status::TimedOut);
+        }
+        let now = usage::of_tree(self.running.root());
+        if now.cpu.saturating_sub(self.cpu_before) > self.limits.cpu {
+            self.stop(Status::TimedOut);
+        } else if now.tasks > self.limits.processes + 1 {
+            // One more than the limit: bubblewrap's own process 1 counts where it is not the root.
+            self.stop(Status::ProcessesExceeded);
+        } else if now.rss_bytes > self.limits.memory_bytes {
+            let bytes = usage::proportional_bytes(self.running.root()).unwrap_or(now.rss_bytes);
+            if bytes > self.limits.memory_bytes {
+                self.stop(Status::MemoryExceeded);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), SandboxError> {
+        let ended = self.running.wait()?;
+        self.read();
+        let status = match (self.cause, ended.end) {
+            (Some(cause), _) => cause,
+            (None, End::Killed) => Status::Signal(libc::SIGKILL),
+            (None, End::Exited(0)) if self.lines.is_none() && ended.cpu > self.limits.cpu => Status::TimedOut,
+            (None, End::Exited(0)) => Status::Exited(0),
+            (None, end) => self.failure(end, ended.cpu, ended.max_rss_bytes),
+        };
+        self.result = Some(RunResult {
+            status,
+            stdout: std::mem::take(&mut self.out),
+            stderr: std::mem::take(&mut self.err),
+            wall_ms: self.started.elapsed().as_millis() as u64,
+            cpu_ms: ended.cpu.as_millis() as u64,
+        });
+        Ok(())
+    }
+
+    /// Names the limit behind a failed end, where there was one.
+    fn failure(&self, end: End, cpu: Duration, max_rss_bytes: u64) -> Status {
+        let tail = String::from_utf8_lossy(&self.err[self.err.len().saturating_sub(512)..]).into_owned();
+        let no_memory = ["MemoryError", "bad_alloc", "out of memory", "OutOfMemory", "Cannot allocate memory"];
+        match end {
+            End::Signalled(libc::SIGXCPU) => Status::TimedOut,
+            End::Signalled(libc::SIGKILL) if self.lines.is_none() && cpu >= self.limits.cpu => Status::TimedOut,
+            _ if max_rss_bytes > self.limits.memory_bytes / 10 * 9 => Status::MemoryExceeded,
+            _ if no_memory.iter().any(|text| tail.contains(text)) => Status::MemoryExceeded,
+            End::Signalled(signal) => Status::Signal(signal),
+            End::Exited(code) => Status::Exited(code),
+            End::Killed => Status::Signal(libc::SIGKILL),
+        }
+    }
+}
+
+/// Waits until all have ended. When `watched[leader]` ends, the others are stopped.
+pub(super) fn supervise(mut watched: Vec<Watched>, leader: usize) -> Result<Vec<RunResult>, SandboxError> {
+    let mut look_at = Instant::now() + FIRST_LOOK;
+    while watched.iter().any(|one| one.result.is_none()) {
+        let now = Instant::now();
+        if now >= look_at {
+            watched.iter_mut().filter(|one| one.result.is_none()).for_each(Watched::look);
+            look_at = now + NEXT_LOOKS;
+        }
+        poll(&watched, look_at.saturating_duration_since(now));
+        for at in 0..watched.len() {
+            let one = &mut watched[at];
+            if one.result.is_some() {
+                continue;
+            }
+            one.read();
+            if has_ended(&one.running) {
+                one.finish()?;
+                if at == leader {
+                    for other in watched.iter_mut().filter(|other| other.result.is_none()) {
+                        other.stop(Status::Stopped);
+                    }
+                }
+            }
+        }
+    }
+    Ok(watched.into_iter().filter_map(|one| one.result).collect())
+}
+
+fn poll(watched: &[Watched], timeout: Duration) {
+    let mut polls: Vec<libc::pollfd> = Vec::with_capacity(watched.len() * 3);
+    let mut add = |fd: i32| polls.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    for one in watched.iter().filter(|one| one.result.is_none()) {
+        add(one.running.ended_fd().as_raw_fd());
+        for stream in one.stdout.iter().chain(&one.stderr) {
+            add(stream.as_raw_fd());
+        }
+    }
+    let milliseconds = timeout.as_millis().min(1000) as i32 + 1;
+    // SAFETY: the pointer and the count are the vector's.
+    unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, milliseconds) };
+}
+
+fn has_ended(running: &Running) -> bool {
+    let mut poll = libc::pollfd { fd: running.ended_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one initialised element.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+}
