@@ -6,10 +6,13 @@
 //! verified: it gets verdicts and lengths and answers with indices, reasons and numbers. Bad data is never an error here
 //! but a row with a reason; only settings can be wrong ([`SettingsError`]).
 
+pub mod compose;
 pub mod filter;
+pub mod measure;
 pub mod pair;
 pub mod r1;
 pub mod select;
+pub mod statistics;
 
 mod settings_error;
 
