@@ -1,1 +1,8 @@
-//! Programs run against tests in a sandbox.
+//! `code`: programs run against tests, apart from the machine.
+
+mod command;
+mod error;
+pub mod sandbox;
+
+pub use command::{Resolved, resolve};
+pub use error::CodeError;

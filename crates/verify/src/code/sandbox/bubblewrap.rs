@@ -11,7 +11,7 @@ use std::process::Command;
 use super::builtin::{above_standard, pipe};
 use super::layout::Layout;
 use super::process::{Running, Streams};
-use super::{Limits, Program, SandboxError, limits};
+use super::{CodeError, Limits, Program, limits};
 
 /// A way to run bubblewrap.
 pub(super) struct Bubblewrap {
@@ -25,9 +25,9 @@ pub(super) struct Bubblewrap {
 
 impl Bubblewrap {
     /// Bubblewrap at `path`, showing `layout`.
-    pub(super) fn new(path: PathBuf, layout: &Layout) -> Result<Self, SandboxError> {
+    pub(super) fn new(path: PathBuf, layout: &Layout) -> Result<Self, CodeError> {
         let filter = super::seccomp::filter()
-            .ok_or_else(|| SandboxError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
+            .ok_or_else(|| CodeError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
         let filter = filter
             .iter()
             .flat_map(|step| {
@@ -56,12 +56,7 @@ impl Bubblewrap {
     }
 
     /// Starts `program`.
-    pub(super) fn start(
-        &self,
-        program: &Program<'_>,
-        streams: Streams,
-        given: &Limits,
-    ) -> Result<Running, SandboxError> {
+    pub(super) fn start(&self, program: &Program<'_>, streams: Streams, given: &Limits) -> Result<Running, CodeError> {
         let arguments = program.arguments()?;
         let filter = memory_file(&self.filter)?;
         let source = memory_file(program.source.as_bytes())?;
@@ -108,13 +103,13 @@ impl Bubblewrap {
                 Ok(())
             });
         }
-        let started = command.spawn().map_err(|source| SandboxError::Step { step: "start bubblewrap", source });
+        let started = command.spawn().map_err(|source| CodeError::Step { step: "start bubblewrap", source });
         // The command holds our copies of the streams; while they live, no reader sees the end of file.
         drop(command);
-        let mut running = Running::bubblewrap(started?.id() as libc::pid_t).map_err(SandboxError::Io)?;
+        let mut running = Running::bubblewrap(started?.id() as libc::pid_t).map_err(CodeError::Io)?;
         drop((info_write, block_read));
         let mut info = String::new();
-        File::from(info_read).read_to_string(&mut info).map_err(SandboxError::Io)?;
+        File::from(info_read).read_to_string(&mut info).map_err(CodeError::Io)?;
         let Some(inner) = child_pid(&info) else {
             // It ended before it had a child: its own words are on standard error, which the caller reads.
             return Ok(running);
@@ -147,17 +142,17 @@ fn child_pid(info: &str) -> Option<libc::pid_t> {
 }
 
 /// A file in memory with these bytes, at its beginning.
-pub(super) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, SandboxError> {
+pub(super) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, CodeError> {
     // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
     let fd = unsafe {
         let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC);
         if fd < 0 {
-            return Err(SandboxError::Io(io::Error::last_os_error()));
+            return Err(CodeError::Io(io::Error::last_os_error()));
         }
         OwnedFd::from_raw_fd(fd)
     };
     let mut file = File::from(above_standard(fd)?);
-    file.write_all(bytes).and_then(|()| file.rewind()).map_err(SandboxError::Io)?;
+    file.write_all(bytes).and_then(|()| file.rewind()).map_err(CodeError::Io)?;
     Ok(file.into())
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::child::{self, Bind, Fds, GO, GO_CHANGE_USER, NOBODY, Plan, Report, Step};
 use super::layout::Layout;
 use super::process::{Running, Streams};
-use super::{Limits, Program, SandboxError, limits};
+use super::{CodeError, Limits, Program, limits};
 
 const NAMESPACES: c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -36,9 +36,9 @@ pub(super) struct Builtin {
 
 impl Builtin {
     /// Lays out the view. Fails where the system-call filter cannot be compiled for this machine.
-    pub(super) fn new(layout: &Layout) -> Result<Self, SandboxError> {
+    pub(super) fn new(layout: &Layout) -> Result<Self, CodeError> {
         let filter = super::seccomp::filter()
-            .ok_or_else(|| SandboxError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
+            .ok_or_else(|| CodeError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
         let new = |path: &Path| c_string(&format_path("/new", path));
         let old = |path: &Path| c_string(&format_path("/old", path));
         let device = |name: &&str| {
@@ -51,35 +51,27 @@ impl Builtin {
                 .links
                 .iter()
                 .map(|(says, at)| Ok((c_string(says.as_os_str())?, new(at)?)))
-                .collect::<Result<_, SandboxError>>()?,
+                .collect::<Result<_, CodeError>>()?,
             binds: layout
                 .views
                 .iter()
                 .map(|view| Ok((old(&view.source)?, new(&view.target)?, view.folder)))
-                .collect::<Result<_, SandboxError>>()?,
-            devices: DEVICES.iter().map(device).collect::<Result<_, SandboxError>>()?,
+                .collect::<Result<_, CodeError>>()?,
+            devices: DEVICES.iter().map(device).collect::<Result<_, CodeError>>()?,
             filter,
             landlock: landlock_version(),
         })
     }
 
     /// Starts `program`; with no command it only rehearses the set-up and exits with code 0.
-    pub(super) fn start(
-        &self,
-        program: &Program<'_>,
-        streams: Streams,
-        given: &Limits,
-    ) -> Result<Running, SandboxError> {
+    pub(super) fn start(&self, program: &Program<'_>, streams: Streams, given: &Limits) -> Result<Running, CodeError> {
         let arguments = program.arguments()?;
         let environment = super::environment();
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
-        let binds: Vec<Bind<'_>> = self
-            .binds
-            .iter()
-            .map(|(source, target, folder)| Bind { source, target, folder: *folder })
-            .collect();
+        let binds: Vec<Bind<'_>> =
+            self.binds.iter().map(|(source, target, folder)| Bind { source, target, folder: *folder }).collect();
         let devices: Vec<Bind<'_>> =
             self.devices.iter().map(|(source, target)| Bind { source, target, folder: false }).collect();
         let folders: Vec<&CStr> = self.folders.iter().map(CString::as_c_str).collect();
@@ -110,16 +102,16 @@ impl Builtin {
         };
         let (pid, pidfd) = clone_into(&plan)?;
         let running = Running::builtin(pid, pidfd, report_read.into());
-        let go = write_maps(pid).map_err(|source| SandboxError::Step { step: Step::Maps.text(), source })?;
+        let go = write_maps(pid).map_err(|source| CodeError::Step { step: Step::Maps.text(), source })?;
         fs::File::from(go_write)
             .write_all(&[go])
-            .map_err(|source| SandboxError::Step { step: Step::Maps.text(), source })?;
+            .map_err(|source| CodeError::Step { step: Step::Maps.text(), source })?;
         Ok(running)
     }
 }
 
 /// The first report on the pipe: how the program ended, or which step failed. `None` when process 1 was killed.
-pub(super) fn read_report(pipe: &mut fs::File) -> Result<Option<Report>, SandboxError> {
+pub(super) fn read_report(pipe: &mut fs::File) -> Result<Option<Report>, CodeError> {
     let mut bytes = [0u8; size_of::<Report>()];
     if pipe.read_exact(&mut bytes).is_err() {
         return Ok(None);
@@ -137,14 +129,12 @@ pub(super) fn read_report(pipe: &mut fs::File) -> Result<Option<Report>, Sandbox
     };
     match Step::of(report.step) {
         None => Ok(Some(report)),
-        Some(step) => {
-            Err(SandboxError::Step { step: step.text(), source: io::Error::from_raw_os_error(report.code) })
-        }
+        Some(step) => Err(CodeError::Step { step: step.text(), source: io::Error::from_raw_os_error(report.code) }),
     }
 }
 
 /// Clones the process into the new namespaces; the child runs [`child::process_one`].
-fn clone_into(plan: &Plan<'_>) -> Result<(libc::pid_t, OwnedFd), SandboxError> {
+fn clone_into(plan: &Plan<'_>) -> Result<(libc::pid_t, OwnedFd), CodeError> {
     let mut pidfd: c_int = -1;
     let flags = c_long::from(NAMESPACES | libc::CLONE_PIDFD | libc::SIGCHLD);
     // SAFETY: the signal sets are initialised before they are read. The clone copies the memory (no `CLONE_VM`), so the
@@ -164,7 +154,7 @@ fn clone_into(plan: &Plan<'_>) -> Result<(libc::pid_t, OwnedFd), SandboxError> {
         (pid, error)
     };
     if pid < 0 {
-        return Err(SandboxError::Step { step: "make new namespaces", source: error });
+        return Err(CodeError::Step { step: "make new namespaces", source: error });
     }
     // SAFETY: the kernel stored a new descriptor that nobody else owns.
     Ok((pid as libc::pid_t, unsafe { OwnedFd::from_raw_fd(pidfd) }))
@@ -191,27 +181,26 @@ fn write_maps(pid: libc::pid_t) -> io::Result<u8> {
 
 fn landlock_version() -> i32 {
     // SAFETY: with a null attribute and size 0 the call only returns its version.
-    let version = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0 as c_long, 1 as c_long)
-    };
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0 as c_long, 1 as c_long) };
     version.max(0) as i32
 }
 
 /// A pipe whose ends close on exec and lie above the standard streams, so that the child's `dup2` cannot overwrite one.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), SandboxError> {
-    let (read, write) = io::pipe().map_err(SandboxError::Io)?;
+pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CodeError> {
+    let (read, write) = io::pipe().map_err(CodeError::Io)?;
     Ok((above_standard(read.into())?, above_standard(write.into())?))
 }
 
 /// The descriptor itself, or a copy above 2 where it is one of the standard three.
-pub(super) fn above_standard(fd: OwnedFd) -> Result<OwnedFd, SandboxError> {
+pub(super) fn above_standard(fd: OwnedFd) -> Result<OwnedFd, CodeError> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
     // SAFETY: duplicates a descriptor that lives through the call; the result is new and owned here.
     unsafe {
         let high: RawFd = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3);
-        if high < 0 { Err(SandboxError::Io(io::Error::last_os_error())) } else { Ok(OwnedFd::from_raw_fd(high)) }
+        if high < 0 { Err(CodeError::Io(io::Error::last_os_error())) } else { Ok(OwnedFd::from_raw_fd(high)) }
     }
 }
 
@@ -221,7 +210,7 @@ fn format_path(root: &str, path: &Path) -> std::ffi::OsString {
     text
 }
 
-fn c_string(text: impl AsRef<OsStr>) -> Result<CString, SandboxError> {
+fn c_string(text: impl AsRef<OsStr>) -> Result<CString, CodeError> {
     let text = text.as_ref();
-    CString::new(text.as_bytes()).map_err(|_| SandboxError::NulByte(text.to_string_lossy().into_owned()))
+    CString::new(text.as_bytes()).map_err(|_| CodeError::NulByte(text.to_string_lossy().into_owned()))
 }

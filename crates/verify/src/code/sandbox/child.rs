@@ -269,8 +269,7 @@ unsafe fn process_two(plan: &Plan<'_>, change_user: bool) -> ! {
         libc::sigemptyset(&raw mut empty);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
         check(plan, Step::Pivot, libc::chdir(c"/tmp".as_ptr()));
-        let filter =
-            libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
+        let filter = libc::sock_fprog { len: plan.filter.len() as u16, filter: plan.filter.as_ptr().cast_mut() };
         let installed = libc::syscall(
             libc::SYS_seccomp,
             c_long::from(libc::SECCOMP_SET_MODE_FILTER),
@@ -345,7 +344,8 @@ unsafe fn bind_one(plan: &Plan<'_>, step: Step, bind: &Bind<'_>, attributes: u64
     // SAFETY: as in `build_root`.
     unsafe {
         if !bind.folder {
-            let fd = libc::open(bind.target.as_ptr(), libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC, 0o644 as c_uint);
+            let fd =
+                libc::open(bind.target.as_ptr(), libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC, 0o644 as c_uint);
             check(plan, step, fd);
             libc::close(fd);
         }

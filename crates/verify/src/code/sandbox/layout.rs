@@ -66,7 +66,8 @@ impl Layout {
     /// Whether a file at `path` is visible inside.
     pub(super) fn shows(&self, path: &Path) -> bool {
         let bound = |path: &Path| self.views.iter().any(|view| path.starts_with(&view.target));
-        bound(path) || self.links.iter().any(|(_, at)| path.starts_with(at)) && path.canonicalize().is_ok_and(|p| bound(&p))
+        bound(path)
+            || self.links.iter().any(|(_, at)| path.starts_with(at)) && path.canonicalize().is_ok_and(|p| bound(&p))
     }
 
     /// Folders to make before the binds, parents first; folders of the binds themselves included.

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, AsFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::SandboxError;
+use super::CodeError;
 
 /// The three streams of a program; each end is the program's.
 pub(super) struct Streams {
@@ -86,7 +86,7 @@ impl Running {
     }
 
     /// Waits for the end and reads how it came about. Afterwards no process of the sandbox exists.
-    pub(super) fn wait(&mut self) -> Result<Ended, SandboxError> {
+    pub(super) fn wait(&mut self) -> Result<Ended, CodeError> {
         let mut status: libc::c_int = 0;
         // SAFETY: the structs are plain data filled by the kernel; `pid` is our child and not yet waited for.
         let usage = unsafe {
@@ -95,7 +95,7 @@ impl Running {
                 let error = io::Error::last_os_error();
                 if error.kind() != io::ErrorKind::Interrupted {
                     self.waited = true;
-                    return Err(SandboxError::Io(error));
+                    return Err(CodeError::Io(error));
                 }
             }
             usage
@@ -142,7 +142,11 @@ fn cpu_time(usage: &libc::rusage) -> Duration {
 }
 
 fn decode(status: i32) -> End {
-    if libc::WIFSIGNALED(status) { End::Signalled(libc::WTERMSIG(status)) } else { End::Exited(libc::WEXITSTATUS(status)) }
+    if libc::WIFSIGNALED(status) {
+        End::Signalled(libc::WTERMSIG(status))
+    } else {
+        End::Exited(libc::WEXITSTATUS(status))
+    }
 }
 
 fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {

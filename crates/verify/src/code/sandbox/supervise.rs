@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::process::{End, Running};
-use super::{Limits, RunResult, SandboxError, Status, usage};
+use super::{CodeError, Limits, RunResult, Status, usage};
 
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ pub(super) struct Watched {
     running: Running,
     limits: Limits,
     /// Times per line of output rather than for the whole run, for this many lines.
-    lines: Option<usize>,
+    pub(super) lines: Option<usize>,
     stdout: Option<File>,
     stderr: Option<File>,
     out: Vec<u8>,
@@ -34,27 +34,26 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Watches `running`; `stdout` is absent when another sandbox reads it.
+    /// Watches `running`; a stream is absent when another sandbox reads it.
     pub(super) fn new(
         running: Running,
-        limits: Limits,
-        lines: Option<usize>,
+        limits: &Limits,
         stdout: Option<OwnedFd>,
-        stderr: OwnedFd,
-    ) -> Result<Self, SandboxError> {
-        for fd in stdout.iter().chain([&stderr]) {
+        stderr: Option<OwnedFd>,
+    ) -> Result<Self, CodeError> {
+        for fd in stdout.iter().chain(&stderr) {
             // SAFETY: sets a flag of an open descriptor.
             if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } < 0 {
-                return Err(SandboxError::Io(std::io::Error::last_os_error()));
+                return Err(CodeError::Io(std::io::Error::last_os_error()));
             }
         }
         let now = Instant::now();
         Ok(Self {
             running,
-            limits,
-            lines,
+            limits: limits.clone(),
+            lines: None,
             stdout: stdout.map(File::from),
-            stderr: Some(File::from(stderr)),
+            stderr: stderr.map(File::from),
             out: Vec::new(),
             err: Vec::new(),
             started: now,
@@ -77,7 +76,9 @@ impl Watched {
             self.stdout = None;
         }
         let mut chunk = [0u8; 4096];
-        while let Some(stream) = &mut self.stderr {
+        // A bounded number of reads: a flood on standard error must not keep us from looking at the clock.
+        for _ in 0..64 {
+            let Some(stream) = &mut self.stderr else { break };
             match stream.read(&mut chunk) {
                 Ok(0) => self.stderr = None,
                 Ok(count) => {
@@ -143,7 +144,7 @@ impl Watched {
         }
     }
 
-    fn finish(&mut self) -> Result<(), SandboxError> {
+    fn finish(&mut self) -> Result<(), CodeError> {
         let ended = self.running.wait()?;
         self.read();
         let status = match (self.cause, ended.end) {
@@ -180,7 +181,7 @@ impl Watched {
 }
 
 /// Waits until all have ended. When `watched[leader]` ends, the others are stopped.
-pub(super) fn supervise(mut watched: Vec<Watched>, leader: usize) -> Result<Vec<RunResult>, SandboxError> {
+pub(super) fn supervise(mut watched: Vec<Watched>, leader: usize) -> Result<Vec<RunResult>, CodeError> {
     let mut look_at = Instant::now() + FIRST_LOOK;
     while watched.iter().any(|one| one.result.is_none()) {
         let now = Instant::now();
