@@ -1,1 +1,18 @@
-//! Placeholder while the crate is being written.
+//! Messages to tokens and back: the chat template, the tokenizer, and which tokens the loss counts.
+//!
+//! Text is rendered by the model's own Jinja template and tokenised as `transformers` would, with two differences that
+//! are deliberate: reasoning in a trained turn is never deleted, and text inside a message that happens to look like a
+//! control token (`<|im_end|>`) stays text. This crate knows nothing about tensors, checkpoints or the network.
+
+mod encode;
+mod error;
+mod jinja;
+mod layout;
+mod template;
+mod tokenizer;
+
+pub use encode::{Encoded, Warning, encode_example, encode_pair, encode_prompt, stop_ids};
+pub use error::ChatError;
+pub use jinja::Date;
+pub use template::{ChatMessage, ChatTemplate, DeletedReasoning, RenderOptions};
+pub use tokenizer::{SpecialToken, Tokenizer};

@@ -1,0 +1,239 @@
+//! Conversations to token ids, with the loss mask made from byte spans of the rendered text.
+//!
+//! Rules that hold for every example:
+//! - A token counts in the loss when it lies wholly inside a trained turn; one that straddles the beginning belongs to
+//!   the prompt. The token that ends the turn counts as well, the line feed that templates write after it does not.
+//! - Reasoning of a trained turn is always kept, whatever the template does with it.
+//! - Special tokens come from the template alone. Text in a user's message that looks like one is ordinary text;
+//!   in an assistant's, only tags such as `<think>` are recognised.
+//! - Without a template: contents follow one another, a line feed before each message of a user, system or tool but the
+//!   first and nothing before an assistant's; the end-of-sequence token follows every assistant turn. Reasoning is
+//!   written as by [`retort_records::completion::join`]. The beginning-of-sequence token stands first where
+//!   the tokenizer's own files ask for one, and never twice.
+
+use retort_records::completion::{self, THINK_OPEN, ThinkForm};
+use retort_records::{Message, SftMessage};
+
+use crate::ChatError;
+use crate::layout::{Layout, Trained, Turn};
+use crate::template::{ChatTemplate, RenderOptions};
+use crate::tokenizer::{Author, Placed, Tokenizer};
+
+/// A tokenised training example.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids of the whole conversation.
+    pub input_ids: Vec<u32>,
+    /// For each token, whether it counts in the loss. As long as `input_ids`; the label of a position is the token
+    /// itself, shifting it against the logits is the trainer's business.
+    pub labels_mask: Vec<bool>,
+    /// What was done differently from the model's template.
+    pub warnings: Vec<Warning>,
+}
+
+impl Encoded {
+    /// Number of tokens that count in the loss.
+    pub fn trained_tokens(&self) -> usize {
+        self.labels_mask.iter().filter(|&&counts| counts).count()
+    }
+
+    /// Number of tokens before the first one that counts in the loss.
+    pub fn prompt_tokens(&self) -> usize {
+        self.labels_mask.iter().take_while(|&&counts| !counts).count()
+    }
+}
+
+/// Something about an example that a person may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The template deletes the reasoning of this trained message; it was written back in the model's own markup.
+    ReasoningRestored {
+        /// Position of the message in the conversation, from 0.
+        message: usize,
+    },
+    /// Neither the template nor the tokenizer ends the trained turn, so nothing teaches the model to stop.
+    NoEndOfTurn,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ReasoningRestored { message } => write!(
+                formatter,
+                "chat template deletes the reasoning of the trained message at position {message}; it was kept"
+            ),
+            Self::NoEndOfTurn => write!(formatter, "no token ends the trained turn"),
+        }
+    }
+}
+
+/// Tokenises a training example; the messages with `train` count in the loss, reasoning and end of turn included.
+pub fn encode_example(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    messages: &[SftMessage],
+) -> Result<Encoded, ChatError> {
+    let turns: Vec<_> = messages.iter().map(Turn::of_sft).collect();
+    if !turns.iter().any(|turn| turn.train && (!turn.content.is_empty() || turn.reasoning.is_some())) {
+        return Err(ChatError::NothingTrained);
+    }
+    let layout = lay_out(tokenizer, template, &turns, RenderOptions::default())?;
+    finish(tokenizer, layout)
+}
+
+/// Tokenises a prompt up to the point where the assistant speaks.
+pub fn encode_prompt(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    messages: &[Message],
+) -> Result<Vec<u32>, ChatError> {
+    let layout = prompt_layout(tokenizer, template, messages)?;
+    let tokens = tokenizer.place(&layout.text, &layout.spans)?;
+    Ok(ids(tokenizer, &tokens))
+}
+
+/// Tokenises a prompt and one completion of it, of which every token counts in the loss.
+///
+/// The completion is taken word for word (so both sides of a preference pair are what the teacher wrote), except that
+/// its `<think>` is left out when the template has written one, and supplied when neither has. The end of turn follows,
+/// unless the completion never left its reasoning: such a text was cut off and must not teach the model to stop there.
+pub fn encode_pair(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    prompt: &[Message],
+    completion: &str,
+) -> Result<Encoded, ChatError> {
+    let mut layout = prompt_layout(tokenizer, template, prompt)?;
+    let prefilled = template.is_some_and(ChatTemplate::prefills_think);
+    let mut said = completion;
+    let form = completion::split(completion).form;
+    if prefilled {
+        let text = completion.trim_start();
+        if let Some(rest) = text.strip_prefix(THINK_OPEN) {
+            let written = layout.text.ends_with('\n');
+            said = rest.strip_prefix('\n').filter(|_| written).unwrap_or(rest);
+        }
+    }
+    let start = layout.text.len();
+    if !prefilled && form == ThinkForm::Prefilled {
+        layout.text.push_str(THINK_OPEN);
+        layout.text.push('\n');
+    }
+    let from = layout.text.len();
+    layout.text.push_str(said);
+    let end = layout.text.len();
+    layout.spans.push((from..end, Author::Assistant));
+    if end == start {
+        return Err(ChatError::NothingTrained);
+    }
+    if form == ThinkForm::Unclosed {
+        let tokens = tokenizer.place(&layout.text, &layout.spans)?;
+        let labels_mask = tokens.iter().map(|token| token.bytes.start >= start).collect();
+        return Ok(Encoded { input_ids: ids(tokenizer, &tokens), labels_mask, warnings: layout.warnings });
+    }
+    let end_of_turn = match (template, tokenizer.eos()) {
+        (Some(template), _) => template.end_of_turn(),
+        (None, Some(eos)) => &eos.text,
+        (None, None) => return Err(ChatError::NoEndOfSequence),
+    };
+    layout.text.push_str(end_of_turn);
+    layout.trained = vec![Trained { bytes: start..end, end_within: end_of_turn.len(), last: true }];
+    finish(tokenizer, layout)
+}
+
+/// The ids at which generation stops: the token that ends a turn of the template, and the tokenizer's own
+/// end-of-sequence token. Sorted, without repeats.
+pub fn stop_ids(tokenizer: &Tokenizer, template: Option<&ChatTemplate>) -> Vec<u32> {
+    let mut stops: Vec<u32> = tokenizer.eos().map(|token| token.id).into_iter().collect();
+    if let Some(template) = template {
+        let text = template.end_of_turn();
+        let tokens = tokenizer.place(text, &[]).unwrap_or_default();
+        stops.extend(end_token(tokenizer, text, &tokens, 0, text.len()).map(|at| tokens[at].id));
+    }
+    stops.sort_unstable();
+    stops.dedup();
+    stops
+}
+
+fn lay_out(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    turns: &[Turn<'_>],
+    options: RenderOptions,
+) -> Result<Layout, ChatError> {
+    match template {
+        Some(template) => Layout::by_template(template, turns, options),
+        None => Layout::plain(tokenizer, turns),
+    }
+}
+
+fn prompt_layout(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    messages: &[Message],
+) -> Result<Layout, ChatError> {
+    let turns: Vec<_> = messages.iter().map(Turn::of_prompt).collect();
+    lay_out(tokenizer, template, &turns, RenderOptions { add_generation_prompt: true, enable_thinking: None })
+}
+
+/// Tokenises a layout and marks the tokens of its trained spans.
+fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatError> {
+    let mut tokens = tokenizer.place(&layout.text, &layout.spans)?;
+    let mut labels_mask = vec![false; tokens.len()];
+    let mut supplied = None;
+    for span in &layout.trained {
+        let end = span.bytes.end;
+        let ending = end_token(tokenizer, &layout.text, &tokens, end, end + span.end_within);
+        let first = tokens.partition_point(|token| token.bytes.start < span.bytes.start);
+        for (token, counts) in tokens.iter().zip(&mut labels_mask).skip(first) {
+            *counts |= token.bytes.end <= end && token.bytes.start < end;
+        }
+        if let Some(at) = ending {
+            labels_mask[at] = true;
+            // White space between the completion and its end is the model's to write, too.
+            for (token, counts) in tokens[..at].iter().zip(&mut labels_mask).rev() {
+                if token.bytes.start < end {
+                    break;
+                }
+                *counts = true;
+            }
+        } else if span.last {
+            supplied = Some(end);
+        }
+    }
+    if let Some(end) = supplied {
+        match tokenizer.eos() {
+            Some(eos) => {
+                let keep = tokens.partition_point(|token| token.bytes.start < end);
+                tokens.truncate(keep);
+                labels_mask.truncate(keep);
+                tokens.push(Placed { id: eos.id, bytes: end..end });
+                labels_mask.push(true);
+            }
+            None => layout.warnings.push(Warning::NoEndOfTurn),
+        }
+    }
+    let input_ids = ids(tokenizer, &tokens);
+    let labels_mask = labels_mask.split_off(labels_mask.len() - input_ids.len());
+    if !labels_mask.contains(&true) {
+        return Err(ChatError::NothingTrained);
+    }
+    Ok(Encoded { input_ids, labels_mask, warnings: layout.warnings })
+}
+
+/// The control token that ends a turn: the first token behind byte `from`, but for white space, that ends by `to`.
+fn end_token(tokenizer: &Tokenizer, text: &str, tokens: &[Placed], from: usize, to: usize) -> Option<usize> {
+    let first = tokens.partition_point(|token| token.bytes.start < from);
+    let at = first + tokens[first..].iter().position(|token| tokenizer.is_control(token.id))?;
+    let token = &tokens[at];
+    (token.bytes.end <= to && text[from..token.bytes.start].trim().is_empty()).then_some(at)
+}
+
+/// The tokens' ids. A second beginning-of-sequence token right after the first is left out: some templates write one
+/// where the messages' texts are joined behind another.
+fn ids(tokenizer: &Tokenizer, tokens: &[Placed]) -> Vec<u32> {
+    let bos = tokenizer.bos().map(|token| token.id);
+    let doubled = tokens.len() > 1 && bos == Some(tokens[0].id) && bos == Some(tokens[1].id);
+    tokens.iter().skip(usize::from(doubled)).map(|token| token.id).collect()
+}
