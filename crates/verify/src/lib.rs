@@ -22,6 +22,7 @@ mod verifier;
 
 pub use error::VerifyError;
 pub use explain::{explain, names};
+pub use math::extract::last_box as last_boxed;
 pub use settings::VerifierSettings;
 pub use verifier::{Case, Judgement, Outcome, Require, Verifier, judge};
 

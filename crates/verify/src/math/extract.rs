@@ -1,7 +1,7 @@
 //! Where in a completion the final answer stands.
 
 /// The content of the last `\boxed{…}` whose braces balance.
-pub(crate) fn last_box(text: &str) -> Option<&str> {
+pub fn last_box(text: &str) -> Option<&str> {
     let mut end = text.len();
     while let Some(at) = text[..end].rfind("\\boxed") {
         let rest = text[at + "\\boxed".len()..].trim_start();
