@@ -3,14 +3,20 @@
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use retort_records::FinishReason;
 use serde::Serialize;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    runtime::Runtime,
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
 
 use crate::{Attempted, Failure, FailureKind, Request, Sampling, Teacher, TeacherError};
 
@@ -107,7 +113,7 @@ impl Summary {
 /// gather, or nothing at all could be reached, the server is down: they are forgotten and the result is
 /// [`TeacherError::Unreachable`].
 ///
-/// Starts its own runtime: not to be called from async code.
+/// Blocks on a runtime of this crate: not to be called from async code.
 pub fn sample_all(
     teacher: &dyn Teacher,
     requests: impl Iterator<Item = Request>,
@@ -116,13 +122,7 @@ pub fn sample_all(
     cancel: &AtomicBool,
     done: &mut dyn FnMut(Attempted) -> ControlFlow<()>,
 ) -> Result<Summary, TeacherError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("retort-teacher")
-        .enable_all()
-        .build()
-        .map_err(|error| TeacherError::Runtime(error.to_string()))?;
+    let runtime = runtime()?;
     let concurrency = concurrency.max(1);
     let delivery = Delivery {
         teacher: teacher.name(),
@@ -131,10 +131,24 @@ pub fn sample_all(
         held: Vec::new(),
         patience: FEWEST_FAILURES.max(2 * concurrency),
     };
-    let result = runtime.block_on(drive(teacher, requests, sampling, concurrency, cancel, delivery));
-    // Name look-ups may hang in threads of their own; nobody waits for them.
-    runtime.shutdown_background();
-    result
+    runtime.block_on(drive(teacher, requests, sampling, concurrency, cancel, delivery))
+}
+
+/// The runtime of all sampling. One for the whole process, because a teacher's idle connections live on it: they would
+/// break when the same teacher is asked again on another.
+fn runtime() -> Result<&'static Runtime, TeacherError> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("retort-teacher")
+        .enable_all()
+        .build()
+        .map_err(|error| TeacherError::Runtime(error.to_string()))?;
+    Ok(RUNTIME.get_or_init(|| built))
 }
 
 async fn drive(

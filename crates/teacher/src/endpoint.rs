@@ -135,7 +135,9 @@ impl Endpoint {
             latency_ms: 0,
             cost: None,
         };
-        let mut retries = 0;
+        // Two kinds of patience: with a server that fails, and with one that has no room while it answers nobody.
+        let (mut failures, mut crowded_out) = (0, 0);
+        let mut replies_before = self.replies.load(Ordering::Relaxed);
         loop {
             let Ok(reservation) = self.budget.reserve(most).await else {
                 let spent = self.budget.spent();
@@ -146,7 +148,6 @@ impl Endpoint {
                 return Attempt { result: Err(failure(FailureKind::Budget, "budget", message)), telemetry };
             };
             self.pace.turn().await;
-            let replies_before = self.replies.load(Ordering::Relaxed);
             let started = Instant::now();
             telemetry.attempts += 1;
             telemetry.started_ms =
@@ -165,25 +166,29 @@ impl Endpoint {
                 }
                 Err(Failed::Permanent(failure)) => return Attempt { result: Err(failure), telemetry },
                 Err(Failed::Transient { message, rest, crowded, unconnected }) => {
-                    // A crowded server that meanwhile answers others is doing its work: no reason to lose patience.
-                    let progress = self.replies.load(Ordering::Relaxed) > replies_before;
-                    let wait = pace::backoff(request.seed, retries);
-                    if !(crowded && progress) {
-                        retries += 1;
+                    let replies = self.replies.load(Ordering::Relaxed);
+                    if crowded {
+                        // A crowded server that meanwhile answers others is doing its work.
+                        crowded_out = if replies > replies_before { 1 } else { crowded_out + 1 };
+                        replies_before = replies;
+                    } else {
+                        failures += 1;
                     }
-                    let message = match rest {
-                        Some(rest) if rest > LONGEST_REST => {
-                            retries = self.settings.max_retries + 1;
-                            format!("the server asks to wait {} s: {message}", rest.as_secs())
-                        }
-                        _ => message,
-                    };
-                    if retries > self.settings.max_retries {
+                    let too_long = rest.filter(|rest| *rest > LONGEST_REST);
+                    if failures.max(crowded_out) > self.settings.max_retries || too_long.is_some() {
                         let reason = if unconnected { "unreachable" } else { "retries_exhausted" };
+                        let message = match too_long {
+                            Some(rest) => format!("the server asks to wait {} s: {message}", rest.as_secs()),
+                            None => message,
+                        };
                         return Attempt { result: Err(failure(FailureKind::Server, reason, message)), telemetry };
                     }
+                    let window = failures + crowded_out - 1;
+                    let mut wait = pace::backoff(request.seed.wrapping_add(telemetry.attempts.into()), window);
                     if let Some(rest) = rest {
                         self.pace.rest(rest);
+                        // The server knows best; a little spread keeps the waiting from coming back all at once.
+                        wait = wait.min(rest / 4);
                     }
                     tokio::time::sleep(wait).await;
                 }

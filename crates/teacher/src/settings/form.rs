@@ -142,6 +142,13 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_has_all_three_forms() {
+        let schema = schemars::schema_for!(TeacherSettings).to_value();
+        assert_eq!(schema["anyOf"].as_array().unwrap().len(), 3, "{schema:#}");
+        assert_eq!(schema["$defs"]["EndpointSettings"]["additionalProperties"], false);
+    }
+
+    #[test]
     fn what_is_written_reads_back() {
         for text in [
             r#"{"endpoint":"http://127.0.0.1/v1","model":"m","api_key":"env:K","extra_body":{"a":1},"price":{"input_per_million":1,"output_per_million":2},"max_cost":3}"#,
