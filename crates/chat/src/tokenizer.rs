@@ -138,6 +138,11 @@ impl Tokenizer {
         let asked = files.iter().find_map(|file| file.get("add_bos_token")?.as_bool());
         let first = inner.encode("", true).map_err(|error| error.to_string())?.get_ids().first().copied();
         let writes_bos = bos.as_ref().is_some_and(|bos| asked.unwrap_or(first == Some(bos.id)));
+        if inner.encode("\u{f8e2}", false).is_err() {
+            return Err(
+                "it has no unknown token, so that some texts have no tokens: set `unk_token` of its model".to_owned()
+            );
+        }
         // Special tokens are written by the template or by us, and its trimming of offsets would move our spans.
         inner.with_post_processor(None::<tokenizers::PostProcessorWrapper>);
 

@@ -250,6 +250,19 @@ fn tempfile() -> std::path::PathBuf {
 }
 
 #[test]
+fn a_tokenizer_that_cannot_express_every_text_is_refused() {
+    let path = tempfile().with_extension("json");
+    let source = r#"{"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+        "decoder": null, "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "U"}}"#;
+    std::fs::write(&path, source).unwrap();
+    let error = Tokenizer::load(&path).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(&error, ChatError::Malformed { reason, .. } if reason.contains("unk_token")), "{error}");
+    assert_eq!(error.drop_reason(), None);
+    assert!(matches!(Tokenizer::load(&path), Err(ChatError::Read { .. })));
+}
+
+#[test]
 fn tokens_know_their_bytes() {
     let (tokenizer, _) = tiny();
     // The fixture asks for truncation at 8 tokens and for trimmed offsets; neither may act.
