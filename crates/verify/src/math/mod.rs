@@ -1,6 +1,16 @@
 //! `math`: mathematical equality of the final answer with the reference answer.
 
+mod ball;
+mod clean;
+mod eval;
+mod expr;
 pub mod extract;
+mod identity;
+mod lexer;
+mod limits;
+mod parse;
+mod value;
+mod words;
 
 use retort_records::Verdict;
 use schemars::JsonSchema;

@@ -23,7 +23,6 @@ mod usage;
 
 use std::ffi::CString;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -252,7 +251,9 @@ impl Sandbox {
         let (out_read, out_write) = builtin::pipe()?;
         let (err_read, err_write) = builtin::pipe()?;
         let leader_streams = Streams { stdin: reply_read, stdout: out_write, stderr: request_write };
-        let leader = Watched::new(self.start(leader, leader_streams, limits)?, limits, Some(out_read), None)?;
+        // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
+        let longer = Limits { wall: limits.wall * 2, ..limits.clone() };
+        let leader = Watched::new(self.start(leader, leader_streams, &longer)?, &longer, Some(out_read), None)?;
         let served_streams = Streams { stdin: request_read, stdout: reply_write, stderr: err_write };
         let served = Watched::new(self.start(served, served_streams, limits)?, limits, None, Some(err_read))?;
         let mut results = supervise(vec![leader, served], 0)?.into_iter();

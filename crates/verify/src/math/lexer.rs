@@ -1,0 +1,598 @@
+//! Tokens of an answer in LaTeX, plain text or a mixture, with Unicode and full-width characters.
+
+use super::{
+    expr::{Bracket, Func, Relation},
+    limits::MAX_DIGITS,
+    words,
+};
+
+/// A token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tok {
+    /// Digits with at most one decimal point, and an exponent of ten.
+    Num(String),
+    /// A variable or constant of one letter or one command.
+    Var(String),
+    /// Words of text.
+    Word(String),
+    /// A known function.
+    Func(Func),
+    /// `+`
+    Plus,
+    /// `-`
+    Minus,
+    /// `±`, or `∓` when set.
+    PlusMinus(bool),
+    /// `×`, `·`, `*`
+    Times,
+    /// `/`, `÷`
+    Slash,
+    /// `^`
+    Caret,
+    /// `_`
+    Under,
+    /// `!`
+    Bang,
+    /// `'`
+    Prime,
+    /// `%`
+    Percent,
+    /// `°`
+    Degree,
+    /// `,`
+    Comma,
+    /// `;`
+    Semicolon,
+    /// `:`
+    Colon,
+    /// A word for "and".
+    And,
+    /// A word for "or".
+    Or,
+    /// `&`
+    Ampersand,
+    /// `\\`
+    Row,
+    /// `|`
+    Bar,
+    /// `\|`
+    DoubleBar,
+    /// `\mid`: such that.
+    SuchThat,
+    /// An opening bracket.
+    Open(Bracket),
+    /// A closing bracket.
+    Close(Bracket),
+    /// A relation.
+    Rel(Relation),
+    /// `\frac`
+    Frac,
+    /// `\binom`
+    Binom,
+    /// `\choose`
+    Choose,
+    /// `\over`
+    Over,
+    /// `√`
+    Sqrt,
+    /// `\begin{…}`
+    Begin(String),
+    /// `\end{…}`
+    End(String),
+    /// `∪`
+    Cup,
+    /// `∩`
+    Cap,
+    /// `∖`
+    SetMinus,
+    /// `∅`
+    EmptySet,
+    /// `∞`
+    Infinity,
+    /// `ℝ` and its like.
+    NumberSet(char),
+    /// `Σ`
+    Sum,
+    /// `Π`
+    Product,
+    /// An integral, a limit or another operator that is only compared by its writing.
+    Operator(String),
+    /// An accent over what follows, such as `\overline`.
+    Accent(String),
+    /// `\mod`
+    Mod,
+    /// A currency sign, with its unit.
+    Currency(&'static str),
+}
+
+/// A token and whether white space stands before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The token.
+    pub tok: Tok,
+    /// White space before it.
+    pub space: bool,
+}
+
+/// Why a text has no tokens.
+pub type LexError = &'static str;
+
+/// The tokens of `text`.
+pub fn tokens(text: &str) -> Result<Vec<Token>, LexError> {
+    let mut lexer = Lexer { chars: text.chars().collect(), at: 0, out: Vec::new(), space: false, depth: 0 };
+    lexer.run()?;
+    Ok(lexer.out)
+}
+
+struct Lexer {
+    chars: Vec<char>,
+    at: usize,
+    out: Vec<Token>,
+    space: bool,
+    /// Open round, square and curly brackets: commas inside separate elements, never thousands.
+    depth: usize,
+}
+
+impl Lexer {
+    fn peek(&self, ahead: usize) -> char {
+        self.chars.get(self.at + ahead).copied().unwrap_or('\0')
+    }
+
+    fn push(&mut self, tok: Tok) {
+        match tok {
+            Tok::Open(Bracket::Round | Bracket::Square | Bracket::Curly) => self.depth += 1,
+            Tok::Close(Bracket::Round | Bracket::Square | Bracket::Curly) => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+        self.out.push(Token { tok, space: self.space });
+        self.space = false;
+    }
+
+    fn run(&mut self) -> Result<(), LexError> {
+        while self.at < self.chars.len() {
+            let c = self.peek(0);
+            if c.is_ascii_digit() || (c == '.' && self.peek(1).is_ascii_digit()) {
+                self.number()?;
+            } else if c.is_ascii_alphabetic() {
+                self.letters();
+            } else if c == '\\' {
+                self.command()?;
+            } else {
+                self.symbol(c)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn symbol(&mut self, c: char) -> Result<(), LexError> {
+        let two = |next: char| self.peek(1) == next;
+        let (tok, width) = match c {
+            '<' if two('=') => (Tok::Rel(Relation::LessEqual), 2),
+            '>' if two('=') => (Tok::Rel(Relation::GreaterEqual), 2),
+            '!' if two('=') => (Tok::Rel(Relation::NotEqual), 2),
+            '=' if two('=') => (Tok::Rel(Relation::Equal), 2),
+            '+' if two('-') && !self.peek(2).is_ascii_digit() => (Tok::PlusMinus(false), 2),
+            '+' if two('/') && self.peek(2) == '-' => (Tok::PlusMinus(false), 3),
+            '-' if two('>') => (Tok::Rel(Relation::Other("to")), 2),
+            '*' if two('*') => (Tok::Caret, 2),
+            '|' if two('|') && self.peek(2) != '|' && self.chars.len() > 2 && self.double_bar() => (Tok::DoubleBar, 2),
+            '+' => (Tok::Plus, 1),
+            '-' => (Tok::Minus, 1),
+            '*' => (Tok::Times, 1),
+            '/' => (Tok::Slash, 1),
+            '^' => (Tok::Caret, 1),
+            '_' => (Tok::Under, 1),
+            '!' => (Tok::Bang, 1),
+            '\'' => (Tok::Prime, 1),
+            '%' => (Tok::Percent, 1),
+            '°' => (Tok::Degree, 1),
+            ',' => (Tok::Comma, 1),
+            ';' => (Tok::Semicolon, 1),
+            ':' => (Tok::Colon, 1),
+            '&' => (Tok::Ampersand, 1),
+            '|' => (Tok::Bar, 1),
+            '(' => (Tok::Open(Bracket::Round), 1),
+            ')' => (Tok::Close(Bracket::Round), 1),
+            '[' => (Tok::Open(Bracket::Square), 1),
+            ']' => (Tok::Close(Bracket::Square), 1),
+            '{' => (Tok::Open(Bracket::Group), 1),
+            '}' => (Tok::Close(Bracket::Group), 1),
+            '⟨' => (Tok::Open(Bracket::Angle), 1),
+            '⟩' => (Tok::Close(Bracket::Angle), 1),
+            '=' => (Tok::Rel(Relation::Equal), 1),
+            '<' => (Tok::Rel(Relation::Less), 1),
+            '>' => (Tok::Rel(Relation::Greater), 1),
+            '€' => (Tok::Currency("euro"), 1),
+            '£' => (Tok::Currency("pound"), 1),
+            '¥' => (Tok::Currency("yuan"), 1),
+            '₹' => (Tok::Currency("rupee"), 1),
+            '$' | '~' | '`' => {
+                self.space = true;
+                self.at += 1;
+                return Ok(());
+            }
+            '.' | '?' | '…' | '"' => {
+                // A full stop ends the answer; anywhere else it cannot be read.
+                let rest_is_blank =
+                    self.chars[self.at..].iter().all(|c| c.is_whitespace() || matches!(c, '.' | '?' | '"' | '$'));
+                if !rest_is_blank && c != '"' {
+                    return Err("a point that belongs to no number");
+                }
+                self.at += 1;
+                return Ok(());
+            }
+            c if c.is_whitespace() || c.is_control() => {
+                self.space = true;
+                self.at += 1;
+                return Ok(());
+            }
+            c if c.is_alphabetic() => return self.other_letters(),
+            _ => return Err("an unknown character"),
+        };
+        self.at += width;
+        self.push(tok);
+        Ok(())
+    }
+
+    /// `||v||` is a norm, `|||` and `||x|…` are absolute values.
+    fn double_bar(&self) -> bool {
+        let bars = self.chars.iter().filter(|c| **c == '|').count();
+        bars == 4 && self.chars.windows(2).filter(|pair| *pair == ['|', '|']).count() == 2
+    }
+
+    /// Letters of other scripts: a Greek letter is a variable, a run of any other script is a word.
+    fn other_letters(&mut self) -> Result<(), LexError> {
+        let c = self.peek(0);
+        if let Some(name) = words::greek_letter(c) {
+            self.at += 1;
+            self.push(Tok::Var(name.to_owned()));
+            return Ok(());
+        }
+        let start = self.at;
+        while self.peek(0).is_alphabetic() && !self.peek(0).is_ascii() {
+            self.at += 1;
+        }
+        let word: String = self.chars[start..self.at].iter().collect();
+        self.push(match word.as_str() {
+            "和" | "与" | "及" | "且" => Tok::And,
+            "或" | "或者" => Tok::Or,
+            _ => Tok::Word(word),
+        });
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), LexError> {
+        let mut digits = String::new();
+        let take_digits = |lexer: &mut Self, digits: &mut String| {
+            while lexer.peek(0).is_ascii_digit() {
+                digits.push(lexer.peek(0));
+                lexer.at += 1;
+            }
+        };
+        take_digits(self, &mut digits);
+        self.groups(&mut digits);
+        if self.peek(0) == '.' && self.peek(1).is_ascii_digit() {
+            digits.push('.');
+            self.at += 1;
+            take_digits(self, &mut digits);
+        } else if self.peek(0) == '.' && !digits.is_empty() && !self.peek(1).is_alphabetic() && self.peek(1) != '.' {
+            // `5.` is 5.
+            self.at += 1;
+        }
+        let exponent_sign = usize::from(matches!(self.peek(1), '+' | '-'));
+        if matches!(self.peek(0), 'e' | 'E') && self.peek(1 + exponent_sign).is_ascii_digit() {
+            digits.push('e');
+            self.at += 1;
+            if exponent_sign == 1 {
+                digits.push(self.peek(0));
+                self.at += 1;
+            }
+            take_digits(self, &mut digits);
+        }
+        if digits.len() > MAX_DIGITS {
+            return Err("a number with too many digits");
+        }
+        self.push(Tok::Num(digits));
+        Ok(())
+    }
+
+    /// Groups of three digits after the first one to three: `1,234`, `1 234`, `1\,234`, `1{,}234`, `1,\!234`.
+    fn groups(&mut self, digits: &mut String) {
+        if digits.is_empty() || digits.len() > 3 {
+            return;
+        }
+        let (start, lead) = (self.at, digits.clone());
+        let mut kind = None;
+        while let Some((separator, width)) = self.separator() {
+            let group: String = (0..3).map(|i| self.peek(width + i)).collect();
+            let three = group.bytes().all(|byte| byte.is_ascii_digit()) && !self.peek(width + 3).is_ascii_digit();
+            let mixed = kind.is_some_and(|kind| kind != separator);
+            if !three || mixed {
+                // `1,234,56` is a list: no part of it is a grouped number.
+                if kind == Some(',') && separator == ',' && self.peek(width).is_ascii_digit() {
+                    (self.at, *digits) = (start, lead);
+                }
+                return;
+            }
+            // A group that a decimal point or a fraction follows, as in `1 234/5`, still is one number.
+            digits.push_str(&group);
+            self.at += width + 3;
+            kind = Some(separator);
+        }
+    }
+
+    /// The group separator here: what it is, and its width.
+    fn separator(&self) -> Option<(char, usize)> {
+        let rest = &self.chars[self.at..];
+        let starts = |text: &str| text.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&c));
+        let spaces = |from: usize| rest[from.min(rest.len())..].iter().take_while(|c| **c == ' ').count();
+        if starts("{,}") {
+            Some(('{', 3))
+        } else if starts(",\\!") {
+            Some(('!', 3 + spaces(3)))
+        } else if starts("\\,") {
+            Some(('\\', 2))
+        } else if starts("{\\,}") {
+            Some(('\\', 4))
+        } else if starts(",") && self.depth == 0 {
+            Some((',', 1))
+        } else if (starts(" ") || starts("~") || starts("\u{a0}")) && self.depth == 0 && spaces(1) == 0 {
+            Some((' ', 1))
+        } else {
+            None
+        }
+    }
+
+    /// A run of Latin letters: a function, a unit, a word, or variables side by side.
+    fn letters(&mut self) {
+        let start = self.at;
+        while self.peek(0).is_ascii_alphabetic() {
+            self.at += 1;
+        }
+        let run: String = self.chars[start..self.at].iter().collect();
+        self.run_of_letters(&run);
+    }
+
+    fn run_of_letters(&mut self, run: &str) {
+        if run.len() == 1 {
+            self.push(Tok::Var(run.to_owned()));
+            return;
+        }
+        let after_number = matches!(self.out.last(), Some(Token { tok: Tok::Num(_) | Tok::Close(_), .. }));
+        if words::is_unit(run) && after_number && self.at_end_of_unit() {
+            // Before the functions: `5 min`.
+            self.push(Tok::Word(run.to_owned()));
+        } else if let Some(tok) = words::plain_word(run) {
+            self.push(tok);
+        } else if let Some((func, rest)) = words::leading_function(run) {
+            // `sinx`
+            self.push(Tok::Func(func));
+            self.run_of_letters(rest);
+        } else if run.ends_with("pi") && run.len() == 3 {
+            self.push(Tok::Var(run[..1].to_owned()));
+            self.push(Tok::Var("pi".into()));
+        } else if run.len() <= 3 || run.bytes().all(|byte| byte.is_ascii_uppercase()) && run.len() <= 6 {
+            for letter in run.chars() {
+                self.push(Tok::Var(letter.to_string()));
+            }
+        } else {
+            self.push(Tok::Word(run.to_owned()));
+        }
+    }
+
+    /// Whether nothing that a function could be applied to follows.
+    fn at_end_of_unit(&self) -> bool {
+        let next = self.chars[self.at..].iter().find(|c| !c.is_whitespace());
+        next.is_none_or(|c| matches!(c, '.' | ',' | ';' | ')' | '}' | '/' | '^' | '$' | '\\'))
+    }
+
+    fn command(&mut self) -> Result<(), LexError> {
+        let next = self.peek(1);
+        if !next.is_ascii_alphabetic() {
+            self.at += 2;
+            match next {
+                '\\' => {
+                    // `\\[2pt]`
+                    if self.peek(0) == '[' && self.chars[self.at..].iter().take(8).collect::<String>().contains("pt]") {
+                        while self.peek(0) != ']' {
+                            self.at += 1;
+                        }
+                        self.at += 1;
+                    }
+                    self.push(Tok::Row);
+                }
+                '{' => self.push(Tok::Open(Bracket::Curly)),
+                '}' => self.push(Tok::Close(Bracket::Curly)),
+                '|' => self.push(Tok::DoubleBar),
+                '%' => self.push(Tok::Percent),
+                '$' => self.push(Tok::Currency("dollar")),
+                '&' => self.push(Tok::And),
+                '(' | ')' | '[' | ']' | ',' | ';' | ':' | '!' | ' ' | '\0' | '\n' | '\t' | '/' | '>' => {
+                    self.space = true
+                }
+                '_' | '#' => self.space = true,
+                _ => return Err("an unknown command"),
+            }
+            return Ok(());
+        }
+        let start = self.at + 1;
+        self.at = start;
+        while self.peek(0).is_ascii_alphabetic() {
+            self.at += 1;
+        }
+        let name: String = self.chars[start..self.at].iter().collect();
+        self.named(&name)
+    }
+
+    fn named(&mut self, name: &str) -> Result<(), LexError> {
+        match name {
+            "left" | "right" | "mleft" | "mright" | "middle" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl"
+            | "biggr" | "Biggl" | "Biggr" | "big" | "Big" | "bigg" | "Bigg" => {
+                while self.peek(0) == ' ' {
+                    self.at += 1;
+                }
+                match self.peek(0) {
+                    '.' => self.at += 1,
+                    // `\left{` is written where `\left\{` is meant.
+                    '{' => {
+                        self.at += 1;
+                        self.push(Tok::Open(Bracket::Curly));
+                    }
+                    '}' => {
+                        self.at += 1;
+                        self.push(Tok::Close(Bracket::Curly));
+                    }
+                    '<' => {
+                        self.at += 1;
+                        self.push(Tok::Open(Bracket::Angle));
+                    }
+                    '>' => {
+                        self.at += 1;
+                        self.push(Tok::Close(Bracket::Angle));
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+            "text" | "textbf" | "textit" | "textrm" | "textsf" | "texttt" | "textnormal" | "mbox" | "hbox"
+            | "mathrm" | "mathbf" | "mathit" | "mathsf" | "mathtt" | "boldsymbol" | "bm" | "rm" | "operatorname"
+            | "emph" | "mathcal" | "mathscr" | "mathfrak" | "underline" | "variable" => self.text(name),
+            "mathbb" | "Bbb" => {
+                let letter = self.argument()?;
+                match letter.trim() {
+                    "N" | "Z" | "Q" | "R" | "C" => {
+                        self.push(Tok::NumberSet(letter.trim().chars().next().unwrap_or('R')))
+                    }
+                    other => self.push(Tok::Var(format!("mathbb {other}"))),
+                }
+                Ok(())
+            }
+            "begin" | "end" => {
+                let environment = self.argument()?;
+                if environment == "array" || environment == "tabular" {
+                    while self.peek(0) == ' ' {
+                        self.at += 1;
+                    }
+                    if name == "begin" && self.peek(0) == '{' {
+                        self.argument()?;
+                    }
+                }
+                let environment = environment.trim_end_matches('*').to_owned();
+                self.push(if name == "begin" { Tok::Begin(environment) } else { Tok::End(environment) });
+                Ok(())
+            }
+            "hspace" | "vspace" | "phantom" | "hphantom" | "label" | "tag" | "color" | "textcolor" => {
+                self.argument()?;
+                self.space = true;
+                Ok(())
+            }
+            "char" => Err("a character by its number"),
+            _ => match words::command(name) {
+                Some(words::Command::Token(tok)) => {
+                    self.push(tok);
+                    Ok(())
+                }
+                Some(words::Command::Space) => {
+                    self.space = true;
+                    Ok(())
+                }
+                None => self.unknown(name),
+            },
+        }
+    }
+
+    /// An unknown command: a known one with letters after it, as in `\cotx`, or else a symbol of that name.
+    fn unknown(&mut self, name: &str) -> Result<(), LexError> {
+        for cut in (2..name.len()).rev() {
+            let (head, rest) = name.split_at(cut);
+            if rest.len() <= 3 && (words::command(head).is_some() && words::splits(head)) {
+                self.named(head)?;
+                self.run_of_letters(rest);
+                return Ok(());
+            }
+        }
+        self.push(Tok::Var(format!("\\{name}")));
+        Ok(())
+    }
+
+    /// A braced argument as raw text.
+    fn argument(&mut self) -> Result<String, LexError> {
+        while self.peek(0) == ' ' {
+            self.at += 1;
+        }
+        if self.peek(0) != '{' {
+            // `\mathbb R`
+            let c = self.peek(0);
+            if c.is_alphanumeric() {
+                self.at += 1;
+                return Ok(c.to_string());
+            }
+            return Err("a command without its argument");
+        }
+        let start = self.at + 1;
+        let mut depth = 0usize;
+        while self.at < self.chars.len() {
+            match self.peek(0) {
+                '\\' => self.at += 1,
+                '{' => depth += 1,
+                '}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        let end = self.at.min(self.chars.len());
+                        self.at += 1;
+                        return Ok(self.chars[start..end].iter().collect());
+                    }
+                }
+                _ => {}
+            }
+            self.at += 1;
+        }
+        Err("a brace that is never closed")
+    }
+
+    /// `\text{…}` and its like: a joining word, a function's name, one letter, mathematics, or words.
+    fn text(&mut self, command: &str) -> Result<(), LexError> {
+        if command == "rm" && self.peek(0) != '{' {
+            // `{\rm cm}`
+            self.space = true;
+            return Ok(());
+        }
+        let content = self.argument()?;
+        let trimmed = content.trim();
+        let upright = matches!(command, "operatorname" | "mathrm" | "rm" | "variable");
+        if trimmed.is_empty() {
+            self.space = true;
+            return Ok(());
+        }
+        if let Some(tok) = words::joining_word(trimmed) {
+            self.push(tok);
+            return Ok(());
+        }
+        if upright && let Some(tok) = words::plain_word(trimmed) {
+            self.push(tok);
+            return Ok(());
+        }
+        let letters = trimmed.chars().filter(|c| c.is_alphabetic()).count();
+        if command == "variable" || (matches!(command, "mathcal" | "mathscr" | "mathfrak") && letters == 1) {
+            self.push(Tok::Var(trimmed.to_owned()));
+            return Ok(());
+        }
+        let bold = matches!(command, "mathbf" | "boldsymbol" | "bm" | "mathit" | "underline");
+        let mathematics = trimmed.contains(|c: char| c.is_ascii_digit() || matches!(c, '=' | '+' | '\\' | '$' | '^'))
+            || letters <= 1
+            || (bold && trimmed.contains('\\'));
+        if mathematics {
+            // Its tokens stand in its place, as for `\text{(C)}`, `\text{6 and 8}` and `\mathrm{e}`.
+            let inner = tokens(trimmed)?;
+            self.out.extend(inner);
+            return Ok(());
+        }
+        if let Some(rest) = trimmed.strip_prefix("and ").or_else(|| trimmed.strip_prefix("or ")) {
+            self.push(if trimmed.starts_with("and") { Tok::And } else { Tok::Or });
+            self.push(Tok::Word(rest.trim().to_owned()));
+            return Ok(());
+        }
+        self.push(Tok::Word(trimmed.to_owned()));
+        Ok(())
+    }
+}
