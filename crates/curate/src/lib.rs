@@ -7,10 +7,12 @@
 //! but a row with a reason; only settings can be wrong ([`SettingsError`]).
 
 pub mod compose;
+pub mod curriculum;
 pub mod filter;
 pub mod measure;
 pub mod pair;
 pub mod r1;
+pub mod rewards;
 pub mod select;
 pub mod statistics;
 
