@@ -1,1 +1,30 @@
-//! Placeholder while the crate is being written.
+//! Tensors in motion: Qwen and Llama decoders that are trained (SFT, DPO) and run. On the CPU whole decoder blocks are
+//! single kernels whose results depend neither on threads nor on what else is in a batch.
+//!
+//! This crate knows nothing about Parquet, pipelines, verdicts or the network; it is the only one that sees Burn.
+
+mod architecture;
+mod device;
+mod dpo;
+mod error;
+mod fused;
+mod generate;
+mod kernels;
+mod layout;
+mod random;
+mod rotary;
+mod sampling;
+mod settings;
+mod sft;
+mod student;
+mod train;
+
+pub use architecture::{Architecture, Family};
+pub use device::Target;
+pub use dpo::{PreferencePair, train_dpo};
+pub use error::Error;
+pub use generate::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, RepetitionStop};
+pub use settings::{DpoLoss, DpoSettings, OverLong, Schedule, TrainSettings};
+pub use sft::{loss_and_gradients, sequence_log_probs, token_log_probs, train_sft};
+pub use student::Student;
+pub use train::{Control, StepReport, TokenRow, Trained};

@@ -1,0 +1,333 @@
+use rayon::prelude::*;
+
+use super::forward::{block_forward, tasks};
+use super::pass::{BlockSaved, Buffers, chunk_of, grow};
+use super::{Batch, Model, Pass, Saving};
+use crate::kernels::product::{Packed, View, multiply, multiply_parallel, pack_parallel, packed_length};
+use crate::kernels::rowwise::{add, rms_norm, rms_norm_backward, rotate_back, swiglu_backward};
+use crate::kernels::{SharedRows, attention, with_scratch};
+use crate::layout::BlockPlaces;
+
+impl Pass {
+    /// Runs back through the blocks and the embedding. The gradient of [`Pass::hidden`] is in the pass (the head's backward
+    /// put it there); gradients are added to `gradients`, a buffer of the parameters' layout.
+    pub fn backward(&mut self, model: &Model, batch: &Batch, gradients: &mut [f32]) {
+        assert!(self.saving != Saving::Nothing, "this pass kept nothing for a backward pass");
+        for layer in (0..model.config.num_hidden_layers).rev() {
+            let block = if self.saving == Saving::All { layer } else { 0 };
+            let saved = &mut self.blocks[block];
+            if self.saving == Saving::Inputs {
+                let (before, after) = self.streams.split_at_mut(layer + 1);
+                block_forward(model, layer, batch, &before[layer], saved, &mut after[0], &mut self.packed);
+            }
+            block_backward(
+                model,
+                layer,
+                batch,
+                &self.streams[layer],
+                saved,
+                &mut self.gradients,
+                gradients,
+                &mut self.packed,
+            );
+        }
+        embedding_backward(model, batch, &self.gradients.stream, gradients);
+    }
+}
+
+/// Weights of a block, packed in the orientation of the backward pass (`dy · W`).
+struct PackedBlock<'a> {
+    query: Packed<'a>,
+    key: Packed<'a>,
+    value: Packed<'a>,
+    output: Packed<'a>,
+    gate: Packed<'a>,
+    up: Packed<'a>,
+    down: Packed<'a>,
+}
+
+impl<'a> PackedBlock<'a> {
+    fn new(model: &Model, places: &BlockPlaces, buffer: &'a mut Vec<f32>) -> Self {
+        let matrices = [places.query, places.key, places.value, places.output, places.gate, places.up, places.down];
+        let shape = |place: usize| {
+            let shape = &model.layout.places[place].shape;
+            (shape[0], shape[1])
+        };
+        let length = |place: &usize| packed_length(shape(*place).0, shape(*place).1);
+        grow(buffer, matrices.iter().map(length).sum());
+        let mut rest = buffer.as_mut_slice();
+        let packed = matrices.map(|place| {
+            let (depth, columns) = shape(place);
+            let (panels, after) = std::mem::take(&mut rest).split_at_mut(packed_length(depth, columns));
+            rest = after;
+            pack_parallel(View::rows(model.tensor(place), columns), depth, columns, panels);
+            Packed { panels, depth }
+        });
+        let [query, key, value, output, gate, up, down] = packed;
+        Self { query, key, value, output, gate, up, down }
+    }
+}
+
+/// Columns of one row of partial sums: gradients of a block's vectors.
+struct PartialSums {
+    post_norm: usize,
+    output_bias: usize,
+    input_norm: usize,
+    projected_bias: usize,
+    query_norm: usize,
+    key_norm: usize,
+    width: usize,
+}
+
+impl PartialSums {
+    fn new(model: &Model) -> Self {
+        let (hidden, width) = (model.config.hidden_size, model.config.head_dim);
+        let output_bias = hidden;
+        let input_norm = output_bias + hidden;
+        let projected_bias = input_norm + hidden;
+        let query_norm = projected_bias + model.projected_width();
+        let key_norm = query_norm + width;
+        Self { post_norm: 0, output_bias, input_norm, projected_bias, query_norm, key_norm, width: key_norm + width }
+    }
+
+    /// Adds one column range over all chunks, first to last, to a tensor's gradient.
+    fn add_up(&self, partial: &[f32], start: usize, out: &mut [f32]) {
+        for row in partial.chunks_exact(self.width) {
+            add(out, &row[start..start + out.len()]);
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn block_backward(
+    model: &Model,
+    layer: usize,
+    batch: &Batch,
+    stream: &[f32],
+    saved: &mut BlockSaved,
+    buffers: &mut Buffers,
+    gradients: &mut [f32],
+    packed: &mut Vec<f32>,
+) {
+    let (config, places, layout) = (model.config, model.block(layer), model.layout);
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
+    let tokens = batch.len();
+    let chunk = chunk_of(tokens);
+    let packed = PackedBlock::new(model, places, packed);
+    let sums = PartialSums::new(model);
+    let Buffers { stream: dstream, middle: dmiddle, attended, projected: dprojected, normed, gated, partial, .. } =
+        buffers;
+    grow(dmiddle, tokens * hidden);
+    grow(attended, tokens * queries);
+    grow(dprojected, tokens * projected);
+    grow(normed, tokens * hidden);
+    grow(gated, tokens * inner);
+    grow(partial, tokens.div_ceil(chunk) * sums.width);
+    partial.fill(0.0);
+
+    // Feed-forward, its norm, and the output projection. `gate` and `up` become their gradients, `gated` the product's value.
+    let post_norm = model.tensor(places.post_norm);
+    {
+        let (gate, up) = (SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
+        let (middle, dstream) = (&saved.middle, &*dstream);
+        let (dattended, normed, gated) = (SharedRows::new(attended), SharedRows::new(normed), SharedRows::new(gated));
+        dmiddle.par_chunks_mut(chunk * hidden).zip(partial.par_chunks_exact_mut(sums.width)).enumerate().for_each(
+            |(index, (dmiddle, partial))| {
+                let (first, rows) = (index * chunk, dmiddle.len() / hidden);
+                // SAFETY: each task has its own chunk of tokens.
+                let (gate, up, dattended, normed, gated) = unsafe {
+                    (
+                        gate.part(first * inner, rows * inner),
+                        up.part(first * inner, rows * inner),
+                        dattended.part(first * queries, rows * queries),
+                        normed.part(first * hidden, rows * hidden),
+                        gated.part(first * inner, rows * inner),
+                    )
+                };
+                let middle = &middle[first * hidden..][..rows * hidden];
+                let dstream = &dstream[first * hidden..][..rows * hidden];
+                multiply(rows, inner, hidden, View::rows(dstream, hidden), packed.down, gated, inner, false);
+                swiglu_backward(gate, up, gated);
+                for (row, x) in normed.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
+                    rms_norm(x, post_norm, model.epsilon(), row);
+                }
+                dmiddle.copy_from_slice(dstream);
+                with_scratch(rows * hidden, |dnormed| {
+                    multiply(rows, hidden, inner, View::rows(gate, inner), packed.gate, dnormed, hidden, false);
+                    multiply(rows, hidden, inner, View::rows(up, inner), packed.up, dnormed, hidden, true);
+                    norm_backward(model, middle, post_norm, dnormed, dmiddle, &mut partial[sums.post_norm..][..hidden]);
+                });
+                if places.output_bias.is_some() {
+                    dmiddle.chunks_exact(hidden).for_each(|row| add(&mut partial[sums.output_bias..][..hidden], row));
+                }
+                multiply(rows, queries, hidden, View::rows(dmiddle, hidden), packed.output, dattended, queries, false);
+            },
+        );
+    }
+    let mut weight = |place: usize, dout: &[f32], out_stride: usize, input: &[f32]| {
+        let shape = &layout.places[place].shape;
+        let (rows, columns) = (shape[0], shape[1]);
+        let (left, right) = (View::transposed(dout, out_stride), View::rows(input, columns));
+        multiply_parallel(rows, columns, tokens, left, right, layout.slice_mut(gradients, place), columns, true);
+    };
+    weight(places.down, dstream, hidden, gated);
+    weight(places.gate, &saved.gate, inner, normed);
+    weight(places.up, &saved.up, inner, normed);
+    weight(places.output, dmiddle, hidden, &saved.attended);
+
+    attention_backward(model, batch, saved, attended, dprojected);
+
+    // Rotation, norms of queries and keys, projections and their norm.
+    let input_norm = model.tensor(places.input_norm);
+    {
+        let dmiddle = &*dmiddle;
+        let (dstream, normed) = (SharedRows::new(dstream), SharedRows::new(normed));
+        let before_norm = &saved.before_norm;
+        dprojected
+            .par_chunks_mut(chunk * projected)
+            .zip(partial.par_chunks_exact_mut(sums.width))
+            .enumerate()
+            .for_each(|(index, (dprojected, partial))| {
+                let (first, rows) = (index * chunk, dprojected.len() / projected);
+                // SAFETY: each task has its own chunk of tokens.
+                let (dstream, normed) = unsafe {
+                    (dstream.part(first * hidden, rows * hidden), normed.part(first * hidden, rows * hidden))
+                };
+                for (i, row) in dprojected.chunks_exact_mut(projected).enumerate() {
+                    projected_backward(model, places, batch, first + i, before_norm, row, partial, &sums);
+                }
+                let stream = &stream[first * hidden..][..rows * hidden];
+                for (row, x) in normed.chunks_exact_mut(hidden).zip(stream.chunks_exact(hidden)) {
+                    rms_norm(x, input_norm, model.epsilon(), row);
+                }
+                dstream.copy_from_slice(&dmiddle[first * hidden..][..rows * hidden]);
+                with_scratch(rows * hidden, |dnormed| {
+                    let part = |start: usize| View::rows(&dprojected[start..], projected);
+                    multiply(rows, hidden, queries, part(0), packed.query, dnormed, hidden, false);
+                    multiply(rows, hidden, keys, part(queries), packed.key, dnormed, hidden, true);
+                    multiply(rows, hidden, keys, part(queries + keys), packed.value, dnormed, hidden, true);
+                    norm_backward(
+                        model,
+                        stream,
+                        input_norm,
+                        dnormed,
+                        dstream,
+                        &mut partial[sums.input_norm..][..hidden],
+                    );
+                });
+            });
+    }
+    weight(places.query, dprojected, projected, normed);
+    weight(places.key, &dprojected[queries.min(dprojected.len())..], projected, normed);
+    weight(places.value, &dprojected[(queries + keys).min(dprojected.len())..], projected, normed);
+    for (place, start) in [
+        (Some(places.post_norm), sums.post_norm),
+        (places.output_bias, sums.output_bias),
+        (Some(places.input_norm), sums.input_norm),
+        (places.query_bias, sums.projected_bias),
+        (places.key_bias, sums.projected_bias + queries),
+        (places.value_bias, sums.projected_bias + queries + keys),
+        (places.query_norm, sums.query_norm),
+        (places.key_norm, sums.key_norm),
+    ] {
+        if let Some(place) = place {
+            sums.add_up(partial, start, layout.slice_mut(gradients, place));
+        }
+    }
+}
+
+fn norm_backward(model: &Model, x: &[f32], weight: &[f32], dout: &[f32], dx: &mut [f32], dweight: &mut [f32]) {
+    let hidden = weight.len();
+    for ((x, dout), dx) in x.chunks_exact(hidden).zip(dout.chunks_exact(hidden)).zip(dx.chunks_exact_mut(hidden)) {
+        rms_norm_backward(x, weight, model.epsilon(), dout, dx, dweight);
+    }
+}
+
+/// Turns one token's gradient after rotation into the one of the plain projections, and adds up biases' and norms' shares.
+#[allow(clippy::too_many_arguments)]
+fn projected_backward(
+    model: &Model,
+    places: &BlockPlaces,
+    batch: &Batch,
+    token: usize,
+    before_norm: &[f32],
+    row: &mut [f32],
+    partial: &mut [f32],
+    sums: &PartialSums,
+) {
+    let (config, width) = (model.config, model.config.head_dim);
+    let rotated = model.query_width() + model.key_width();
+    let (cosine, sine) = model.rotary.at(batch.positions[token] as usize);
+    row[..rotated].chunks_exact_mut(width).for_each(|head| rotate_back(head, cosine, sine));
+    if let (Some(query_norm), Some(key_norm)) = (model.optional(places.query_norm), model.optional(places.key_norm)) {
+        let before = &before_norm[token * rotated..(token + 1) * rotated];
+        with_scratch(width, |dhead| {
+            for (head, (x, dout)) in before.chunks_exact(width).zip(row.chunks_exact_mut(width)).enumerate() {
+                let (norm, start) = match head < config.num_attention_heads {
+                    true => (query_norm, sums.query_norm),
+                    false => (key_norm, sums.key_norm),
+                };
+                dhead.fill(0.0);
+                rms_norm_backward(x, norm, model.epsilon(), dout, dhead, &mut partial[start..start + width]);
+                dout.copy_from_slice(dhead);
+            }
+        });
+    }
+    if places.query_bias.is_some() {
+        add(&mut partial[sums.projected_bias..][..row.len()], row);
+    }
+}
+
+fn attention_backward(model: &Model, batch: &Batch, saved: &BlockSaved, dattended: &[f32], dprojected: &mut [f32]) {
+    let config = model.config;
+    let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+    let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
+    let group = heads / groups;
+    let shared = SharedRows::new(dprojected);
+    tasks(batch, groups).into_par_iter().for_each(|(start, length, key_head)| {
+        let shape = attention::Shape {
+            length,
+            group,
+            width,
+            stride: projected,
+            out_stride: queries,
+            scale: 1.0 / (width as f32).sqrt(),
+        };
+        let (first_query, first_key) = (key_head * group * width, queries + key_head * width);
+        let row = &saved.projected[start * projected..];
+        let inputs = attention::Saved {
+            queries: &row[first_query..],
+            keys: &row[first_key..],
+            values: &row[first_key + keys..],
+            out: &saved.attended[start * queries + first_query..],
+            dout: &dattended[start * queries + first_query..],
+            logsumexp: &saved.logsumexp[start * heads + key_head * group..],
+            logsumexp_stride: heads,
+        };
+        let at = |column: usize| start * projected + column;
+        // SAFETY: each task has its own sequence and its own columns of queries, keys and values.
+        unsafe {
+            let dqueries = shared.pointer(at(first_query));
+            let (dkeys, dvalues) = (shared.pointer(at(first_key)), shared.pointer(at(first_key + keys)));
+            attention::backward(shape, inputs, dqueries, dkeys, dvalues);
+        }
+    });
+}
+
+/// Adds each token's gradient to its row of the embedding, tokens in order within each row.
+fn embedding_backward(model: &Model, batch: &Batch, dstream: &[f32], gradients: &mut [f32]) {
+    let hidden = model.config.hidden_size;
+    let mut order: Vec<u32> = (0..batch.len() as u32).collect();
+    order.sort_by_key(|position| batch.tokens[*position as usize]);
+    let embedding = SharedRows::new(model.layout.slice_mut(gradients, model.layout.embedding));
+    let same: Vec<&[u32]> = order.chunk_by(|a, b| batch.tokens[*a as usize] == batch.tokens[*b as usize]).collect();
+    same.into_par_iter().for_each(|positions| {
+        let token = batch.tokens[positions[0] as usize] as usize;
+        // SAFETY: each task has its own token, so its own row.
+        let row = unsafe { embedding.part(token * hidden, hidden) };
+        for position in positions {
+            add(row, &dstream[*position as usize * hidden..][..hidden]);
+        }
+    });
+}

@@ -1,0 +1,210 @@
+use rayon::prelude::*;
+
+use super::pass::{BlockSaved, chunk_of, grow};
+use super::{Batch, Model, Pass, Saving};
+use crate::kernels::product::{Packed, View, multiply, pack_parallel, packed_length};
+use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
+use crate::kernels::{SharedRows, attention, with_scratch};
+use crate::layout::BlockPlaces;
+
+impl Pass {
+    /// Runs the decoder's blocks over a batch; [`Pass::hidden`] has the result, before the last norm.
+    pub fn forward(&mut self, model: &Model, batch: &Batch) {
+        let (tokens, hidden) = (batch.len(), model.config.hidden_size);
+        let layers = model.config.num_hidden_layers;
+        let streams = if self.saving == Saving::Nothing { 2 } else { layers + 1 };
+        let saved = if self.saving == Saving::All { layers } else { 1 };
+        self.streams.resize_with(streams, Vec::new);
+        self.blocks.resize_with(saved, BlockSaved::default);
+        self.streams.iter_mut().for_each(|stream| grow(stream, tokens * hidden));
+        self.blocks.iter_mut().for_each(|block| block.resize(model, tokens));
+        let embedding = model.tensor(model.layout.embedding);
+        self.streams[0].par_chunks_mut(hidden).zip(&batch.tokens).for_each(|(row, token)| {
+            row.copy_from_slice(&embedding[*token as usize * hidden..][..hidden]);
+        });
+        for layer in 0..layers {
+            let block = if self.saving == Saving::All { layer } else { 0 };
+            let (before, after) = match self.saving {
+                Saving::Nothing => (0, 1),
+                _ => (layer, layer + 1),
+            };
+            let (left, right) = self.streams.split_at_mut(after);
+            block_forward(model, layer, batch, &left[before], &mut self.blocks[block], &mut right[0], &mut self.packed);
+            if self.saving == Saving::Nothing {
+                self.streams.swap(0, 1);
+            }
+        }
+        if self.saving == Saving::Nothing {
+            self.streams.swap(0, 1);
+        }
+    }
+}
+
+/// Where each packed weight of a block starts, in the orientation of the forward pass (`x · Wᵀ`).
+struct PackedBlock<'a> {
+    query: Packed<'a>,
+    key: Packed<'a>,
+    value: Packed<'a>,
+    output: Packed<'a>,
+    gate: Packed<'a>,
+    up: Packed<'a>,
+    down: Packed<'a>,
+}
+
+impl<'a> PackedBlock<'a> {
+    fn new(model: &Model, places: &BlockPlaces, buffer: &'a mut Vec<f32>) -> Self {
+        let matrices = [places.query, places.key, places.value, places.output, places.gate, places.up, places.down];
+        let shape = |place: usize| {
+            let shape = &model.layout.places[place].shape;
+            (shape[0], shape[1])
+        };
+        let length = |place: &usize| packed_length(shape(*place).1, shape(*place).0);
+        grow(buffer, matrices.iter().map(length).sum());
+        let mut rest = buffer.as_mut_slice();
+        let packed = matrices.map(|place| {
+            let (columns, depth) = shape(place);
+            let (panels, after) = std::mem::take(&mut rest).split_at_mut(packed_length(depth, columns));
+            rest = after;
+            pack_parallel(View::transposed(model.tensor(place), depth), depth, columns, panels);
+            Packed { panels, depth }
+        });
+        let [query, key, value, output, gate, up, down] = packed;
+        Self { query, key, value, output, gate, up, down }
+    }
+}
+
+/// One decoder block: `stream` to `after`, keeping its intermediate results in `saved`.
+pub(super) fn block_forward(
+    model: &Model,
+    layer: usize,
+    batch: &Batch,
+    stream: &[f32],
+    saved: &mut BlockSaved,
+    after: &mut [f32],
+    packed: &mut Vec<f32>,
+) {
+    let (config, places) = (model.config, model.block(layer));
+    let (hidden, inner, width) = (config.hidden_size, config.intermediate_size, config.head_dim);
+    let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
+    let tokens = batch.len();
+    let chunk = chunk_of(tokens);
+    let packed = PackedBlock::new(model, places, packed);
+
+    // Norm, projections, norms of queries and keys, rotation.
+    let input_norm = model.tensor(places.input_norm);
+    let biases = [places.query_bias, places.key_bias, places.value_bias].map(|bias| model.optional(bias));
+    let (query_norm, key_norm) = (model.optional(places.query_norm), model.optional(places.key_norm));
+    let before_width = if query_norm.is_some() { queries + keys } else { 0 };
+    let before_norm = SharedRows::new(&mut saved.before_norm);
+    saved.projected.par_chunks_mut(chunk * projected).enumerate().for_each(|(index, out)| {
+        let (first, rows) = (index * chunk, out.len() / projected);
+        with_scratch(rows * hidden, |normed| {
+            for (row, x) in normed.chunks_exact_mut(hidden).zip(stream[first * hidden..].chunks_exact(hidden)) {
+                rms_norm(x, input_norm, model.epsilon(), row);
+            }
+            let normed = View::rows(normed, hidden);
+            multiply(rows, queries, hidden, normed, packed.query, out, projected, false);
+            multiply(rows, keys, hidden, normed, packed.key, &mut out[queries..], projected, false);
+            multiply(rows, keys, hidden, normed, packed.value, &mut out[queries + keys..], projected, false);
+        });
+        // SAFETY: each task has its own chunk of tokens.
+        let before = unsafe { before_norm.part(first * before_width, rows * before_width) };
+        for (i, row) in out.chunks_exact_mut(projected).enumerate() {
+            if let [Some(query), Some(key), Some(value)] = biases {
+                add(&mut row[..queries], query);
+                add(&mut row[queries..queries + keys], key);
+                add(&mut row[queries + keys..], value);
+            }
+            if let (Some(query_norm), Some(key_norm)) = (query_norm, key_norm) {
+                let before = &mut before[i * before_width..(i + 1) * before_width];
+                before.copy_from_slice(&row[..before_width]);
+                for (head, (from, to)) in before.chunks_exact(width).zip(row.chunks_exact_mut(width)).enumerate() {
+                    let norm = if head < config.num_attention_heads { query_norm } else { key_norm };
+                    rms_norm(from, norm, model.epsilon(), to);
+                }
+            }
+            let (cosine, sine) = model.rotary.at(batch.positions[first + i] as usize);
+            row[..queries + keys].chunks_exact_mut(width).for_each(|head| rotate(head, cosine, sine));
+        }
+    });
+
+    attend(model, batch, saved);
+
+    // Output projection, residual, norm, gated feed-forward, residual.
+    let post_norm = model.tensor(places.post_norm);
+    let output_bias = model.optional(places.output_bias);
+    let (middle, gate, up) =
+        (SharedRows::new(&mut saved.middle), SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
+    let attended = &saved.attended;
+    after.par_chunks_mut(chunk * hidden).enumerate().for_each(|(index, out)| {
+        let (first, rows) = (index * chunk, out.len() / hidden);
+        // SAFETY: each task has its own chunk of tokens.
+        let (middle, gate, up) = unsafe {
+            (
+                middle.part(first * hidden, rows * hidden),
+                gate.part(first * inner, rows * inner),
+                up.part(first * inner, rows * inner),
+            )
+        };
+        middle.copy_from_slice(&stream[first * hidden..][..rows * hidden]);
+        let view = View::rows(&attended[first * queries..], queries);
+        multiply(rows, hidden, queries, view, packed.output, middle, hidden, true);
+        if let Some(bias) = output_bias {
+            middle.chunks_exact_mut(hidden).for_each(|row| add(row, bias));
+        }
+        out.copy_from_slice(middle);
+        with_scratch(rows * hidden.max(inner), |scratch| {
+            for (row, x) in scratch.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
+                rms_norm(x, post_norm, model.epsilon(), row);
+            }
+            let normed = View::rows(scratch, hidden);
+            multiply(rows, inner, hidden, normed, packed.gate, gate, inner, false);
+            multiply(rows, inner, hidden, normed, packed.up, up, inner, false);
+            let gated = &mut scratch[..rows * inner];
+            swiglu(gate, up, gated);
+            multiply(rows, hidden, inner, View::rows(gated, inner), packed.down, out, hidden, true);
+        });
+    });
+}
+
+fn attend(model: &Model, batch: &Batch, saved: &mut BlockSaved) {
+    let config = model.config;
+    let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+    let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
+    let group = heads / groups;
+    let attended = SharedRows::new(&mut saved.attended);
+    let logsumexp = SharedRows::new(&mut saved.logsumexp);
+    let input = &saved.projected;
+    let tasks = tasks(batch, groups);
+    tasks.into_par_iter().for_each(|(start, length, key_head)| {
+        let shape = attention::Shape {
+            length,
+            group,
+            width,
+            stride: projected,
+            out_stride: queries,
+            scale: 1.0 / (width as f32).sqrt(),
+        };
+        let row = &input[start * projected..];
+        let (key, value) = (&row[queries + key_head * width..], &row[queries + keys + key_head * width..]);
+        attention::forward(shape, &row[key_head * group * width..], key, value, |token, head, out, sum| {
+            let (token, head) = (start + token, key_head * group + head);
+            // SAFETY: each task has its own sequence and heads.
+            unsafe {
+                attended.part(token * queries + head * width, width).copy_from_slice(out);
+                logsumexp.part(token * heads + head, 1)[0] = sum;
+            }
+        });
+    });
+}
+
+/// Start, length and key head of every task of attention, the longest sequences first so that no thread ends late.
+pub(super) fn tasks(batch: &Batch, groups: usize) -> Vec<(usize, usize, usize)> {
+    let mut tasks: Vec<_> = batch
+        .sequences()
+        .filter(|(_, length)| *length > 0)
+        .flat_map(|(start, length)| (0..groups).map(move |head| (start, length, head)))
+        .collect();
+    tasks.sort_by_key(|(_, length, _)| std::cmp::Reverse(*length));
+    tasks
+}

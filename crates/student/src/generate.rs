@@ -1,0 +1,380 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fused::{Buffers, Cache, Decoder, Segment};
+use crate::kernels::rowwise::{exponentials, largest};
+use crate::rotary::Rotary;
+use crate::sampling::{pick, random_of};
+use crate::settings::setting;
+use crate::{Error, Student};
+
+/// How completions are sampled; vLLM's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GenerateSettings {
+    /// Most tokens of a completion.
+    #[serde(default = "default_max_tokens")]
+    #[schemars(range(min = 1))]
+    pub max_tokens: usize,
+    /// Divides the logits; 0 always takes the most probable token.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0))]
+    pub temperature: f64,
+    /// Samples from the smallest set of tokens whose probabilities sum to this; 1 is off.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub top_p: f64,
+    /// Samples from so many most probable tokens; 0 is off.
+    #[serde(default)]
+    pub top_k: usize,
+    /// Leaves out tokens whose probability is below this share of the largest; 0 is off.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_p: f64,
+    /// Tokens that end a completion; the checkpoint's end-of-sequence tokens, usually.
+    #[serde(default)]
+    pub stop_token_ids: Vec<u32>,
+    /// Whether each token's log-prob (of the distribution before temperature and filters) is wanted.
+    #[serde(default)]
+    pub log_probs: bool,
+    /// Most sequences that are decoded at the same time. It changes speed and memory, never a token.
+    #[serde(default = "default_batch")]
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// Stops completions that go round in circles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition_stop: Option<RepetitionStop>,
+}
+
+/// When a completion counts as going round in circles: its end is one piece of tokens over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepetitionStop {
+    /// Longest piece in tokens.
+    #[serde(default = "default_period")]
+    #[schemars(range(min = 1))]
+    pub max_period: usize,
+    /// Least number of times the piece comes in a row.
+    #[serde(default = "default_repeats")]
+    #[schemars(range(min = 2))]
+    pub min_repeats: usize,
+    /// Least number of tokens that all the repeats cover.
+    #[serde(default = "default_covered")]
+    #[schemars(range(min = 2))]
+    pub min_tokens: usize,
+}
+
+fn default_max_tokens() -> usize {
+    256
+}
+fn one() -> f64 {
+    1.0
+}
+fn default_batch() -> usize {
+    64
+}
+fn default_period() -> usize {
+    1024
+}
+fn default_repeats() -> usize {
+    4
+}
+fn default_covered() -> usize {
+    256
+}
+
+impl Default for GenerateSettings {
+    fn default() -> Self {
+        Self {
+            max_tokens: default_max_tokens(),
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            stop_token_ids: Vec::new(),
+            log_probs: false,
+            batch_size: default_batch(),
+            repetition_stop: None,
+        }
+    }
+}
+
+impl GenerateSettings {
+    /// Says which setting is not allowed, if any.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.max_tokens == 0 {
+            return Err(setting("max_tokens", 0, "1 or more"));
+        }
+        if self.batch_size == 0 {
+            return Err(setting("batch_size", 0, "1 or more"));
+        }
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return Err(setting("temperature", self.temperature, "0 or more"));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(setting("top_p", self.top_p, "more than 0, to 1"));
+        }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return Err(setting("min_p", self.min_p, "0 to 1"));
+        }
+        match self.repetition_stop {
+            Some(stop) if stop.max_period == 0 => Err(setting("max_period", 0, "1 or more")),
+            Some(stop) if stop.min_repeats < 2 => Err(setting("min_repeats", stop.min_repeats, "2 or more")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One completion that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerateRequest {
+    /// Token ids of the prompt, at least one.
+    pub prompt_ids: Vec<u32>,
+    /// Seed of this sample alone: the completion depends on prompt, seed and settings, never on its neighbours.
+    pub seed: u64,
+}
+
+/// Why a completion ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// A stop token, or the caller said so.
+    Stop,
+    /// `max_tokens`, or the model's context, was reached.
+    Length,
+    /// It went round in circles.
+    Repetition,
+}
+
+/// One completion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// Sampled token ids, without the stop token.
+    pub ids: Vec<u32>,
+    /// The stop token that ended it, if one did.
+    pub stop_token: Option<u32>,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Natural log-prob of each of `ids`, and of the stop token after them, if asked for.
+    pub log_probs: Option<Vec<f32>>,
+}
+
+/// A student ready to generate: its weights are packed once.
+#[derive(Debug)]
+pub struct Generator<'a> {
+    student: &'a Student,
+    decoder: Decoder,
+    rotary: Rotary,
+}
+
+/// Parameters up to this many fit into caches beside the sequences, so that each thread had best decode on its own.
+const SMALL: usize = 4 << 20;
+/// Prompt tokens that one step reads beside the tokens being sampled.
+const PROMPT_TOKENS: usize = 256;
+
+impl<'a> Generator<'a> {
+    /// Packs the weights of a student; needs about as much memory again as its parameters.
+    pub fn new(student: &'a Student) -> Self {
+        let rotary = Rotary::new(&student.config, 0);
+        let decoder = Decoder::new(&student.model(&rotary), student.parameters() > SMALL);
+        let rotary = Rotary::new(&student.config, student.config.max_position_embeddings.min(1 << 17));
+        Self { student, decoder, rotary }
+    }
+
+    /// Completes every request, in their order. Finished sequences leave and waiting ones enter at once, and yet each
+    /// completion is the one it would be alone.
+    pub fn generate(&self, requests: &[GenerateRequest], settings: &GenerateSettings) -> Result<Vec<Generated>, Error> {
+        self.generate_until(requests, settings, &|_, _| false)
+    }
+
+    /// [`Generator::generate`] with a say for the caller: `done(request, ids)` is asked after every token and ends the
+    /// completion (as [`Finish::Stop`]) by `true`, for stop strings. It may be called from several threads at a time.
+    pub fn generate_until(
+        &self,
+        requests: &[GenerateRequest],
+        settings: &GenerateSettings,
+        done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
+    ) -> Result<Vec<Generated>, Error> {
+        settings.check()?;
+        for (index, request) in requests.iter().enumerate() {
+            let tokens = request.prompt_ids.len();
+            if tokens == 0 || tokens >= self.rotary.positions() {
+                let most = self.rotary.positions() - 1;
+                return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {most}")));
+            }
+            self.student
+                .check_tokens(&request.prompt_ids)
+                .map_err(|error| Error::Rows(format!("prompt {index}: {error}")))?;
+        }
+        let workers =
+            if self.decoder.parallel { 1 } else { rayon::current_num_threads().min(settings.batch_size).max(1) };
+        let next = AtomicUsize::new(0);
+        let finished: Vec<Mutex<Option<Generated>>> = requests.iter().map(|_| Mutex::new(None)).collect();
+        let work = |worker: usize| {
+            // Sequences are shared out as they come: who decodes which changes nothing.
+            let places = (settings.batch_size + worker) / workers;
+            self.work(requests, settings, done, places.max(1), &next, &finished);
+        };
+        if workers == 1 {
+            work(0);
+        } else {
+            (0..workers).into_par_iter().with_max_len(1).for_each(work);
+        }
+        let take =
+            |slot: Mutex<Option<Generated>>| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(finished.into_iter().map(|slot| take(slot).expect("every request was worked on")).collect())
+    }
+
+    fn work(
+        &self,
+        requests: &[GenerateRequest],
+        settings: &GenerateSettings,
+        done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
+        places: usize,
+        next: &AtomicUsize,
+        finished: &[Mutex<Option<Generated>>],
+    ) {
+        let model = self.student.model(&self.rotary);
+        let mut active: Vec<Sequence> = Vec::new();
+        let mut spare: Vec<Cache> = Vec::new();
+        let (mut buffers, mut scratch) = (Buffers::default(), Vec::new());
+        loop {
+            while active.len() < places {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(request) = requests.get(index) else { break };
+                let most = self.rotary.positions() - request.prompt_ids.len();
+                let limit = settings.max_tokens.min(most);
+                let capacity = request.prompt_ids.len() + limit;
+                let position = spare.iter().position(|cache| cache.capacity() >= capacity);
+                let mut cache = position.map_or_else(|| Cache::new(&model, capacity), |index| spare.swap_remove(index));
+                cache.clear();
+                active.push(Sequence {
+                    index,
+                    request,
+                    cache,
+                    limit,
+                    ids: Vec::new(),
+                    log_probs: Vec::new(),
+                    ended: None,
+                });
+            }
+            if active.is_empty() {
+                return;
+            }
+            let mut prompt_tokens = PROMPT_TOKENS;
+            let mut sampled: Vec<usize> = Vec::with_capacity(active.len());
+            let mut segments: Vec<Segment> = Vec::with_capacity(active.len());
+            for (place, sequence) in active.iter_mut().enumerate() {
+                let read = sequence.cache.length;
+                let prompt = &sequence.request.prompt_ids;
+                let tokens = match prompt.len() - read.min(prompt.len()) {
+                    0 => &sequence.ids[sequence.ids.len() - 1..],
+                    left => {
+                        let now = left.min(prompt_tokens);
+                        prompt_tokens -= now;
+                        &prompt[read..read + now]
+                    }
+                };
+                let wanted = !tokens.is_empty() && read + tokens.len() >= prompt.len();
+                if wanted {
+                    sampled.push(place);
+                }
+                segments.push(Segment { cache: &mut sequence.cache, tokens, wanted });
+            }
+            let logits = self.decoder.step(&model, &mut segments, &mut buffers);
+            for (place, logits) in sampled.iter().zip(logits.chunks_exact(model.config.vocab_size)) {
+                active[*place].sample(logits, settings, done, &mut scratch);
+            }
+            for place in (0..active.len()).rev() {
+                if active[place].ended.is_some() {
+                    let (index, cache, generated) = active.swap_remove(place).finish(settings);
+                    spare.push(cache);
+                    *finished[index].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(generated);
+                }
+            }
+        }
+    }
+}
+
+/// A completion under way.
+struct Sequence<'a> {
+    index: usize,
+    request: &'a GenerateRequest,
+    cache: Cache,
+    limit: usize,
+    ids: Vec<u32>,
+    log_probs: Vec<f32>,
+    ended: Option<(Finish, Option<u32>)>,
+}
+
+impl Sequence<'_> {
+    fn sample(
+        &mut self,
+        logits: &[f32],
+        settings: &GenerateSettings,
+        done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
+        scratch: &mut Vec<f32>,
+    ) {
+        let token = pick(logits, settings, random_of(self.request.seed, self.ids.len()), scratch);
+        if settings.log_probs {
+            scratch.clear();
+            scratch.extend_from_slice(logits);
+            let maximum = largest(logits);
+            self.log_probs.push(logits[token as usize] - maximum - exponentials(scratch, 1.0, maximum).ln());
+        }
+        if settings.stop_token_ids.contains(&token) {
+            self.ended = Some((Finish::Stop, Some(token)));
+            return;
+        }
+        self.ids.push(token);
+        if done(self.index, &self.ids) {
+            self.ended = Some((Finish::Stop, None));
+        } else if settings.repetition_stop.is_some_and(|stop| stop.reached(&self.ids)) {
+            self.ended = Some((Finish::Repetition, None));
+        } else if self.ids.len() >= self.limit {
+            self.ended = Some((Finish::Length, None));
+        }
+    }
+
+    fn finish(self, settings: &GenerateSettings) -> (usize, Cache, Generated) {
+        let (finish, stop_token) = self.ended.unwrap_or((Finish::Length, None));
+        let log_probs = settings.log_probs.then_some(self.log_probs);
+        (self.index, self.cache, Generated { ids: self.ids, stop_token, finish, log_probs })
+    }
+}
+
+impl RepetitionStop {
+    /// Whether the end of `ids` is one piece over and over.
+    fn reached(&self, ids: &[u32]) -> bool {
+        // A period's repeats cover a known number of tokens, so looking every 16 tokens costs little and misses nothing.
+        if ids.len() < self.min_tokens || !ids.len().is_multiple_of(16) {
+            return false;
+        }
+        (1..=self.max_period.min(ids.len() / self.min_repeats)).any(|period| {
+            let covered = (period * self.min_repeats).max(self.min_tokens.next_multiple_of(period));
+            ids.len() >= covered && {
+                let end = &ids[ids.len() - covered..];
+                end[period..] == end[..covered - period]
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found() {
+        let stop = RepetitionStop { max_period: 8, min_repeats: 4, min_tokens: 16 };
+        let mut ids: Vec<u32> = (0..16).collect();
+        assert!(!stop.reached(&ids));
+        ids.extend([1, 2, 3, 4].repeat(4));
+        assert!(stop.reached(&ids));
+        ids[30] = 9;
+        assert!(!stop.reached(&ids));
+    }
+}

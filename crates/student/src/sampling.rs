@@ -1,0 +1,114 @@
+use crate::GenerateSettings;
+use crate::kernels::rowwise::{exponentials, largest};
+use crate::random::Random;
+
+/// Picks the next token from one row of logits `[vocab_size]`, with `random` in [0, 1). Filters apply in the order top-k,
+/// top-p, min-p, all on the distribution after temperature, as in transformers. `scratch` is overwritten.
+pub(crate) fn pick(logits: &[f32], settings: &GenerateSettings, random: f64, scratch: &mut Vec<f32>) -> u32 {
+    let maximum = largest(logits);
+    if settings.temperature == 0.0 {
+        return logits.iter().position(|x| *x == maximum).unwrap_or(0) as u32;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(logits);
+    let inverse = (1.0 / settings.temperature) as f32;
+    exponentials(scratch, inverse, maximum * inverse);
+    let filtered = settings.top_k > 0 || settings.top_p < 1.0 || settings.min_p > 0.0;
+    if !filtered {
+        return draw(scratch.iter().map(|p| f64::from(*p)), random) as u32;
+    }
+    let kept = keep(scratch, settings);
+    kept[draw(kept.iter().map(|id| f64::from(scratch[*id as usize])), random)]
+}
+
+/// Index of the first weight at which the running sum passes `random` times the total.
+fn draw(weights: impl Iterator<Item = f64> + Clone, random: f64) -> usize {
+    let bound = random * weights.clone().sum::<f64>();
+    let (mut sum, mut last) = (0.0, 0);
+    for (index, weight) in weights.enumerate() {
+        if weight > 0.0 {
+            sum += weight;
+            last = index;
+            if sum > bound {
+                return index;
+            }
+        }
+    }
+    last
+}
+
+/// Tokens that pass the filters, most probable first, smaller ids first among equals. Weights are relative to the largest, 1.
+fn keep(weights: &[f32], settings: &GenerateSettings) -> Vec<u32> {
+    let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+    // Tokens below this can be left out before sorting: all of them together weigh less than what top-p leaves out, so
+    // the smallest set that reaches top-p has none of them.
+    let negligible = if settings.top_k > 0 { 0.0 } else { (1.0 - settings.top_p) * total / weights.len() as f64 };
+    let floor = negligible.min(1.0) as f32 * 0.999;
+    let mut ids: Vec<u32> = (0..weights.len() as u32).filter(|id| weights[*id as usize] >= floor).collect();
+    let heavier = |a: &u32, b: &u32| weights[*b as usize].total_cmp(&weights[*a as usize]).then(a.cmp(b));
+    if settings.top_k > 0 && settings.top_k < ids.len() {
+        ids.select_nth_unstable_by(settings.top_k - 1, heavier);
+        ids.truncate(settings.top_k);
+    }
+    ids.sort_unstable_by(heavier);
+    if settings.top_p < 1.0 {
+        let total: f64 = match settings.top_k {
+            0 => total,
+            _ => ids.iter().map(|id| f64::from(weights[*id as usize])).sum(),
+        };
+        let mut sum = 0.0;
+        let reached = ids.iter().position(|id| {
+            sum += f64::from(weights[*id as usize]);
+            sum >= settings.top_p * total
+        });
+        ids.truncate(reached.map_or(ids.len(), |index| index + 1));
+    }
+    let least = settings.min_p as f32;
+    let enough = ids.iter().position(|id| weights[*id as usize] < least).unwrap_or(ids.len());
+    ids.truncate(enough.max(1));
+    ids
+}
+
+/// The random number of a sample's token: it depends on the sample's seed and the token's place alone.
+pub(crate) fn random_of(seed: u64, place: usize) -> f64 {
+    Random::new(&[seed, place as u64]).unit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> GenerateSettings {
+        GenerateSettings::default()
+    }
+
+    fn pick_at(settings: &GenerateSettings, random: f64) -> u32 {
+        // Probabilities 0.1, 0.4, 0.2, 0.3.
+        let logits = [0.1_f32, 0.4, 0.2, 0.3].map(f32::ln);
+        pick(&logits, settings, random, &mut Vec::new())
+    }
+
+    #[test]
+    fn filters() {
+        assert_eq!(pick_at(&GenerateSettings { temperature: 0.0, ..settings() }, 0.99), 1);
+        let plain = settings();
+        assert_eq!([0.05, 0.3, 0.6, 0.9].map(|random| pick_at(&plain, random)), [0, 1, 2, 3]);
+        let two = GenerateSettings { top_k: 2, ..settings() };
+        assert_eq!([0.0, 0.5, 0.6, 0.999].map(|random| pick_at(&two, random)), [1, 1, 3, 3]);
+        let nucleus = GenerateSettings { top_p: 0.8, ..settings() };
+        assert_eq!([0.0, 0.5, 0.99].map(|random| pick_at(&nucleus, random)), [1, 3, 2]);
+        let most = GenerateSettings { min_p: 0.6, ..settings() };
+        assert_eq!([0.0, 0.999].map(|random| pick_at(&most, random)), [1, 3]);
+    }
+
+    #[test]
+    fn frequencies_follow_probabilities() {
+        let mut counts = [0; 4];
+        for place in 0..20_000 {
+            counts[pick_at(&settings(), random_of(7, place)) as usize] += 1;
+        }
+        for (count, expected) in counts.iter().zip([0.1, 0.4, 0.2, 0.3]) {
+            assert!((f64::from(*count) / 20_000.0 - expected).abs() < 0.015, "{counts:?}");
+        }
+    }
+}

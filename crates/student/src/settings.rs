@@ -1,0 +1,284 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// How a student is trained, whatever the objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSettings {
+    /// Passes over the rows; a fraction stops within a pass. Left out of account when `max_steps` is given.
+    #[serde(default = "one")]
+    pub epochs: f64,
+    /// Optimizer steps; beats `epochs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_steps: Option<usize>,
+    /// Rows that go through the model together.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// Batches whose gradients are added up, each by its number of trained tokens, before one optimizer step.
+    #[serde(default = "one_batch")]
+    #[schemars(range(min = 1))]
+    pub gradient_accumulation: usize,
+    /// Highest learning rate, reached after warm-up.
+    pub learning_rate: f64,
+    /// How the learning rate falls after warm-up.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Learning rate at the last step as a share of the highest (R1 falls to a tenth).
+    #[serde(default = "tenth")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_learning_rate_ratio: f64,
+    /// Share of the steps in which the learning rate rises linearly from 0.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub warmup_ratio: f64,
+    /// AdamW's decay, by `learning_rate * weight_decay` a step.
+    #[serde(default = "hundredth")]
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
+    /// Whether norms and biases decay too, as in PyTorch when all parameters are one group.
+    #[serde(default = "yes")]
+    pub decay_norms_and_biases: bool,
+    /// Decay of AdamW's first moment.
+    #[serde(default = "beta1")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub adam_beta1: f64,
+    /// Decay of AdamW's second moment.
+    #[serde(default = "beta2")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub adam_beta2: f64,
+    /// Added to the root of the second moment.
+    #[serde(default = "epsilon")]
+    #[schemars(range(min = 0.0))]
+    pub adam_epsilon: f64,
+    /// Gradients with a larger global norm are scaled down to it; 0 never does.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0.0))]
+    pub max_grad_norm: f64,
+    /// Longest row in tokens; the model's context when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2))]
+    pub max_length: Option<usize>,
+    /// What happens to rows that are too long.
+    #[serde(default)]
+    pub over_long: OverLong,
+    /// Keep only each block's input and compute the block again in the backward pass: less memory, a third more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Along half a cosine.
+    #[default]
+    Cosine,
+    /// Along a line.
+    Linear,
+    /// Not at all.
+    Constant,
+}
+
+/// What happens to rows longer than `max_length`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OverLong {
+    /// They are left out and counted.
+    #[default]
+    Drop,
+    /// Training does not start.
+    Error,
+}
+
+/// Objective of preference training (arXiv 2305.18290 and relatives); TRL's names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DpoSettings {
+    /// How strongly the student is held to the reference model.
+    #[serde(default = "tenth")]
+    #[schemars(range(min = 0.0))]
+    pub beta: f64,
+    /// The loss.
+    #[serde(default)]
+    pub loss_type: DpoLoss,
+    /// Probability that a pair is the wrong way round (`sigmoid`: conservative DPO; `robust`: unbiased).
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub label_smoothing: f64,
+    /// Margin of `simpo`, as a difference of average log-probs times beta.
+    #[serde(default)]
+    pub simpo_gamma: f64,
+    /// Weight of the chosen completion's average negative log-prob, added to the loss (RPO); against falling likelihood.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub rpo_alpha: f64,
+}
+
+/// Losses of preference training. `Δ` is the difference between chosen and rejected of the student's log-prob less the
+/// reference model's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DpoLoss {
+    /// `-log σ(β Δ)` with sums over tokens: DPO.
+    #[default]
+    Sigmoid,
+    /// [`DpoLoss::Sigmoid`] with averages over tokens in place of sums.
+    SigmoidNorm,
+    /// Unbiased under label noise (arXiv 2403.00409).
+    Robust,
+    /// `(Δ - 1 / (2 β))²` with averages over tokens (arXiv 2310.12036).
+    Ipo,
+    /// `max(0, 1 - β Δ)`.
+    Hinge,
+    /// `-log σ(β (average chosen - average rejected) - γ)`, without a reference model (arXiv 2405.14734).
+    Simpo,
+}
+
+impl Default for DpoSettings {
+    fn default() -> Self {
+        Self { beta: 0.1, loss_type: DpoLoss::Sigmoid, label_smoothing: 0.0, simpo_gamma: 0.0, rpo_alpha: 0.0 }
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+fn eight() -> usize {
+    8
+}
+fn one_batch() -> usize {
+    1
+}
+fn tenth() -> f64 {
+    0.1
+}
+fn hundredth() -> f64 {
+    0.01
+}
+fn beta1() -> f64 {
+    0.9
+}
+fn beta2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn yes() -> bool {
+    true
+}
+
+impl TrainSettings {
+    /// PyTorch's AdamW, cosine to a tenth, batches of 8 rows, one epoch.
+    pub fn with_learning_rate(learning_rate: f64) -> Self {
+        Self {
+            epochs: 1.0,
+            max_steps: None,
+            batch_size: 8,
+            gradient_accumulation: 1,
+            learning_rate,
+            schedule: Schedule::Cosine,
+            min_learning_rate_ratio: 0.1,
+            warmup_ratio: 0.0,
+            weight_decay: 0.01,
+            decay_norms_and_biases: true,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
+            max_grad_norm: 1.0,
+            max_length: None,
+            over_long: OverLong::Drop,
+            gradient_checkpointing: false,
+        }
+    }
+
+    /// Optimizer steps that a number of rows makes.
+    pub fn steps(&self, rows: usize) -> usize {
+        let in_one_epoch = rows.div_ceil(self.rows_per_step());
+        self.max_steps.unwrap_or((self.epochs * in_one_epoch as f64).ceil() as usize)
+    }
+
+    /// Rows of one optimizer step.
+    pub fn rows_per_step(&self) -> usize {
+        self.batch_size.saturating_mul(self.gradient_accumulation).max(1)
+    }
+
+    /// Learning rate of step `step` (from 0) of `total`, as transformers' schedulers have it: warm-up starts at 0 and the
+    /// step after the last would have the lowest rate.
+    pub fn learning_rate_at(&self, step: usize, total: usize) -> f64 {
+        let warmup = (self.warmup_ratio * total as f64).ceil() as usize;
+        if step < warmup {
+            return self.learning_rate * step as f64 / warmup as f64;
+        }
+        let progress = (step - warmup) as f64 / (total - warmup).max(1) as f64;
+        let fallen = match self.schedule {
+            Schedule::Constant => return self.learning_rate,
+            Schedule::Linear => 1.0 - progress,
+            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+        };
+        self.learning_rate * (self.min_learning_rate_ratio + (1.0 - self.min_learning_rate_ratio) * fallen)
+    }
+
+    /// Says which setting is not allowed, if any.
+    pub fn check(&self) -> Result<(), Error> {
+        let share = |name: &'static str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(setting(name, value, "0 to 1")),
+        };
+        let not_negative = |name: &'static str, value: f64| match value >= 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(setting(name, value, "0 or more")),
+        };
+        if !(self.epochs > 0.0 && self.epochs.is_finite()) {
+            return Err(setting("epochs", self.epochs, "more than 0"));
+        }
+        if self.max_steps == Some(0) {
+            return Err(setting("max_steps", 0, "1 or more"));
+        }
+        if self.batch_size == 0 {
+            return Err(setting("batch_size", 0, "1 or more"));
+        }
+        if self.gradient_accumulation == 0 {
+            return Err(setting("gradient_accumulation", 0, "1 or more"));
+        }
+        not_negative("learning_rate", self.learning_rate)?;
+        not_negative("weight_decay", self.weight_decay)?;
+        not_negative("adam_epsilon", self.adam_epsilon)?;
+        not_negative("max_grad_norm", self.max_grad_norm)?;
+        share("min_learning_rate_ratio", self.min_learning_rate_ratio)?;
+        share("warmup_ratio", self.warmup_ratio)?;
+        share("adam_beta1", self.adam_beta1)?;
+        share("adam_beta2", self.adam_beta2)
+    }
+}
+
+pub(crate) fn setting(name: &'static str, given: impl ToString, allowed: &str) -> Error {
+    Error::Setting { name, given: given.to_string(), allowed: allowed.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learning_rate_rises_and_falls() {
+        let settings = TrainSettings { warmup_ratio: 0.1, ..TrainSettings::with_learning_rate(1.0) };
+        let at = |step| settings.learning_rate_at(step, 100);
+        assert_eq!((at(0), at(5), at(10)), (0.0, 0.5, 1.0));
+        assert!((at(55) - 0.55).abs() < 1e-12 && (at(100) - 0.1).abs() < 1e-12);
+        let linear = TrainSettings { schedule: Schedule::Linear, ..settings };
+        assert!((linear.learning_rate_at(55, 100) - 0.55).abs() < 1e-12);
+    }
+
+    #[test]
+    fn steps_follow_rows() {
+        let settings =
+            TrainSettings { epochs: 1.5, gradient_accumulation: 2, ..TrainSettings::with_learning_rate(1.0) };
+        assert_eq!(settings.steps(33), 5);
+        assert_eq!(TrainSettings { max_steps: Some(7), ..settings }.steps(33), 7);
+    }
+}

@@ -1,0 +1,158 @@
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::fused::{Batch, Model, Pass, Saving};
+use crate::rotary::Rotary;
+use crate::settings::OverLong;
+use crate::train::{BatchLoss, Objective, run};
+use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained};
+
+/// Supervised fine-tuning: the mean negative log-prob of the trained tokens of each step goes down. Rows are shuffled anew
+/// in each epoch. The result is the same, bit for bit, whether or not the run was interrupted and resumed and whatever the
+/// number of threads, on one kind of CPU.
+///
+/// `resume` is a folder that [`Control::Save`] named; the student's weights are then taken from there.
+pub fn train_sft(
+    student: &mut Student,
+    rows: &[TokenRow],
+    settings: &TrainSettings,
+    seed: u64,
+    resume: Option<&Path>,
+    on_step: &mut dyn FnMut(StepReport) -> Control,
+) -> Result<Trained, Error> {
+    settings.check()?;
+    let mut usable = Vec::with_capacity(rows.len());
+    let mut dropped = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        row.check(index, student)?;
+        match fits(index, row.input_ids.len(), student, settings)? && row.trained_tokens() > 0 {
+            true => usable.push(index),
+            false => dropped.push(index),
+        }
+    }
+    let objective = Sft { rows };
+    let trained = run(student, &objective, &usable, settings, seed, resume, on_step)?;
+    Ok(Trained { dropped, ..trained })
+}
+
+/// Whether a row is short enough; an error where the settings want one.
+pub(crate) fn fits(index: usize, tokens: usize, student: &Student, settings: &TrainSettings) -> Result<bool, Error> {
+    let most = settings.max_length.unwrap_or(student.config.max_position_embeddings);
+    if tokens <= most {
+        return Ok(true);
+    }
+    match settings.over_long {
+        OverLong::Drop => Ok(false),
+        OverLong::Error => Err(Error::Rows(format!("row {index} has {tokens} tokens; allowed are {most}"))),
+    }
+}
+
+struct Sft<'a> {
+    rows: &'a [TokenRow],
+}
+
+impl Objective for Sft<'_> {
+    fn longest(&self) -> usize {
+        self.rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0)
+    }
+
+    fn accumulate(
+        &self,
+        model: &Model,
+        pass: &mut Pass,
+        rows: &[usize],
+        batch_size: usize,
+        gradients: &mut [f32],
+    ) -> BatchLoss {
+        let trained_tokens: usize = rows.iter().map(|row| self.rows[*row].trained_tokens()).sum();
+        let weight = -1.0 / trained_tokens as f32;
+        let (mut sum, mut tokens) = (0.0, 0);
+        for rows in rows.chunks(batch_size) {
+            let rows: Vec<&TokenRow> = rows.iter().map(|row| &self.rows[*row]).collect();
+            let (batch, positions, targets) = lay_out(&rows);
+            pass.forward(model, &batch);
+            let weights = vec![weight; positions.len()];
+            let log_probs = pass.log_probs_backward(model, &positions, &targets, &weights, gradients);
+            pass.backward(model, &batch, gradients);
+            sum += log_probs.iter().map(|x| f64::from(*x)).sum::<f64>();
+            tokens += batch.len();
+        }
+        BatchLoss { loss: -sum / trained_tokens as f64, tokens, trained_tokens, preferred: None }
+    }
+
+    fn fingerprint(&self) -> Value {
+        let mut hash = crate::random::Random::new(&[self.rows.len() as u64]);
+        for row in self.rows {
+            hash = crate::random::Random::new(&[hash.next(), row.input_ids.len() as u64, row.trained_tokens() as u64]);
+            row.input_ids.iter().for_each(|id| hash = crate::random::Random::new(&[hash.next(), u64::from(*id)]));
+        }
+        json!({"method": "sft", "rows": format!("{:016x}", hash.next())})
+    }
+}
+
+/// Rows one after the other: the batch, the positions whose next token is trained, and those tokens.
+pub(crate) fn lay_out(rows: &[&TokenRow]) -> (Batch, Vec<usize>, Vec<u32>) {
+    let batch = Batch::new(rows.iter().map(|row| row.input_ids.as_slice()));
+    let (mut positions, mut targets) = (Vec::new(), Vec::new());
+    for (row, start) in rows.iter().zip(&batch.starts) {
+        row.targets(*start, &mut positions, &mut targets);
+    }
+    (batch, positions, targets)
+}
+
+/// Natural log-prob of every trained token of each row, in order.
+pub fn token_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<Vec<f32>>, Error> {
+    /// Tokens that go through the model together; a row's numbers do not depend on it.
+    const TOKENS: usize = 4096;
+    for (index, row) in rows.iter().enumerate() {
+        row.check(index, student)?;
+    }
+    let longest = rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0);
+    let rotary = Rotary::new(&student.config, longest);
+    let model = student.model(&rotary);
+    let mut pass = Pass::new(Saving::Nothing);
+    let mut found = Vec::with_capacity(rows.len());
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fit = rest.iter().take_while(|row| {
+            tokens += row.input_ids.len();
+            tokens <= TOKENS
+        });
+        let (now, later) = rest.split_at(fit.count().max(1));
+        rest = later;
+        let (batch, positions, targets) = lay_out(&now.iter().collect::<Vec<_>>());
+        pass.forward(&model, &batch);
+        let log_probs = pass.log_probs(&model, &positions, &targets);
+        let mut log_probs = log_probs.as_slice();
+        for row in now {
+            let (own, others) = log_probs.split_at(row.trained_tokens());
+            found.push(own.to_vec());
+            log_probs = others;
+        }
+    }
+    Ok(found)
+}
+
+/// Sum of the trained tokens' natural log-probs of each row: what DPO needs of the reference model.
+pub fn sequence_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<f64>, Error> {
+    let sum = |row: Vec<f32>| row.into_iter().map(f64::from).sum();
+    Ok(token_log_probs(student, rows)?.into_iter().map(sum).collect())
+}
+
+/// Mean negative log-prob of the trained tokens of all rows together, and its gradient for every tensor by name, in the
+/// model's order; for checks against other implementations.
+pub fn loss_and_gradients(student: &Student, rows: &[TokenRow]) -> Result<(f64, Vec<(String, Vec<f32>)>), Error> {
+    for (index, row) in rows.iter().enumerate() {
+        row.check(index, student)?;
+    }
+    let objective = Sft { rows };
+    let rotary = Rotary::new(&student.config, objective.longest());
+    let mut gradients = vec![0.0; student.layout.total];
+    let all: Vec<usize> = (0..rows.len()).collect();
+    let mut pass = Pass::new(Saving::All);
+    let outcome = objective.accumulate(&student.model(&rotary), &mut pass, &all, rows.len().max(1), &mut gradients);
+    let named = student.layout.places.iter().map(|place| (place.name.clone(), gradients[place.range()].to_vec()));
+    Ok((outcome.loss, named.collect()))
+}

@@ -1,0 +1,185 @@
+use std::borrow::Cow;
+use std::path::Path;
+
+use rayon::prelude::*;
+use retort_weights::{Checkpoint, Dtype, ModelConfig, TensorShape, write_checkpoint};
+use serde_json::Value;
+
+use crate::fused::{Batch, Model, Pass, Saving};
+use crate::layout::Layout;
+use crate::rotary::Rotary;
+use crate::{Architecture, Error, Target};
+
+/// A decoder with its parameters, f32.
+#[derive(Clone, Debug)]
+pub struct Student {
+    pub(crate) config: ModelConfig,
+    /// `config.json` as it will be written.
+    pub(crate) config_json: Value,
+    pub(crate) layout: Layout,
+    pub(crate) parameters: Vec<f32>,
+    pub(crate) target: Target,
+}
+
+impl Student {
+    /// Loads a checkpoint. Tensors that the config does not ask for are left out only where they are known to be copies
+    /// (a tied `lm_head.weight`, rotary tables); others are an error.
+    pub fn load(checkpoint: &Checkpoint, target: Target) -> Result<Self, Error> {
+        target.check()?;
+        let config = checkpoint.config()?;
+        let layout = Layout::of(&config);
+        let mut parameters = vec![0.0; layout.total];
+        for place in &layout.places {
+            let found = checkpoint.shape(&place.name).unwrap_or_default().to_vec();
+            checkpoint.shape(&place.name).ok_or_else(|| retort_weights::Error::NoTensor {
+                name: place.name.clone(),
+                path: checkpoint.path().to_owned(),
+            })?;
+            if found != place.shape {
+                return Err(Error::Shape { name: place.name.clone(), found, expected: place.shape.clone() });
+            }
+            checkpoint.read_into(&place.name, &mut parameters[place.range()])?;
+        }
+        let known = |name: &str| layout.places.iter().any(|place| place.name == name);
+        let copy = |name: &str| name == "lm_head.weight" || name.ends_with("rotary_emb.inv_freq");
+        if let Some(name) = checkpoint.names().find(|name| !known(name) && !copy(name)) {
+            let reason = format!("tensor `{name}` belongs to no part of this decoder");
+            return Err(retort_weights::Error::Unsupported(reason).into());
+        }
+        Ok(Self { config, config_json: checkpoint.config_json().clone(), layout, parameters, target })
+    }
+
+    /// A decoder with random weights: matrices normal with `initializer_range`, norms 1, biases 0. The same seed gives the
+    /// same weights everywhere.
+    pub fn random(architecture: &Architecture, seed: u64, target: Target) -> Result<Self, Error> {
+        target.check()?;
+        let config = architecture.config()?;
+        let layout = Layout::of(&config);
+        let mut parameters = vec![0.0; layout.total];
+        for (index, place) in layout.places.iter().enumerate() {
+            let tensor = &mut parameters[place.range()];
+            if place.is_matrix() {
+                normal(tensor, seed, index as u64, config.initializer_range);
+            } else if place.name.ends_with("norm.weight") {
+                tensor.fill(1.0);
+            }
+        }
+        let config_json = config.to_json(Dtype::Float32);
+        Ok(Self { config, config_json, layout, parameters, target })
+    }
+
+    /// Writes `config.json` and `model.safetensors` into `dir`, creating it if needed. Tokenizer and template are the
+    /// caller's to copy (`retort_weights::copy_companions`).
+    pub fn save(&self, dir: &Path, dtype: Dtype) -> Result<(), Error> {
+        let tensors: Vec<TensorShape> = self
+            .layout
+            .places
+            .iter()
+            .map(|place| TensorShape { name: place.name.clone(), shape: place.shape.clone() })
+            .collect();
+        write_checkpoint(dir, &self.config_json, &tensors, dtype, None, |name| {
+            let place = self.layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
+            Ok(Cow::Borrowed(&self.parameters[place.range()]))
+        })?;
+        Ok(())
+    }
+
+    /// The model's settings.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Sets the tokens that begin, end and pad sequences in the `config.json` that [`Student::save`] writes.
+    pub fn set_special_tokens(&mut self, bos: Option<u32>, eos: &[u32], pad: Option<u32>) {
+        self.config.bos_token_id = bos;
+        self.config.eos_token_ids = eos.to_vec();
+        self.config.pad_token_id = pad;
+        self.config_json["bos_token_id"] = bos.into();
+        self.config_json["pad_token_id"] = pad.into();
+        self.config_json["eos_token_id"] = match eos {
+            [] => Value::Null,
+            [one] => (*one).into(),
+            several => several.into(),
+        };
+    }
+
+    /// Number of parameters; a tied head counts once.
+    pub fn parameters(&self) -> usize {
+        self.layout.total
+    }
+
+    /// Device this model is trained and run on.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// One tensor by its Hugging Face name: shape and row-major f32 elements.
+    pub fn tensor(&self, name: &str) -> Option<(&[usize], &[f32])> {
+        let place = self.layout.places.iter().find(|place| place.name == name)?;
+        Some((&place.shape, &self.parameters[place.range()]))
+    }
+
+    /// Adds `change` to one tensor, element by element.
+    pub fn add_to_tensor(&mut self, name: &str, change: &[f32]) -> Result<(), Error> {
+        let place = self.layout.places.iter().find(|place| place.name == name);
+        let place = place.ok_or_else(|| Error::Rows(format!("the model has no tensor `{name}`")))?;
+        if change.len() != place.len() {
+            return Err(Error::Rows(format!("`{name}` has {} elements, {} were given", place.len(), change.len())));
+        }
+        crate::kernels::rowwise::add(&mut self.parameters[place.range()], change);
+        Ok(())
+    }
+
+    /// Logits after every token of one sequence, `[tokens, vocab_size]` row-major f32.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        self.check_tokens(tokens)?;
+        let batch = Batch::new([tokens]);
+        let rotary = Rotary::new(&self.config, batch.longest());
+        let model = self.model(&rotary);
+        let mut pass = Pass::new(Saving::Nothing);
+        pass.forward(&model, &batch);
+        Ok(pass.logits(&model, &(0..tokens.len()).collect::<Vec<_>>()))
+    }
+
+    pub(crate) fn model<'a>(&'a self, rotary: &'a Rotary) -> Model<'a> {
+        Model { config: &self.config, layout: &self.layout, parameters: &self.parameters, rotary }
+    }
+
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), Error> {
+        match tokens.iter().find(|token| **token as usize >= self.config.vocab_size) {
+            Some(token) => {
+                Err(Error::Rows(format!("token `{token}` is not among the {} of the model", self.config.vocab_size)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Target {
+    fn check(self) -> Result<(), Error> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Cuda(_) => Err(Error::Device {
+                device: self.to_string(),
+                reason: "this build computes on the CPU only".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Fills a tensor with normal numbers; element `i` depends on seed, tensor and `i` alone.
+fn normal(tensor: &mut [f32], seed: u64, index: u64, deviation: f64) {
+    const CHUNK: usize = 1 << 12;
+    tensor.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
+        let mut random = crate::random::Random::new(&[seed, index, chunk as u64]);
+        for pair in out.chunks_mut(2) {
+            // Box and Muller.
+            let radius = (-2.0 * (1.0 - random.unit()).ln()).sqrt() * deviation;
+            let angle = std::f64::consts::TAU * random.unit();
+            pair[0] = (radius * angle.cos()) as f32;
+            if let Some(second) = pair.get_mut(1) {
+                *second = (radius * angle.sin()) as f32;
+            }
+        }
+    });
+}

@@ -1,0 +1,266 @@
+//! Training that does not depend on threads, interruptions or the way batches are cut.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use std::path::Path;
+
+use retort_student::{
+    Architecture, Control, DpoSettings, Error, Family, OverLong, PreferencePair, Student, Target, TokenRow,
+    TrainSettings, loss_and_gradients, sequence_log_probs, train_dpo, train_sft,
+};
+use retort_weights::Dtype;
+
+fn student(family: Family) -> Student {
+    let architecture = Architecture {
+        model_type: family,
+        vocab_size: 50,
+        hidden_size: 32,
+        intermediate_size: 48,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: Some(2),
+        head_dim: None,
+        max_position_embeddings: 640,
+        rms_norm_eps: 1e-6,
+        rope_theta: 10_000.0,
+        tie_word_embeddings: family == Family::Qwen2,
+        initializer_range: 0.1,
+    };
+    Student::random(&architecture, 3, Target::Cpu).unwrap()
+}
+
+fn rows(count: usize, longest: usize) -> Vec<TokenRow> {
+    (0..count)
+        .map(|i| {
+            let length = 3 + (i * 29) % longest;
+            TokenRow {
+                input_ids: (0..length).map(|t| ((t * t + 3 * i + t * i) % 50) as u32).collect(),
+                loss: (0..length).map(|t| t >= length / 4).collect(),
+            }
+        })
+        .collect()
+}
+
+fn settings() -> TrainSettings {
+    TrainSettings { max_steps: Some(6), batch_size: 4, warmup_ratio: 0.2, ..TrainSettings::with_learning_rate(3e-3) }
+}
+
+fn bytes(student: &Student) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    student.save(dir.path(), Dtype::Float32).unwrap();
+    std::fs::read(dir.path().join("model.safetensors")).unwrap()
+}
+
+fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
+        let train = |threads: usize| {
+            let mut student = student(family);
+            let mut losses = Vec::new();
+            let mut on_step = |report: retort_student::StepReport| {
+                losses.push((report.loss.to_bits(), report.grad_norm.to_bits()));
+                Control::Continue
+            };
+            on_threads(threads, || train_sft(&mut student, &rows(20, 600), &settings(), 1, None, &mut on_step))
+                .unwrap();
+            (bytes(&student), losses)
+        };
+        let one = train(1);
+        assert_eq!(one, train(2));
+        assert_eq!(one, train(4));
+    }
+}
+
+/// A sum over five million elements is where parallel sums go astray.
+#[test]
+fn gradient_norm_is_stable_at_five_million_elements() {
+    let architecture = Architecture {
+        vocab_size: 20_000,
+        hidden_size: 128,
+        intermediate_size: 256,
+        num_attention_heads: 2,
+        num_hidden_layers: 1,
+        head_dim: None,
+        num_key_value_heads: None,
+        model_type: Family::Llama,
+        max_position_embeddings: 64,
+        rms_norm_eps: 1e-6,
+        rope_theta: 1e4,
+        tie_word_embeddings: false,
+        initializer_range: 0.02,
+    };
+    let norm = |threads: usize| {
+        let mut student = Student::random(&architecture, 1, Target::Cpu).unwrap();
+        let mut found = 0;
+        let settings = TrainSettings { max_steps: Some(1), ..settings() };
+        let mut on_step = |report: retort_student::StepReport| {
+            found = report.grad_norm.to_bits();
+            Control::Stop
+        };
+        on_threads(threads, || train_sft(&mut student, &rows(4, 50), &settings, 1, None, &mut on_step)).unwrap();
+        (found, student.parameters())
+    };
+    assert!(norm(1).1 > 5_000_000);
+    assert_eq!(norm(1), norm(2));
+}
+
+fn interrupted(at: usize, state: &Path) -> Student {
+    let mut first = student(Family::Qwen3);
+    let mut on_step = |report: retort_student::StepReport| match report.step {
+        step if step == at => Control::Save(state.to_owned()),
+        step if step > at => Control::Stop,
+        _ => Control::Continue,
+    };
+    train_sft(&mut first, &rows(20, 90), &settings(), 1, None, &mut on_step).unwrap();
+    let mut second = student(Family::Qwen3);
+    let resumed =
+        train_sft(&mut second, &rows(20, 90), &settings(), 1, Some(state), &mut |_| Control::Continue).unwrap();
+    assert!(resumed.complete);
+    second
+}
+
+#[test]
+fn resumed_is_uninterrupted() {
+    let mut whole = student(Family::Qwen3);
+    train_sft(&mut whole, &rows(20, 90), &settings(), 1, None, &mut |_| Control::Continue).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for at in [1, 3, 5] {
+        assert_eq!(bytes(&interrupted(at, &dir.path().join("state"))), bytes(&whole), "after step {at}");
+    }
+    let other = TrainSettings { batch_size: 5, ..settings() };
+    let state = dir.path().join("state");
+    let error = train_sft(&mut whole, &rows(20, 90), &other, 1, Some(&state), &mut |_| Control::Continue).unwrap_err();
+    assert!(matches!(error, Error::Resume { .. }));
+}
+
+fn close(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)], most: f32) {
+    for ((name, a), (_, b)) in a.iter().zip(b) {
+        let largest = a.iter().fold(1e-9_f32, |largest, x| largest.max(x.abs()));
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() <= most * largest, "{name}: {a} against {b}");
+        }
+    }
+}
+
+#[test]
+fn batches_may_be_cut_anyhow() {
+    let train = |batch_size: usize, gradient_accumulation: usize, gradient_checkpointing: bool| {
+        let settings = TrainSettings { batch_size, gradient_accumulation, gradient_checkpointing, ..settings() };
+        let mut student = student(Family::Qwen2);
+        train_sft(&mut student, &rows(20, 90), &settings, 1, None, &mut |_| Control::Continue).unwrap();
+        let layers =
+            ["model.embed_tokens.weight", "model.layers.1.self_attn.q_proj.bias", "model.layers.0.mlp.up_proj.weight"];
+        layers.map(|name| (name.to_owned(), student.tensor(name).unwrap().1.to_vec())).to_vec()
+    };
+    let whole = train(8, 1, false);
+    close(&whole, &train(1, 8, false), 2e-4);
+    close(&whole, &train(2, 4, false), 2e-4);
+    let again = train(8, 1, true);
+    assert_eq!(whole, again);
+}
+
+/// Rows that share a batch do not see each other: gradients of both together are the weighted sum of each alone.
+#[test]
+fn packed_is_unpacked() {
+    let student = student(Family::Qwen3);
+    let rows = rows(5, 300);
+    let (loss, together) = loss_and_gradients(&student, &rows).unwrap();
+    let tokens: usize = rows.iter().map(TokenRow::trained_tokens).sum();
+    let (mut sum, mut added) = (0.0, together.clone());
+    added.iter_mut().for_each(|(_, gradient)| gradient.fill(0.0));
+    for row in &rows {
+        let share = row.trained_tokens() as f64 / tokens as f64;
+        let (loss, gradients) = loss_and_gradients(&student, std::slice::from_ref(row)).unwrap();
+        sum += loss * share;
+        for ((_, total), (_, gradient)) in added.iter_mut().zip(&gradients) {
+            total.iter_mut().zip(gradient).for_each(|(total, x)| *total += x * share as f32);
+        }
+    }
+    assert!((sum - loss).abs() < 1e-6);
+    close(&together, &added, 1e-5);
+}
+
+/// Every tensor's gradient against the slope of the loss along a random direction.
+#[test]
+fn gradients_are_finite_differences() {
+    for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
+        let student = student(family);
+        let rows = rows(3, 560);
+        let (_, gradients) = loss_and_gradients(&student, &rows).unwrap();
+        for (name, gradient) in gradients {
+            let norm = gradient.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+            let step = 2e-2;
+            let along = |sign: f64| {
+                let mut moved = student.clone();
+                let factor = (sign * step / norm) as f32;
+                moved.add_to_tensor(&name, &gradient.iter().map(|x| x * factor).collect::<Vec<_>>()).unwrap();
+                loss_and_gradients(&moved, &rows).unwrap().0
+            };
+            let slope = (along(1.0) - along(-1.0)) / (2.0 * step);
+            assert!((slope - norm).abs() <= 2e-2 * norm + 2e-5, "{family:?} {name}: {slope} against {norm}");
+        }
+    }
+}
+
+#[test]
+fn losses_fall() {
+    let mut trained = student(Family::Llama);
+    let settings = TrainSettings { max_steps: Some(60), batch_size: 8, ..settings() };
+    let mut losses = Vec::new();
+    train_sft(&mut trained, &rows(16, 40), &settings, 1, None, &mut |report| {
+        losses.push(report.loss);
+        Control::Continue
+    })
+    .unwrap();
+    assert!(losses[59] < 0.5 * losses[0], "{losses:?}");
+
+    let reference = trained.clone();
+    let all = rows(16, 40);
+    let log_probs = sequence_log_probs(&reference, &all).unwrap();
+    let pairs: Vec<PreferencePair> = (0..8)
+        .map(|i| PreferencePair {
+            chosen: all[i].clone(),
+            rejected: all[i + 8].clone(),
+            reference_chosen: log_probs[i],
+            reference_rejected: log_probs[i + 8],
+        })
+        .collect();
+    let mut losses = Vec::new();
+    train_dpo(&mut trained, &pairs, &settings, &DpoSettings::default(), 1, None, &mut |report| {
+        losses.push(report.loss);
+        Control::Continue
+    })
+    .unwrap();
+    assert!((losses[0] - 2.0_f64.ln()).abs() < 1e-6, "{}", losses[0]);
+    assert!(losses[59] < 0.1, "{losses:?}");
+}
+
+#[test]
+fn unusable_rows_are_left_out_or_named() {
+    let mut trained = student(Family::Llama);
+    let mut all = rows(4, 40);
+    all.push(TokenRow { input_ids: vec![1; 700], loss: vec![true; 700] });
+    all.push(TokenRow { input_ids: vec![1; 7], loss: vec![false; 7] });
+    let run = |student: &mut Student, all: &[TokenRow], settings: &TrainSettings| {
+        train_sft(student, all, settings, 1, None, &mut |_| Control::Continue)
+    };
+    assert_eq!(run(&mut trained, &all, &settings()).unwrap().dropped, [4, 5]);
+    let strict = TrainSettings { over_long: OverLong::Error, ..settings() };
+    assert!(run(&mut trained, &all, &strict).unwrap_err().to_string().contains("row 4 has 700 tokens"));
+    all[1].input_ids[0] = 50;
+    assert!(run(&mut trained, &all, &settings()).unwrap_err().to_string().contains("row 1: token `50`"));
+    assert!(run(&mut trained, &all[4..], &settings()).is_err());
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_its_rows() {
+    let mut trained = student(Family::Llama);
+    let size = trained.tensor("model.norm.weight").unwrap().1.len();
+    trained.add_to_tensor("model.norm.weight", &vec![f32::INFINITY; size]).unwrap();
+    let error = train_sft(&mut trained, &rows(4, 40), &settings(), 1, None, &mut |_| Control::Continue).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { step: 1, ref rows, .. } if rows.len() == 4), "{error}");
+}
