@@ -268,6 +268,26 @@ fn nothing_is_dropped_when_the_set_up_is_wrong() {
 }
 
 #[test]
+fn https_speaks_tls() {
+    let server = Server::start(|_| fine());
+    let secure =
+        EndpointSettings { endpoint: server.url.replace("http://", "https://"), max_retries: 0, ..settings(&server) };
+    let teacher = match Endpoint::open(&secure, Path::new("."), Spend::default()) {
+        Ok(teacher) => teacher,
+        Err(error) => {
+            eprintln!("SKIPPED: this machine has no certificates: {error}");
+            return;
+        }
+    };
+    let result =
+        sample_all(&teacher, requests(1), &sampling(), 1, &AtomicBool::new(false), &mut |_| ControlFlow::Continue(()));
+    // The server speaks no TLS: the client must notice, and must not have sent the request.
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("cannot connect"), "{error}");
+    assert!(server.seen().iter().all(|seen| !seen.line.contains("completions")));
+}
+
+#[test]
 fn a_name_is_looked_up() {
     let server = Server::start(|_| fine());
     let by_name = EndpointSettings { endpoint: server.url.replace("127.0.0.1", "localhost"), ..settings(&server) };
