@@ -1,2 +1,30 @@
-//! The `retort` binary.
-fn main() {}
+//! The `retort` binary: arguments in; text, progress and exit codes out.
+//!
+//! This crate knows nothing about how anything is done: it hands paths and settings to `retort-pipeline` and shows what
+//! comes back. Exit codes: 0 done; 1 done and the answer is no; 2 could not do it; 130 interrupted.
+
+mod arguments;
+mod commands;
+mod progress;
+mod screen;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Check(check) => commands::check(&check),
+        Command::Plan(plan) => commands::plan(&plan),
+        Command::Run(run) => commands::run(&run),
+        Command::Show(show) => commands::show(&show),
+        Command::Schema(schema) => commands::schema(&schema),
+        Command::Explain(explain) => commands::explain(&explain),
+        Command::Gc(gc) => commands::gc(&gc),
+        Command::VerifyData(verify) => commands::verify_data(&verify),
+        Command::Completions { shell } => commands::completions(shell),
+        Command::Man => commands::man(),
+    };
+    result.unwrap_or_else(|error| screen::failed(&error))
+}

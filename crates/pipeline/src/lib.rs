@@ -1,1 +1,35 @@
-//! Placeholder while the crate is being written.
+//! Reads, checks, plans and runs a pipeline file; each stage kind stands in one file under `stages`.
+//!
+//! This crate knows nothing about terminals or flags: it takes paths and settings, reports through [`Observer`] and
+//! returns values. It is the one place where the walls between the other crates are crossed.
+
+mod check;
+mod error;
+pub mod file;
+mod graph;
+mod inputs;
+mod manifest;
+mod observe;
+mod plan;
+mod problem;
+pub mod report;
+mod run;
+mod show;
+mod source;
+mod stage;
+mod stages;
+mod store;
+mod synthesize;
+mod workspace;
+
+pub use check::{Checked, check};
+pub use error::PipelineError;
+pub use manifest::Manifest;
+pub use observe::{Event, Observer, Silent};
+pub use plan::{Plan, PlannedStage, State, plan};
+pub use problem::Problem;
+pub use run::{RunOptions, RunSummary, StageSummary, run};
+pub use show::{Shown, show};
+pub use stage::{explain, explained_names};
+pub use store::{Store, VerifyReport};
+pub use workspace::Access;

@@ -15,6 +15,6 @@ pub use abort::abort_point;
 pub use digest::{FileDigest, file_digest, sha256_hex};
 pub use error::TableError;
 pub use folder::{PendingFolder, sync_folder};
-pub use read::{Follow, Groups, Scan, follow, groups, scan, table_rows};
+pub use read::{Follow, Groups, Scan, follow, groups, scan, scan_json, table_rows};
 pub use schema::{Column, columns};
 pub use write::{ShardLimits, TableFiles, TableWriter, map_rows};

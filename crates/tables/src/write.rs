@@ -137,10 +137,8 @@ impl<T: Row> TableWriter<T> {
     fn close_shard(&mut self) -> Result<(), TableError> {
         let Some(shard) = self.shard.take() else { return Ok(()) };
         let name = shard.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let hashing = shard
-            .writer
-            .into_inner()
-            .map_err(|source| TableError::Parquet { path: shard.path.clone(), source })?;
+        let hashing =
+            shard.writer.into_inner().map_err(|source| TableError::Parquet { path: shard.path.clone(), source })?;
         self.done.files.push(hashing.finish(name).map_err(TableError::io("write", &shard.path))?);
         Ok(())
     }

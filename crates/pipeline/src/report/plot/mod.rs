@@ -14,6 +14,7 @@ mod waterfall;
 pub use histogram::{Histogram, histogram};
 pub use lines::{Lines, lines};
 pub use scale::Scale;
+pub(crate) use scale::grouped;
 pub use scatter::{Interval, Point, Scatter, scatter};
 pub use waterfall::{Waterfall, waterfall};
 

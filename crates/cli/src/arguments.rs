@@ -1,0 +1,170 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Turns a reasoning teacher into short, strong students.
+#[derive(Debug, Parser)]
+#[command(
+    name = "retort",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  retort check pipelines/long2short/from-rollouts.yaml
+  retort run pipelines/long2short/from-rollouts.yaml
+  retort show runs/from-rollouts/short --join --limit 3
+  retort explain shortest-correct
+
+Exit codes: 0 done; 1 done and the answer is no; 2 could not do it; 130 interrupted."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a pipeline file and report all its problems.
+    Check(Check),
+    /// Say what a run would do, and why.
+    Plan(Plan),
+    /// Run a pipeline, going on where it stopped.
+    Run(Run),
+    /// Print a table or the record of a finished stage.
+    Show(Show),
+    /// Print the JSON Schema of pipeline files, or write all schemas to a folder.
+    Schema(Schema),
+    /// Explain a stage kind, verifier, selection rule or filter.
+    Explain(Explain),
+    /// Remove outputs that no run points to.
+    Gc(Gc),
+    /// Hash every stored file again and compare it with what was written.
+    VerifyData(VerifyData),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Which pipeline file, and what to change in it.
+#[derive(Debug, Args)]
+pub struct File {
+    /// The pipeline file.
+    pub file: PathBuf,
+    /// Change a setting: `stage.key=value`, also `seed=3`; the value is YAML. May be given several times.
+    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Allow absolute paths and `..` in the file.
+    #[arg(long)]
+    pub allow_path: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  retort check pipeline.yaml\n  retort check pipeline.yaml --set rollouts.sampling.n=4"
+)]
+pub struct Check {
+    #[command(flatten)]
+    pub file: File,
+}
+
+/// Where results are kept.
+#[derive(Debug, Args)]
+pub struct Out {
+    /// Folder for results: finished stages in OUT/store, each run's in OUT/runs/NAME.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  retort plan pipeline.yaml\n  retort plan pipeline.yaml --set short.rule=random-correct"
+)]
+pub struct Plan {
+    #[command(flatten)]
+    pub file: File,
+    #[command(flatten)]
+    pub out: Out,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  retort run pipeline.yaml
+  retort run pipeline.yaml --only verdicts
+  retort run pipeline.yaml --set rollouts.sampling.n=4 --out /data/experiments --allow-path
+
+A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.")]
+pub struct Run {
+    #[command(flatten)]
+    pub file: File,
+    #[command(flatten)]
+    pub out: Out,
+    /// Run only this stage and what it needs.
+    #[arg(long, value_name = "STAGE")]
+    pub only: Option<String>,
+    /// Print nothing but errors.
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Report progress as JSON lines on standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  retort show runs/from-rollouts/verdicts --limit 5\n  retort show runs/from-rollouts/short --join\n  retort show runs/from-rollouts/short --table dropped --json"
+)]
+pub struct Show {
+    /// The folder of a finished stage, of one of its tables, or of a run.
+    pub folder: PathBuf,
+    /// Which of the stage's tables.
+    #[arg(long)]
+    pub table: Option<String>,
+    /// At most this many rows.
+    #[arg(long, default_value_t = 10)]
+    pub limit: usize,
+    /// Add the prompt, completion, lengths and verdict that each row stands for.
+    #[arg(long)]
+    pub join: bool,
+    /// Print JSON lines with whole texts.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Write every schema file into this folder instead of printing the pipeline's.
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  retort explain select\n  retort explain math\n  retort explain   (lists all names)"
+)]
+pub struct Explain {
+    /// A stage kind, verifier, rule or filter; without one, all names are listed.
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Gc {
+    #[command(flatten)]
+    pub out: Out,
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyData {
+    #[command(flatten)]
+    pub out: Out,
+}

@@ -1,0 +1,209 @@
+//! What each command does with what was typed.
+
+use crate::arguments::{Arguments, Check, Explain, Gc, Plan, Run, Schema, Show, VerifyData};
+use crate::progress::{Form, Progress};
+use crate::screen::{Outcome, bytes, duration, line, note, show_problems, tame};
+use clap::CommandFactory;
+use retort_pipeline::{PipelineError, RunOptions, State, Store, check as check_file, file::schema};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// `check`.
+pub fn check(arguments: &Check) -> Outcome {
+    let file = &arguments.file;
+    match check_file(&file.file, &file.set, file.allow_path) {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                note(&format!("warning: {warning}"));
+            }
+            line(&format!("{}: no problems in {} stages", file.file.display(), checked.read.order.len()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(PipelineError::Problems { path, text, problems }) => {
+            show_problems(&path, &text, &problems);
+            Ok(ExitCode::from(1))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `plan`.
+pub fn plan(arguments: &Plan) -> Outcome {
+    let file = &arguments.file;
+    let checked = check_file(&file.file, &file.set, file.allow_path)?;
+    for warning in &checked.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    let plan = retort_pipeline::plan(&checked, &arguments.out.out)?;
+    let width = plan.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
+    for stage in &plan.stages {
+        let (state, why) = match &stage.state {
+            State::Fresh => ("fresh", String::new()),
+            State::Missing => ("missing", String::new()),
+            State::Stale(why) => ("stale", format!(" because of {why}")),
+        };
+        let note = if stage.note.is_empty() { String::new() } else { format!("  {}", stage.note) };
+        line(format!("{:width$}  {:10}  {state:7}{why}{note}", stage.name, stage.kind).trim_end())?;
+    }
+    let open = plan.open();
+    line(&match open {
+        0 => "nothing to do".to_owned(),
+        1 => "1 stage to run".to_owned(),
+        _ => format!("{open} stages to run"),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `run`.
+pub fn run(arguments: &Run) -> Outcome {
+    static CANCEL: AtomicBool = AtomicBool::new(false);
+    let started = Instant::now();
+    let file = &arguments.file;
+    let checked = check_file(&file.file, &file.set, file.allow_path)?;
+    let form = match (arguments.quiet, arguments.json) {
+        (true, _) => Form::Quiet,
+        (_, true) => Form::Json,
+        _ => Form::Human,
+    };
+    if form != Form::Quiet {
+        for warning in &checked.warnings {
+            note(&format!("warning: {warning}"));
+        }
+    }
+    // The first Ctrl-C asks the stage to stop at a safe point; the second ends the process, which loses nothing committed.
+    let handler = move || {
+        if CANCEL.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        if form == Form::Human {
+            note("stopping at the next safe point; press Ctrl-C again to stop at once");
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        note(&format!("warning: Ctrl-C will stop the run at once: {error}"));
+    }
+    let options = RunOptions { out: arguments.out.out.clone(), only: arguments.only.clone() };
+    let summary = retort_pipeline::run(&checked, &options, &Progress::new(form), &CANCEL)?;
+    if form == Form::Human {
+        let ran = summary.stages.iter().filter(|stage| stage.ran).count();
+        let fresh = summary.stages.len() - ran;
+        note(&format!("{ran} stages run, {fresh} fresh, in {}", duration(started.elapsed())));
+        note(&format!("results: {}", summary.folder.display()));
+        if let Some(report) = &summary.report {
+            note(&format!("report:  {}", report.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `show`.
+pub fn show(arguments: &Show) -> Outcome {
+    let shown = retort_pipeline::show(&arguments.folder, arguments.table.as_deref(), arguments.limit, arguments.join)?;
+    if arguments.json {
+        for row in &shown.rows {
+            line(&row.to_string())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    line(&shown.heading)?;
+    for row in &shown.rows {
+        line("")?;
+        for (name, value) in row.as_object().into_iter().flatten() {
+            let text = match value {
+                serde_json::Value::String(text) => tame(text),
+                serde_json::Value::Null => continue,
+                other => tame(&other.to_string()),
+            };
+            line(&format!("{name}: {}", shorten(&text)))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Long texts by their beginning and end, which is where reasoning starts and answers stand.
+fn shorten(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= 400 {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(200).collect();
+    let end: String = text.chars().skip(length - 180).collect();
+    format!("{start} […{} characters…] {end}", length - 380)
+}
+
+/// `schema`.
+pub fn schema(arguments: &Schema) -> Outcome {
+    let files = schema::files();
+    match &arguments.write {
+        None => line(files.first().map(|(_, text)| text.trim_end()).unwrap_or_default())?,
+        Some(folder) => {
+            for (name, text) in &files {
+                let path = folder.join(name);
+                std::fs::create_dir_all(folder)
+                    .and_then(|()| std::fs::write(&path, text))
+                    .map_err(|source| PipelineError::Io { action: "write", path, source })?;
+            }
+            line(&format!("{} schemas in {}", files.len(), folder.display()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `explain`.
+pub fn explain(arguments: &Explain) -> Outcome {
+    let names = retort_pipeline::explained_names();
+    let Some(name) = &arguments.name else {
+        for (group, names) in &names {
+            line(&format!("{group}: {}", names.join(", ")))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    match retort_pipeline::explain(name) {
+        Some(text) => line(text.trim_end())?,
+        None => {
+            let all: Vec<&str> = names.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+            let message = format!("there is nothing called `{name}`; names: {}", all.join(", "));
+            return Err(PipelineError::Argument(message));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `gc`.
+pub fn gc(arguments: &Gc) -> Outcome {
+    let store = Store::open(&arguments.out.out)?;
+    let _lock = store.lock()?;
+    let freed = store.gc(arguments.dry_run)?;
+    let verb = if arguments.dry_run { "would free" } else { "freed" };
+    line(&format!("{verb} {} in {} outputs", bytes(freed.bytes), freed.outputs))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `verify-data`.
+pub fn verify_data(arguments: &VerifyData) -> Outcome {
+    let report = Store::open(&arguments.out.out)?.verify_data()?;
+    for (path, reason) in &report.bad {
+        line(&format!("{}: {reason}", path.display()))?;
+    }
+    line(&format!("{} files good, {} bad", report.good, report.bad.len()))?;
+    Ok(if report.bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// `completions`.
+pub fn completions(shell: clap_complete::Shell) -> Outcome {
+    clap_complete::generate(shell, &mut Arguments::command(), "retort", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `man`.
+pub fn man() -> Outcome {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Arguments::command()).render(&mut page).map_err(|source| PipelineError::Io {
+        action: "write",
+        path: "the manual page".into(),
+        source,
+    })?;
+    line(String::from_utf8_lossy(&page).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,97 @@
+//! Text for people: errors with the place in the file, numbers with units, text of models without control characters.
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
+use retort_pipeline::{PipelineError, Problem};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What a command can end in.
+pub type Outcome = Result<ExitCode, PipelineError>;
+
+/// Writes a line to standard output. A reader that went away is no error.
+pub fn line(text: &str) -> Result<(), PipelineError> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(source) => Err(PipelineError::Io { action: "write to", path: "standard output".into(), source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a line to standard error.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Shows an error and gives the exit code that goes with it.
+pub fn failed(error: &PipelineError) -> ExitCode {
+    match error {
+        PipelineError::Problems { path, text, problems } => {
+            show_problems(path, text, problems);
+            ExitCode::from(2)
+        }
+        PipelineError::Interrupted { .. } => {
+            note(&format!("{error}; what is finished is kept: run the same command again to go on"));
+            ExitCode::from(130)
+        }
+        _ => {
+            note(&format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Shows every problem of a pipeline file with the lines it is about.
+pub fn show_problems(path: &Path, text: &str, problems: &[Problem]) {
+    let name = path.display().to_string();
+    let theme =
+        if std::io::stderr().is_terminal() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(110);
+    for problem in problems {
+        let mut diagnostic = MietteDiagnostic::new(problem.message.clone()).with_severity(Severity::Error);
+        if let Some(span) = &problem.span {
+            let label = LabeledSpan::new_primary_with_span(Some("here".into()), span.clone());
+            diagnostic = diagnostic.with_label(label);
+        }
+        if let Some(help) = &problem.help {
+            diagnostic = diagnostic.with_help(help.clone());
+        }
+        let report = Report::new(diagnostic).with_source_code(NamedSource::new(&name, text.to_owned()));
+        let mut shown = String::new();
+        if handler.render_report(&mut shown, report.as_ref()).is_ok() {
+            note(shown.trim_end());
+        }
+    }
+    let count = problems.len();
+    note(&format!("{name}: {count} problem{}", if count == 1 { "" } else { "s" }));
+}
+
+/// `1.2 s`, `3 min 4 s`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 60.0 {
+        format!("{seconds:.1} s")
+    } else if seconds < 3600.0 {
+        format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60)
+    } else {
+        format!("{} h {} min", time.as_secs() / 3600, time.as_secs() / 60 % 60)
+    }
+}
+
+/// `1.5 MB` and the like.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// Text of a model, safe for a terminal: control characters are shown, not obeyed.
+pub fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,116 @@
+//! Everything that can be known about a pipeline file before it runs.
+
+use crate::error::PipelineError;
+use crate::file::{Read, document::pointer_step, read};
+use crate::graph::{Node, build};
+use crate::inputs::Finished;
+use crate::problem::Problem;
+use crate::workspace::Access;
+use retort_chat::{ChatTemplate, Tokenizer};
+use std::path::{Path, PathBuf};
+
+/// A pipeline file without problems.
+#[derive(Debug)]
+pub struct Checked {
+    /// The file.
+    pub path: PathBuf,
+    /// Its settings and text.
+    pub read: Read,
+    /// The nodes in the order they run.
+    pub(crate) nodes: Vec<Node>,
+    /// Which files it may name.
+    pub access: Access,
+    /// The folder of the tokenizer, when one is set.
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// What is no problem but should be known.
+    pub warnings: Vec<String>,
+}
+
+impl Checked {
+    /// Names of the stages in the order they run, those that stand between the lines included.
+    pub fn order(&self) -> Vec<&str> {
+        self.nodes.iter().map(|node| node.name.as_str()).collect()
+    }
+}
+
+/// Reads and checks the pipeline file at `path`. All problems are reported at once.
+pub fn check(path: &Path, overrides: &[String], allow_path: bool) -> Result<Checked, PipelineError> {
+    let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
+    let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
+    let read = read(text.clone(), overrides).map_err(fail)?;
+    let access = Access::of(path, allow_path).map_err(PipelineError::io("use", path))?;
+
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let tokenizer = read.file.tokenizer.as_ref().and_then(|folder| {
+        let span = read.document.span("/tokenizer");
+        match access.resolve(folder) {
+            Err(reason) => problems.push(Problem::new(reason, span)),
+            Ok(folder) => match Tokenizer::load(&folder) {
+                Err(error) => problems.push(Problem::new(error.to_string(), span)),
+                Ok(_) => {
+                    warnings.extend(template_warning(&folder));
+                    return Some(folder);
+                }
+            },
+        }
+        None
+    });
+    for name in &read.order {
+        let Some(stage) = read.file.stages.get(name) else { continue };
+        let base = format!("/stages/{}/{}", pointer_step(name), stage.kind());
+        for (pointer, message) in stage.problems() {
+            problems.push(Problem::new(message, read.document.span(&format!("{base}{pointer}"))));
+        }
+        for (pointer, file) in stage.files() {
+            let span = read.document.span(&format!("{base}{pointer}"));
+            match access.resolve(file) {
+                Err(reason) => problems.push(Problem::new(reason, span)),
+                Ok(path) => {
+                    if crate::stages::import::expand_glob(&path).is_empty() {
+                        problems.push(
+                            Problem::new(format!("there is no file `{file}`"), span)
+                                .with_help(format!("paths start from the workspace `{}`", shown(&access.workspace))),
+                        );
+                    }
+                }
+            }
+        }
+    }
+    let kind_of_path = |text: &str| {
+        let folder = access.resolve(text)?;
+        Finished::open(text, &folder).map(|found| found.manifest.output).map_err(|error| error.to_string())
+    };
+    let nodes = build(&read, &kind_of_path).unwrap_or_else(|found| {
+        problems.extend(found);
+        Vec::new()
+    });
+    if problems.is_empty() {
+        return Ok(Checked { path: path.to_owned(), read, nodes, access, tokenizer, warnings });
+    }
+    problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+    Err(fail(problems))
+}
+
+/// Training on a template that deletes reasoning would silently teach the student not to think.
+fn template_warning(folder: &Path) -> Option<String> {
+    match ChatTemplate::load(folder) {
+        Ok(Some(template)) if template.deletes_reasoning() => Some(format!(
+            "the chat template of `{}` deletes `<think>` text from assistant turns; training renders the trained turn itself \
+             so that reasoning is kept",
+            shown(folder)
+        )),
+        Ok(_) => None,
+        Err(error) => Some(format!("the chat template of `{}` is not usable: {error}", shown(folder))),
+    }
+}
+
+/// A path as people see it: relative to where they stand when that is shorter.
+pub(crate) fn shown(path: &Path) -> String {
+    let relative = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    match relative {
+        Some(relative) if relative.as_os_str().is_empty() => ".".to_owned(),
+        Some(relative) => relative.display().to_string(),
+        None => path.display().to_string(),
+    }
+}

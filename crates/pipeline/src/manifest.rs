@@ -1,0 +1,184 @@
+//! What a finished stage is: written last into its folder, so a folder with a manifest is complete.
+
+use crate::source::Kind;
+use retort_tables::{FileDigest, TableFiles, sha256_hex};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Everything that decides a stage's output. Equal parts, equal bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyParts {
+    /// The stage kind.
+    pub kind: String,
+    /// Version of the stage kind's code.
+    pub code_version: u32,
+    /// Settings that decide the output, without input names, addresses and secrets.
+    pub settings: Value,
+    /// The stage's own seed, for stages that draw random numbers.
+    pub seed: Option<u64>,
+    /// Fingerprints of the inputs, by what reads them.
+    pub inputs: BTreeMap<String, String>,
+    /// SHA-256 of files read from outside, by the path as written.
+    pub files: BTreeMap<String, String>,
+    /// Versions of what helps: tokenizer, verifiers.
+    pub versions: BTreeMap<String, String>,
+}
+
+impl KeyParts {
+    /// The key: the first 32 hexadecimal digits of a SHA-256 over the canonical JSON of the parts.
+    pub fn key(&self) -> String {
+        let canonical = serde_json::to_vec(&canonical(&serde_json::to_value(self).unwrap_or_default()));
+        sha256_hex(&canonical.unwrap_or_default())[..32].to_owned()
+    }
+
+    /// The first part that differs from `old`, in words.
+    pub fn difference(&self, old: &Self) -> String {
+        if self.code_version != old.code_version {
+            return format!("code: version {} → {}", old.code_version, self.code_version);
+        }
+        if let Some(change) = value_difference("", &old.settings, &self.settings) {
+            return format!("settings: {change}");
+        }
+        if self.seed != old.seed {
+            return "the seed changed".into();
+        }
+        for (name, fingerprint) in &self.inputs {
+            if old.inputs.get(name) != Some(fingerprint) {
+                return format!("input: {name} changed");
+            }
+        }
+        for (path, digest) in &self.files {
+            if old.files.get(path) != Some(digest) {
+                return format!("file: `{path}` changed");
+            }
+        }
+        for (name, version) in &self.versions {
+            if old.versions.get(name) != Some(version) {
+                return format!("{name} changed");
+            }
+        }
+        "inputs were removed".into()
+    }
+}
+
+/// The value with all maps in key order.
+pub fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<&String, Value> = map.iter().map(|(key, value)| (key, canonical(value))).collect();
+            sorted.into_iter().map(|(key, value)| (key.clone(), value)).collect()
+        }
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        other => other.clone(),
+    }
+}
+
+fn value_difference(path: &str, old: &Value, new: &Value) -> Option<String> {
+    if old == new {
+        return None;
+    }
+    if let (Value::Object(old), Value::Object(new)) = (old, new) {
+        let keys = new.keys().chain(old.keys().filter(|key| !new.contains_key(*key)));
+        for key in keys {
+            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let missing = &Value::Null;
+            let change = value_difference(&inner, old.get(key).unwrap_or(missing), new.get(key).unwrap_or(missing));
+            if change.is_some() {
+                return change;
+            }
+        }
+    }
+    Some(format!("{path} {old} → {new}"))
+}
+
+/// The record of one finished stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this record's own form.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub retort: String,
+    /// What the stage made.
+    pub output: Kind,
+    /// What decided it.
+    pub key: KeyParts,
+    /// The tables, by name.
+    pub tables: BTreeMap<String, TableFiles>,
+    /// Files that are not tables.
+    pub files: Vec<FileDigest>,
+    /// Where the tables that this output was made of stand: table name to store key.
+    pub lineage: BTreeMap<String, String>,
+    /// Counts for people and reports.
+    pub facts: Value,
+    /// One line about the result.
+    pub summary: String,
+}
+
+/// Tables that differ from run to run and therefore stand outside every fingerprint.
+const OUTSIDE: [&str; 1] = ["telemetry"];
+
+impl Manifest {
+    /// Name of the file that holds it.
+    pub const FILE: &'static str = "manifest.json";
+
+    /// Identifies the output by its content, telemetry left out.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for (name, table) in self.tables.iter().filter(|(name, _)| !OUTSIDE.contains(&name.as_str())) {
+            for file in &table.files {
+                text.push_str(&format!("{name}/{} {} {}\n", file.path, file.bytes, file.sha256));
+            }
+        }
+        for file in &self.files {
+            text.push_str(&format!("{} {} {}\n", file.path, file.bytes, file.sha256));
+        }
+        // Two outputs with equal rows but different origins must not be taken for each other.
+        for (name, key) in &self.lineage {
+            text.push_str(&format!("{name} {key}\n"));
+        }
+        sha256_hex(text.as_bytes())[..32].to_owned()
+    }
+
+    /// All files with their paths inside the folder.
+    pub fn all_files(&self) -> Vec<FileDigest> {
+        let tables = self.tables.iter().flat_map(|(name, table)| {
+            table.files.iter().map(move |file| FileDigest { path: format!("{name}/{}", file.path), ..file.clone() })
+        });
+        tables.chain(self.files.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parts(settings: Value) -> KeyParts {
+        KeyParts {
+            kind: "select".into(),
+            code_version: 1,
+            settings,
+            seed: Some(1),
+            inputs: [("verdicts".to_owned(), "a".to_owned())].into(),
+            files: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn keys_do_not_depend_on_the_order_of_settings() {
+        assert_eq!(parts(json!({"a": 1, "b": 2})).key(), parts(json!({"b": 2, "a": 1})).key());
+        assert_ne!(parts(json!({"a": 1})).key(), parts(json!({"a": 2})).key());
+    }
+
+    #[test]
+    fn differences_name_the_setting() {
+        let (old, new) =
+            (parts(json!({"select": {"rule": "x", "n": 1}})), parts(json!({"select": {"rule": "x", "n": 2}})));
+        assert_eq!(new.difference(&old), "settings: select.n 1 → 2");
+        let mut other = old.clone();
+        other.inputs.insert("verdicts".into(), "b".into());
+        assert_eq!(other.difference(&old), "input: verdicts changed");
+    }
+}

@@ -1,0 +1,61 @@
+//! Rows that a stage removes, written down with their reasons and counted.
+
+use super::{Context, Made};
+use crate::error::PipelineError;
+use retort_records::Dropped;
+use retort_tables::TableWriter;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Collects removed rows.
+pub struct Dropping {
+    writer: TableWriter<Dropped>,
+    reasons: BTreeMap<String, u64>,
+}
+
+impl Dropping {
+    pub fn new(context: &Context<'_>) -> Result<Self, PipelineError> {
+        Ok(Self { writer: context.writer()?, reasons: BTreeMap::new() })
+    }
+
+    pub fn push(
+        &mut self,
+        row_id: &str,
+        prompt_id: &str,
+        drop_reason: &str,
+        detail: impl Into<String>,
+    ) -> Result<(), PipelineError> {
+        *self.reasons.entry(drop_reason.to_owned()).or_default() += 1;
+        Ok(self.writer.push(Dropped {
+            row_id: row_id.to_owned(),
+            prompt_id: prompt_id.to_owned(),
+            drop_reason: drop_reason.to_owned(),
+            detail: detail.into(),
+        })?)
+    }
+
+    pub fn count(&self) -> u64 {
+        self.reasons.values().sum()
+    }
+
+    /// `3 dropped (2 not_json, 1 no_prompt)`, or nothing.
+    pub fn in_words(&self) -> String {
+        if self.reasons.is_empty() {
+            return String::new();
+        }
+        let parts: Vec<String> = self.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        format!(", {} dropped ({})", self.count(), parts.join(", "))
+    }
+
+    /// Finishes the table and puts the counts among the facts: `in` rows came, `kept` stayed.
+    pub fn finish(self, made: &mut Made, rows_in: u64, kept: u64) -> Result<(), PipelineError> {
+        let Value::Object(facts) = &mut made.facts else {
+            made.facts = json!({});
+            return self.finish(made, rows_in, kept);
+        };
+        facts.insert("rows_in".into(), rows_in.into());
+        facts.insert("kept".into(), kept.into());
+        facts.insert("dropped".into(), json!(self.reasons));
+        made.add(self.writer)
+    }
+}

@@ -1,0 +1,76 @@
+//! `report`: one HTML file about the stages before it.
+
+mod sections;
+
+use super::{Context, Made};
+use crate::error::PipelineError;
+use crate::inputs::Finished;
+use crate::report::{Report as Page, render};
+use crate::source::{Kind, Source};
+use crate::stage::Input;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Writes an HTML report about stages.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The stages to report on. By default all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<Source>,
+    /// The title.
+    #[serde(default = "default_title")]
+    pub title: String,
+}
+
+fn default_title() -> String {
+    "Retort run".into()
+}
+
+/// Everything but reports.
+const REPORTABLE: &[Kind] = &[
+    Kind::Prompts,
+    Kind::Rollouts,
+    Kind::Verdicts,
+    Kind::Selection,
+    Kind::Sft,
+    Kind::Pairs,
+    Kind::Checkpoint,
+    Kind::Measures,
+    Kind::Export,
+];
+
+/// Name of the file.
+pub const FILE: &str = "report.html";
+
+impl Report {
+    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+        let sources = self.of.iter().enumerate();
+        sources
+            .map(|(index, source)| Input { pointer: format!("/of/{index}"), source, accepts: REPORTABLE })
+            .collect()
+    }
+
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+        // Inputs are kept by name; a report follows the chain instead.
+        let mut stages: Vec<&Finished> = context.inputs.values().collect();
+        stages.sort_by_key(|stage| (stage.manifest.lineage.len(), stage.name.clone()));
+        context.started("report", Some(stages.len() as u64), "stages");
+        let mut sections = vec![sections::overview(&stages)];
+        for (done, stage) in stages.iter().enumerate() {
+            sections.extend(match stage.manifest.output {
+                Kind::Rollouts => Some(sections::rollouts(context, stage)?),
+                Kind::Verdicts => Some(sections::verdicts(context, stage)?),
+                Kind::Selection => Some(sections::selection(stage)?),
+                Kind::Sft => Some(sections::examples(stage)?),
+                Kind::Pairs => Some(sections::pairs(stage)?),
+                _ => None,
+            });
+            context.advanced(done as u64 + 1, "")?;
+        }
+        let subtitle = format!("{} stages, written by Retort {}", stages.len(), env!("CARGO_PKG_VERSION"));
+        let html = render(&Page { title: self.title.clone(), subtitle, sections });
+        let file = context.out.write_file(FILE, html.as_bytes())?;
+        Ok(Made { summary: format!("{} stages on one page", stages.len()), files: vec![file], ..Made::default() })
+    }
+}

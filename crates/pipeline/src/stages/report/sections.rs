@@ -1,0 +1,368 @@
+//! What a report says about each kind of stage.
+
+use super::super::Context;
+use super::super::rows::{candidate_groups, lengths_of};
+use crate::error::PipelineError;
+use crate::inputs::Finished;
+use crate::report::plot::{Histogram, Scale, Series, Waterfall, histogram, waterfall};
+use crate::report::{Block, Column, Figure, Section, Table};
+use retort_curate::PairKind;
+use retort_curate::statistics::{CorpusTable, GroupStatistics, PairStatistics, TokenCounts, VerdictCounts};
+use retort_records::{
+    FinishReason, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow,
+};
+use retort_tables::follow;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Rows whose texts a section shows.
+const EXAMPLES: usize = 3;
+/// Characters of a text that a section shows.
+const EXAMPLE_CHARACTERS: usize = 6000;
+
+/// All stages in one table, and where rows were dropped.
+pub fn overview(stages: &[&Finished]) -> Section {
+    let mut table = Table::new(
+        "Stages",
+        [Column::left("stage"), Column::left("kind"), Column::right("rows in"), Column::right("kept"), Column::left("result")],
+    );
+    let mut drops = Table::new(
+        "Dropped rows by stage and reason",
+        [Column::left("stage"), Column::left("reason"), Column::right("rows")],
+    );
+    let mut figures = Vec::new();
+    for stage in stages {
+        let manifest = &stage.manifest;
+        let fact = |name: &str| manifest.facts[name].as_u64();
+        let shown = |count: Option<u64>| count.map(grouped).unwrap_or_default();
+        table.rows.push(vec![
+            stage.name.clone(),
+            manifest.key.kind.clone(),
+            shown(fact("rows_in")),
+            shown(fact("kept")),
+            manifest.summary.clone(),
+        ]);
+        let reasons: Vec<(String, u64)> = manifest.facts["dropped"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(reason, count)| (reason.clone(), count.as_u64().unwrap_or_default()))
+            .collect();
+        for (reason, count) in &reasons {
+            drops.rows.push(vec![stage.name.clone(), format!("`{reason}`"), grouped(*count)]);
+        }
+        if let (false, Some(rows_in)) = (reasons.is_empty(), fact("rows_in")) {
+            let names: Vec<&str> = reasons.iter().map(|(reason, _)| reason.as_str()).collect();
+            figures.push(Block::Figure(Figure {
+                alt: format!("{} of {rows_in} rows are left after dropping {}", shown(fact("kept")), names.join(", ")),
+                caption: format!("`{}`: from the rows that came to the rows that stayed.", stage.name),
+                svg: waterfall(&Waterfall {
+                    unit: "rows".into(),
+                    start: ("in".into(), rows_in),
+                    drops: reasons,
+                    end: "kept".into(),
+                }),
+            }));
+        }
+    }
+    let mut blocks = vec![Block::Table(table)];
+    if !drops.rows.is_empty() {
+        blocks.push(Block::Table(drops));
+        blocks.push(Block::Details { summary: "Drop funnels, stage by stage".into(), blocks: figures });
+    }
+    Section { title: "Overview".into(), anchor: "overview".into(), blocks }
+}
+
+/// Rollouts by domain in the form of R1's table, their ends and their lengths.
+pub fn rollouts(context: &Context<'_>, stage: &Finished) -> Result<Section, PipelineError> {
+    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
+    let mut lengths = lengths_of(context, stage)?.rows::<LengthRow>()?;
+    let mut corpus = CorpusTable::default();
+    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut by_teacher: BTreeMap<String, (TokenCounts, Vec<f64>)> = BTreeMap::new();
+    for rollout in stage.rows::<Rollout>()? {
+        let rollout = rollout?;
+        let prompt = prompts.partner_of(Rollout::TABLE, &rollout.prompt_id)?;
+        let Some(length) = lengths.next().transpose()? else { break };
+        let rounds = prompt.messages.iter().filter(|message| message.role == "user").count();
+        corpus.add(&prompt.domain, rounds as u32, Some(length.total_tokens));
+        *ends.entry(finish_word(&rollout)).or_default() += 1;
+        let (counts, values) = by_teacher.entry(rollout.teacher).or_default();
+        counts.add(length.total_tokens);
+        values.push(f64::from(length.total_tokens));
+    }
+    let mut teachers = Table::new(
+        "Completion tokens by teacher",
+        ["teacher", "rollouts", "mean", "median", "p90", "longest"].map(Column::right),
+    );
+    teachers.columns[0] = Column::left("teacher");
+    for (teacher, (counts, _)) in &by_teacher {
+        let mut row = vec![teacher.clone(), grouped(counts.rows())];
+        row.extend(length_cells(counts));
+        teachers.rows.push(row);
+    }
+    let ends: Vec<(String, String)> = ends.into_iter().map(|(word, count)| (word.to_owned(), grouped(count))).collect();
+    let series = by_teacher.into_iter().map(|(name, (_, values))| Series { name, values }).collect();
+    let blocks = vec![
+        corpus_table("Rollouts by domain, in the form of DeepSeek-R1's Table 5", &corpus),
+        Block::KeyValues(ends),
+        Block::Table(teachers),
+        length_figure("completion length (tokens)", series, "How long the completions of each teacher are."),
+    ];
+    Ok(section("Rollouts", stage, blocks))
+}
+
+/// Verdicts by verifier and method, lengths of right and wrong rollouts, and examples of each verdict.
+pub fn verdicts(context: &Context<'_>, stage: &Finished) -> Result<Section, PipelineError> {
+    let mut counts = VerdictCounts::default();
+    for row in stage.rows::<VerdictRow>()? {
+        counts.add(&row?);
+    }
+    let mut groups = GroupStatistics::default();
+    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    for group in candidate_groups(context, stage)?.1 {
+        let group = group?;
+        for candidate in group.candidates.iter().filter(|candidate| !candidate.truncated) {
+            match candidate.verdict {
+                Verdict::Correct => right.push(f64::from(candidate.total_tokens)),
+                Verdict::Incorrect => wrong.push(f64::from(candidate.total_tokens)),
+                Verdict::Undecided => {}
+            }
+        }
+        groups.add(&group.candidates);
+    }
+    let ratio = groups.shortest_over_mean.mean().map_or("–".to_owned(), |ratio| format!("{ratio:.3}"));
+    let facts = [
+        ("prompts", grouped(groups.groups)),
+        ("rollouts", grouped(groups.rollouts)),
+        ("correct", grouped(counts.count(Verdict::Correct))),
+        ("incorrect", grouped(counts.count(Verdict::Incorrect))),
+        ("undecided", grouped(counts.count(Verdict::Undecided))),
+        ("truncated (never correct)", grouped(counts.truncated)),
+        ("prompts without a correct rollout", grouped(groups.none_correct)),
+        ("prompts with only correct rollouts", grouped(groups.all_correct)),
+        ("shortest over mean correct length, mean over prompts with several correct", ratio),
+    ];
+    let series = vec![
+        Series { name: "correct".into(), values: right },
+        Series { name: "incorrect".into(), values: wrong },
+    ];
+    let blocks = vec![
+        Block::KeyValues(facts.map(|(name, value)| (name.to_owned(), value)).into()),
+        verdict_table(&counts),
+        length_figure("completion length (tokens)", series, "How long right and wrong completions are; truncated ones are left out."),
+        verdict_examples(stage)?,
+    ];
+    Ok(section("Verdicts", stage, blocks))
+}
+
+fn verdict_table(counts: &VerdictCounts) -> Block {
+    let mut table = Table::new(
+        "Verdicts by verifier and method",
+        ["verifier", "method", "correct", "incorrect", "undecided"].map(Column::right),
+    );
+    table.columns[0] = Column::left("verifier");
+    table.columns[1] = Column::left("method");
+    for (verifier, methods) in &counts.by_method {
+        for (method, verdicts) in methods {
+            let of = |verdict| grouped(verdicts.get(&verdict).copied().unwrap_or_default());
+            table.rows.push(vec![
+                verifier.clone(),
+                format!("`{method}`"),
+                of(Verdict::Correct),
+                of(Verdict::Incorrect),
+                of(Verdict::Undecided),
+            ]);
+        }
+    }
+    Block::Table(table)
+}
+
+/// The first rollouts of each verdict, to read.
+fn verdict_examples(stage: &Finished) -> Result<Block, PipelineError> {
+    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
+    let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
+    let mut shown: BTreeMap<Verdict, Vec<Block>> = BTreeMap::new();
+    for row in stage.rows::<VerdictRow>()? {
+        let row = row?;
+        let blocks = shown.entry(row.verdict).or_default();
+        if blocks.len() >= EXAMPLES {
+            continue;
+        }
+        let prompt = prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
+        let rollout = rollouts.partner_of(VerdictRow::TABLE, &row.rollout_id)?;
+        let asked = prompt.messages.last().map(|message| message.content.as_str()).unwrap_or_default();
+        let facts = vec![
+            ("teacher".to_owned(), row.teacher.clone()),
+            ("reference answer".to_owned(), prompt.reference_answer.clone().unwrap_or_default()),
+            ("extracted answer".to_owned(), row.extracted_answer.clone().unwrap_or_default()),
+            (
+                "why".to_owned(),
+                row.checks.iter().map(|check| format!("{}: {}", check.method, check.reason)).collect::<Vec<_>>().join("; "),
+            ),
+        ];
+        blocks.push(Block::Details {
+            summary: cut(asked, 110),
+            blocks: vec![
+                Block::KeyValues(facts),
+                Block::Text(cut(asked, EXAMPLE_CHARACTERS)),
+                Block::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)),
+            ],
+        });
+    }
+    let blocks = shown
+        .into_iter()
+        .map(|(verdict, blocks)| Block::Details { summary: format!("{} examples", verdict_word(verdict)), blocks })
+        .collect();
+    Ok(Block::Details { summary: "Rollouts to read".into(), blocks })
+}
+
+/// What a rule chose, and how its lengths compare with all correct rollouts.
+pub fn selection(stage: &Finished) -> Result<Section, PipelineError> {
+    let (mut chosen, mut means, mut ratios) = (TokenCounts::default(), 0.0, (0.0, 0_u64));
+    let mut rule = String::new();
+    for row in stage.rows::<Selection>()? {
+        let row = row?;
+        chosen.add(row.total_tokens);
+        means += row.mean_correct_tokens;
+        if row.correct_count > 1 {
+            ratios = (ratios.0 + f64::from(row.total_tokens) / row.mean_correct_tokens, ratios.1 + 1);
+        }
+        rule = row.rule;
+    }
+    let rows = chosen.rows();
+    let mean = |sum: f64, count: u64| if count == 0 { "–".to_owned() } else { format!("{:.3}", sum / count as f64) };
+    let mut facts = vec![("rule".to_owned(), rule), ("chosen rollouts".to_owned(), grouped(rows))];
+    let names = ["mean tokens", "median tokens", "p90 tokens", "longest (tokens)"];
+    facts.extend(names.map(str::to_owned).into_iter().zip(length_cells(&chosen)));
+    facts.push(("mean tokens of all correct rollouts of the same prompts".into(), mean(means, rows)));
+    facts.push(("chosen over mean correct length, where several are correct".into(), mean(ratios.0, ratios.1)));
+    Ok(section("Selection", stage, vec![Block::KeyValues(facts)]))
+}
+
+/// A corpus in the form of R1's table.
+pub fn examples(stage: &Finished) -> Result<Section, PipelineError> {
+    let mut corpus = CorpusTable::default();
+    for row in stage.rows::<SftExample>()? {
+        corpus.add_example(&row?);
+    }
+    let table = corpus_table("Training examples by domain, in the form of DeepSeek-R1's Table 5", &corpus);
+    Ok(section("Training examples", stage, vec![table]))
+}
+
+/// How far the sides of the pairs are apart, and pairs to read.
+pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
+    let mut statistics = PairStatistics::default();
+    let (mut chosen, mut rejected, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in stage.rows::<Pair>()? {
+        let pair = pair?;
+        let kind = serde_json::from_value::<PairKind>(Value::String(pair.pair_kind.clone()));
+        if let (Ok(kind), true) = (kind, pair.chosen_tokens > 0) {
+            statistics.add(kind, pair.chosen_tokens, pair.rejected_tokens);
+            chosen.push(f64::from(pair.chosen_tokens));
+            rejected.push(f64::from(pair.rejected_tokens));
+        }
+        if shown.len() < EXAMPLES {
+            let asked = pair.prompt.last().map(|message| message.content.as_str()).unwrap_or_default();
+            shown.push(Block::Details {
+                summary: format!("{} ({} against {} tokens)", cut(asked, 90), pair.chosen_tokens, pair.rejected_tokens),
+                blocks: vec![
+                    Block::Paragraph("Chosen".into()),
+                    Block::Text(cut(&pair.chosen, EXAMPLE_CHARACTERS)),
+                    Block::Paragraph(format!("Rejected (`{}`)", pair.pair_kind)),
+                    Block::Text(cut(&pair.rejected, EXAMPLE_CHARACTERS)),
+                ],
+            });
+        }
+    }
+    let number = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
+    let mut facts = vec![("pairs".to_owned(), grouped(statistics.pairs()))];
+    facts.extend(statistics.kinds.iter().map(|(kind, count)| (kind.name().to_owned(), grouped(*count))));
+    facts.extend([
+        ("mean tokens, chosen".to_owned(), number(statistics.chosen.mean(), 1)),
+        ("mean tokens, rejected".to_owned(), number(statistics.rejected.mean(), 1)),
+        ("rejected over chosen length, mean".to_owned(), number(statistics.ratio.mean(), 2)),
+        ("near ties (under a tenth apart)".to_owned(), grouped(statistics.near_ties)),
+    ]);
+    let series =
+        vec![Series { name: "chosen".into(), values: chosen }, Series { name: "rejected".into(), values: rejected }];
+    let blocks = vec![
+        Block::KeyValues(facts),
+        length_figure("completion length (tokens)", series, "How long the two sides of the pairs are."),
+        Block::Details { summary: "Pairs to read".into(), blocks: shown },
+    ];
+    Ok(section("Preference pairs", stage, blocks))
+}
+
+fn section(title: &str, stage: &Finished, mut blocks: Vec<Block>) -> Section {
+    blocks.insert(0, Block::Paragraph(stage.manifest.summary.clone()));
+    Section { title: format!("{title}: {}", stage.name), anchor: stage.name.clone(), blocks }
+}
+
+fn corpus_table(caption: &str, corpus: &CorpusTable) -> Block {
+    let mut table = Table::new(caption, ["Domain", "Num Samples", "Avg Rounds", "Avg Tokens"].map(Column::right));
+    table.columns[0] = Column::left("Domain");
+    for row in corpus.rows() {
+        let tokens = row.avg_tokens.map_or("–".to_owned(), |tokens| format!("{tokens:.1}"));
+        table.rows.push(vec![row.domain, row.num_samples.to_string(), format!("{:.1}", row.avg_rounds), tokens]);
+    }
+    Block::Table(table)
+}
+
+fn length_cells(counts: &TokenCounts) -> [String; 4] {
+    let number = |value: Option<u32>| value.map_or("–".to_owned(), |value| grouped(value.into()));
+    [
+        counts.mean().map_or("–".to_owned(), |mean| format!("{mean:.1}")),
+        number(counts.percentile(50.0)),
+        number(counts.percentile(90.0)),
+        number(counts.max()),
+    ]
+}
+
+fn length_figure(x_name: &str, series: Vec<Series<f64>>, caption: &str) -> Block {
+    let values = || series.iter().flat_map(|series| series.values.iter().copied());
+    let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    // Lengths of reasoning spread over orders of magnitude; short ones read better on an even scale.
+    let scale = if low >= 1.0 && high > low * 20.0 { Scale::Log } else { Scale::Linear };
+    let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
+    Block::Figure(Figure {
+        alt: format!("histogram of lengths in tokens of {}", names.join(" and ")),
+        caption: caption.to_owned(),
+        svg: histogram(&Histogram { x_name: x_name.to_owned(), scale, series }),
+    })
+}
+
+fn finish_word(rollout: &Rollout) -> &'static str {
+    match rollout.finish_reason {
+        FinishReason::Stop => "ended by themselves",
+        FinishReason::Length => "cut off by the token limit",
+        FinishReason::ContentFilter => "withheld by the server",
+        FinishReason::Abort => "given up",
+        FinishReason::Unknown if rollout.truncated() => "never finished their reasoning",
+        FinishReason::Unknown => "end not stated by the source",
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Correct => "Correct",
+        Verdict::Incorrect => "Incorrect",
+        Verdict::Undecided => "Undecided",
+    }
+}
+
+fn grouped(count: u64) -> String {
+    crate::report::plot::grouped(count as f64, 0)
+}
+
+/// The beginning and the end of a long text.
+fn cut(text: &str, characters: usize) -> String {
+    let length = text.chars().count();
+    if length <= characters {
+        return text.to_owned();
+    }
+    let (head, tail) = (characters * 2 / 3, characters / 3);
+    let start: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(length - tail).collect();
+    format!("{start} […] {end}")
+}

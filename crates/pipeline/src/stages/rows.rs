@@ -1,0 +1,103 @@
+//! Rows of several tables brought together, always by walking them side by side.
+
+use super::Context;
+use crate::error::PipelineError;
+use crate::inputs::Finished;
+use retort_curate::Candidate;
+use retort_records::{LengthRow, Prompt, Rollout, Row, Selection, SftExample, SftMessage, VerdictRow, id_of};
+use retort_tables::{follow, groups};
+
+/// One prompt's judged rollouts with their lengths.
+pub struct Group {
+    /// The prompt.
+    pub prompt_id: String,
+    /// What the rules of selection look at.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The judged rollouts of `verdicts`, prompt by prompt. Only one prompt's rows are in memory.
+pub fn candidate_groups<'a>(
+    context: &Context<'_>,
+    verdicts: &Finished,
+) -> Result<(u64, impl Iterator<Item = Result<Group, PipelineError>> + 'a), PipelineError> {
+    let rows = verdicts.rows::<VerdictRow>()?;
+    let total = rows.total();
+    let mut lengths = follow(lengths_of(context, verdicts)?.rows::<LengthRow>()?, |row| &row.rollout_id);
+    let iterator = groups(rows, |row| row.prompt_id.clone()).map(move |group| {
+        let group = group?;
+        let prompt_id = group.first().map(|row| row.prompt_id.clone()).unwrap_or_default();
+        let candidates = group
+            .into_iter()
+            .map(|row| {
+                let length = lengths.partner_of(VerdictRow::TABLE, &row.rollout_id)?;
+                Ok(Candidate {
+                    rollout_id: row.rollout_id,
+                    teacher: row.teacher,
+                    sample_index: row.sample_index,
+                    verdict: row.verdict,
+                    truncated: row.truncated,
+                    total_tokens: length.total_tokens,
+                })
+            })
+            .collect::<Result<_, PipelineError>>()?;
+        Ok(Group { prompt_id, candidates })
+    });
+    Ok((total, iterator))
+}
+
+/// The counted lengths of the rollouts behind `input`.
+pub fn lengths_of<'a>(context: &'a Context<'_>, input: &Finished) -> Result<&'a Finished, PipelineError> {
+    let rollouts = input.key_of(Rollout::TABLE);
+    let counted = |lengths: &&Finished| lengths.manifest.lineage.get(Rollout::TABLE).map(String::as_str) == rollouts;
+    context
+        .lengths
+        .iter()
+        .find(counted)
+        .ok_or_else(|| context.fail(format!("the rollouts behind `{}` have no lengths", input.name)))
+}
+
+/// The training examples of `input`: its own, or made of the rollouts it chose.
+pub fn examples(
+    input: &Finished,
+) -> Result<Box<dyn Iterator<Item = Result<SftExample, PipelineError>>>, PipelineError> {
+    if input.manifest.tables.contains_key(SftExample::TABLE) {
+        return Ok(Box::new(input.rows::<SftExample>()?.map(|row| Ok(row?))));
+    }
+    let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
+    let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
+    Ok(Box::new(input.rows::<Selection>()?.map(move |chosen| {
+        let chosen = chosen?;
+        let prompt = prompts.partner_of(Selection::TABLE, &chosen.prompt_id)?;
+        let rollout = rollouts.partner_of(Selection::TABLE, &chosen.rollout_id)?;
+        Ok(example(prompt, rollout, chosen.total_tokens))
+    })))
+}
+
+/// The training example of one rollout: the prompt's messages, then the completion, which is trained.
+fn example(prompt: &Prompt, rollout: &Rollout, completion_tokens: u32) -> SftExample {
+    let mut messages: Vec<SftMessage> = prompt
+        .messages
+        .iter()
+        .map(|message| SftMessage {
+            role: message.role.clone(),
+            reasoning: None,
+            content: message.content.clone(),
+            train: false,
+        })
+        .collect();
+    messages.push(SftMessage {
+        role: "assistant".into(),
+        reasoning: rollout.reasoning.clone(),
+        content: rollout.answer.clone().unwrap_or_default(),
+        train: true,
+    });
+    SftExample {
+        example_id: id_of("example", &[rollout.rollout_id.as_bytes()]),
+        rollout_id: Some(rollout.rollout_id.clone()),
+        prompt_id: prompt.prompt_id.clone(),
+        domain: prompt.domain.clone(),
+        source: prompt.source.clone(),
+        messages,
+        completion_tokens: Some(completion_tokens),
+    }
+}

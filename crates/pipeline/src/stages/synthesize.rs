@@ -1,0 +1,87 @@
+//! `synthesize`: procedural prompts with exact answers.
+
+use super::{Context, Made};
+use crate::error::PipelineError;
+use crate::source::Kind;
+use crate::synthesize::{SynthesizeSettings, problems};
+use retort_records::{FinishReason, Message, Prompt, Rollout, completion, id_of};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// Makes prompts, and rollouts when chains of thought are asked for.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Synthesize(pub SynthesizeSettings);
+
+impl Synthesize {
+    pub(crate) fn output(&self) -> Kind {
+        if self.0.chain_of_thought.is_some() { Kind::Rollouts } else { Kind::Prompts }
+    }
+
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        self.0.problems()
+    }
+
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+        let rollouts_wanted = self.output() == Kind::Rollouts;
+        context.started("synthesize", Some(self.0.count), "prompts");
+        let mut prompts = context.writer::<Prompt>()?;
+        let mut rollouts = rollouts_wanted.then(|| context.writer::<Rollout>()).transpose()?;
+        let made_of = problems(&self.0, context.seed("", 0)).map_err(|error| context.fail(error.to_string()))?;
+        for (ordinal, problem) in made_of.enumerate() {
+            let problem = problem.map_err(|error| context.fail(error.to_string()))?;
+            let prompt_id = id_of("prompt", &[b"user", problem.prompt.as_bytes()]);
+            for (sample_index, text) in problem.completions.iter().enumerate() {
+                if let Some(writer) = &mut rollouts {
+                    writer.push(rollout(&prompt_id, sample_index as u32, text))?;
+                }
+            }
+            prompts.push(Prompt {
+                prompt_id,
+                ordinal: ordinal as u64,
+                messages: vec![Message::user(problem.prompt)],
+                reference_answer: Some(problem.reference_answer),
+                domain: problem.domain.to_owned(),
+                source: "synthesize".into(),
+                source_id: None,
+                language: None,
+                tests: None,
+            })?;
+            if ordinal % 256 == 255 {
+                context.advanced(ordinal as u64 + 1, "")?;
+            }
+        }
+        let count = prompts.rows();
+        let mut made = Made { facts: json!({ "rows_in": count, "kept": count }), ..Made::default() };
+        made.summary = match &rollouts {
+            Some(rollouts) => format!("{count} prompts with {} worked completions", rollouts.rows()),
+            None => format!("{count} prompts"),
+        };
+        made.add(prompts)?;
+        if let Some(rollouts) = rollouts {
+            made.add(rollouts)?;
+        }
+        Ok(made)
+    }
+}
+
+/// A worked completion is a rollout whose teacher is the generator.
+fn rollout(prompt_id: &str, sample_index: u32, text: &str) -> Rollout {
+    let parts = completion::split(text);
+    Rollout {
+        rollout_id: id_of("rollout", &[prompt_id.as_bytes(), &sample_index.to_le_bytes(), text.as_bytes()]),
+        prompt_id: prompt_id.to_owned(),
+        sample_index,
+        teacher: "synthesize".into(),
+        completion: text.to_owned(),
+        reasoning: parts.reasoning.map(str::to_owned),
+        answer: parts.answer.map(str::to_owned),
+        finish_reason: FinishReason::Stop,
+        prompt_tokens: None,
+        completion_tokens: None,
+        seed: None,
+        sampling: "{}".into(),
+        source_id: None,
+    }
+}
