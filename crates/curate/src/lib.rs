@@ -16,8 +16,10 @@ pub mod rewards;
 pub mod select;
 pub mod statistics;
 
+mod explain;
 mod settings_error;
 
+pub use explain::{explain, names};
 pub use filter::{DropReason, FilterSettings, RowView};
 pub use pair::{PairChoice, PairKind, PairSettings, kimi_pairs};
 pub use select::{Candidate, GroupBy, SelectRule, not_selected_reason, select};
