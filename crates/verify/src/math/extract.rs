@@ -1,23 +1,115 @@
-//! Where in a completion the final answer stands.
+//! Where in a text the final answer stands: in the last box, after a phrase that announces it, or in the last sentence.
+//!
+//! Only the end of a long text is read: one backward search finds the last box, and phrases are looked for in the last
+//! few thousand bytes.
 
-/// The content of the last `\boxed{…}` whose braces balance.
-pub fn last_box(text: &str) -> Option<&str> {
-    let mut end = text.len();
-    while let Some(at) = text[..end].rfind("\\boxed") {
-        let rest = text[at + "\\boxed".len()..].trim_start();
-        if let Some(content) = rest.strip_prefix('{').and_then(balanced) {
-            return Some(content);
-        }
-        end = at;
-    }
-    None
+use std::{borrow::Cow, sync::LazyLock};
+
+use memchr::memmem;
+use regex::Regex;
+
+use super::{limits::MAX_ANSWER, words};
+
+/// Bytes at the end of a text in which announcing phrases and last sentences are looked for.
+const TAIL: usize = 3000;
+/// Bytes between two boxes that may be one answer.
+const MAX_GAP: usize = 80;
+
+/// How an answer was found, from the surest to the least sure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In the last box.
+    Boxed,
+    /// In the last `<answer>` tag.
+    Tagged,
+    /// Directly after a phrase that announces the answer.
+    Announced,
+    /// The whole text is the answer.
+    Whole,
+    /// The only formula of a text.
+    OnlyFormula,
+    /// The last value of the sentence that announces the answer, or of the last sentence.
+    LastValue,
 }
 
-/// The text up to the brace that closes the one before it.
+impl Place {
+    /// The method's name in outcomes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boxed => "boxed",
+            Self::Tagged => "tagged",
+            Self::Announced => "announced",
+            Self::Whole => "whole",
+            Self::OnlyFormula => "formula",
+            Self::LastValue => "last value",
+        }
+    }
+
+    /// Whether another value at this place proves the completion wrong.
+    pub fn is_sure(self) -> bool {
+        self != Self::LastValue
+    }
+}
+
+/// A text that may be the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate<'t> {
+    /// Where it was found.
+    pub place: Place,
+    /// The text.
+    pub text: Cow<'t, str>,
+}
+
+/// The content of the last `\boxed{…}` whose braces balance and that is not empty.
+pub fn last_box(text: &str) -> Option<&str> {
+    boxes_backward(text).map(|found| found.content).find(|content| !content.trim().is_empty())
+}
+
+/// A box: its content, and where it begins and ends.
+struct Boxed<'t> {
+    content: &'t str,
+    start: usize,
+    end: usize,
+}
+
+/// All balanced boxes from the last to the first. The work is linear: once a box never closes, no earlier one is
+/// tried, unless it ends before that one begins.
+fn boxes_backward(text: &str) -> impl Iterator<Item = Boxed<'_>> {
+    let finder = memmem::FinderRev::new("\\boxed");
+    let mut end = text.len();
+    let mut attempts = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let at = finder.rfind(&text.as_bytes()[..end])?;
+            // A box inside the one found before belongs to it: only what begins earlier counts.
+            let limit = text.len();
+            end = at;
+            attempts += 1;
+            if attempts > 64 {
+                return None;
+            }
+            let rest = &text[at + "\\boxed".len()..limit];
+            let trimmed = rest.trim_start();
+            let skipped = rest.len() - trimmed.len();
+            if let Some(inner) = trimmed.strip_prefix('{') {
+                if let Some(content) = balanced(inner) {
+                    let stop = at + "\\boxed".len() + skipped + 1 + content.len() + 1;
+                    return Some(Boxed { content, start: at, end: stop });
+                }
+            } else if let Some(symbol) = trimmed.chars().next().filter(char::is_ascii_digit) {
+                // `\boxed 5`
+                let stop = at + "\\boxed".len() + skipped + symbol.len_utf8();
+                return Some(Boxed { content: &trimmed[..symbol.len_utf8()], start: at, end: stop });
+            }
+        }
+    })
+}
+
+/// The text up to the brace that closes the one before it, if it closes within an answer's length.
 fn balanced(text: &str) -> Option<&str> {
     let mut depth = 0usize;
     let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate() {
+    for (at, byte) in text.bytes().enumerate().take(4 * MAX_ANSWER) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
@@ -28,4 +120,412 @@ fn balanced(text: &str) -> Option<&str> {
         }
     }
     None
+}
+
+/// What may stand between two boxes of one answer: signs, joining words, a label.
+static GAP: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^(?:[\s$,;，；、&+*]|\\[()\[\],;! ]|\\q?quad|and|or|和|或|与|for part \([a-z]\)|part \([a-z]\)",
+        r"|\\(?:text|mbox|mathrm)\{[\s,;]*(?:for part \([a-z]\))?[\s,;]*(?:and|or|和|或)?[\s,;]*\}",
+        r"|[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|:))*$",
+    ))
+    .expect("the pattern is constant")
+});
+
+/// The content of the last box, with those of the boxes right before it that belong to the same answer.
+fn boxed(text: &str) -> Option<Cow<'_, str>> {
+    let mut boxes = boxes_backward(text).filter(|found| !found.content.trim().is_empty());
+    let last = boxes.next()?;
+    let mut contents = vec![last.content];
+    let mut next_start = last.start;
+    for earlier in boxes {
+        if earlier.end > next_start {
+            // It encloses the later one: the outer box is the answer.
+            if contents.len() == 1 && earlier.end >= last.end {
+                contents[0] = earlier.content;
+                next_start = earlier.start;
+                continue;
+            }
+            break;
+        }
+        let gap = &text[earlier.end..next_start];
+        if gap.len() > MAX_GAP || !GAP.is_match(gap) {
+            break;
+        }
+        contents.push(earlier.content);
+        next_start = earlier.start;
+        if contents.len() > 20 {
+            break;
+        }
+    }
+    contents.reverse();
+    if contents.iter().all(|content| content.trim() == contents[0].trim()) {
+        // `x = -\boxed{5}`: the sign stands outside.
+        let before = text[..next_start].trim_end();
+        let negative = before.strip_suffix('-').is_some_and(|rest| rest.trim_end().ends_with(['=', '$', '(', '[']));
+        return Some(if negative { format!("-({})", contents[0]).into() } else { contents[0].into() });
+    }
+    Some(contents.join(", ").into())
+}
+
+/// A box that is opened and never closed, at the end of a text without any other.
+fn open_box(text: &str) -> Option<&str> {
+    let at = text.rfind("\\boxed{")?;
+    let rest = &text[at + "\\boxed{".len()..];
+    (rest.len() <= 400 && !rest.contains('\n'))
+        .then(|| rest.trim_end_matches(['$', ' ', '.']))
+        .filter(|rest| !rest.is_empty())
+}
+
+/// Phrases that announce the final answer, in several languages.
+static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?i)(?:\bfinal\s+(?:answer|result)\b|\b(?:correct\s+)?answers?\s*(?:\(s\))?[*_]*\s*(?:is|are|would be|will be|must be|comes to|:|=|：)",
+        r"|^\W*answer\b|\bhence,? the (?:result|value) is\b|####",
+        r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)",
+        r"|\brespuesta(?:\s+final)?\s*(?:es|:)|\bréponse(?:\s+finale)?\s*(?:est|:)|\b(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
+        r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|\bresposta(?:\s+final)?\s*(?:é|:)|\brisposta(?:\s+finale)?\s*(?:è|:))",
+        r"(?:\s*(?:is|are|equals|es|est|ist|:|=|：|为|是))*[\s*_:：]*",
+    ))
+    .expect("the pattern is constant")
+});
+
+/// The texts that may be the final answer, surest first.
+pub fn candidates(text: &str) -> Vec<Candidate<'_>> {
+    let text = without_special_tokens(text);
+    let mut found = Vec::new();
+    let mut add = |place, text: Cow<'_, str>| found.push(Candidate { place, text: text.into_owned().into() });
+    if let Some(content) = boxed(text) {
+        add(Place::Boxed, content);
+        return found;
+    }
+    if let Some(content) = open_box(text) {
+        add(Place::Boxed, content.into());
+        return found;
+    }
+    if let Some(content) = tagged(text) {
+        add(Place::Tagged, content.into());
+        return found;
+    }
+    let tail = tail(text);
+    if let Some(announced) = ANNOUNCEMENT.find_iter(tail).filter(|found| !tail[found.end()..].trim().is_empty()).last()
+    {
+        let rest = first_sentence(&tail[announced.end()..]);
+        match direct(rest) {
+            Some(answer) => add(Place::Announced, answer),
+            None => {
+                if let Some(value) = last_value(rest) {
+                    add(Place::LastValue, value.into());
+                }
+            }
+        }
+    }
+    if text.len() <= MAX_ANSWER && !is_prose(text) {
+        add(Place::Whole, text.trim().into());
+    }
+    if is_prose(tail) {
+        let formulas = formulas(tail);
+        if let ([only], true) = (formulas.as_slice(), tail.len() == text.len()) {
+            add(Place::OnlyFormula, (*only).into());
+        }
+        if let Some(value) = last_value(last_sentence(tail)) {
+            add(Place::LastValue, value.into());
+        }
+    }
+    found
+}
+
+/// Without what a chat template or a run-on model adds after the answer.
+fn without_special_tokens(text: &str) -> &str {
+    let mut text = text;
+    for token in ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "</s>"] {
+        // Only near the end: a whole text is not searched for each.
+        let start = floor_boundary(text, text.len().saturating_sub(TAIL));
+        if let Some(at) = text[start..].find(token) {
+            text = &text[..start + at];
+        }
+    }
+    text.trim_end()
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+fn tail(text: &str) -> &str {
+    &text[floor_boundary(text, text.len().saturating_sub(TAIL))..]
+}
+
+fn tagged(text: &str) -> Option<&str> {
+    let start = memmem::rfind(text.as_bytes(), b"<answer>")? + "<answer>".len();
+    let rest = &text[start..];
+    let content = rest.split("</answer>").next().unwrap_or(rest).trim();
+    (!content.is_empty()).then_some(content)
+}
+
+/// What follows an announcement, up to the end of its sentence, or the next line when it ends its own.
+fn first_sentence(rest: &str) -> &str {
+    let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '*' | ':' | '：' | '_'));
+    // A displayed formula may span lines.
+    for (open, close) in [("\\[", "\\]"), ("$$", "$$")] {
+        if let Some(inner) = rest.strip_prefix(open)
+            && let Some(end) = inner.find(close)
+        {
+            return &rest[..open.len() + end + close.len()];
+        }
+    }
+    let line_end = rest.find('\n').unwrap_or(rest.len());
+    let line = &rest[..line_end];
+    &line[..sentence_end(line)]
+}
+
+/// Where the first sentence of a line ends: a full stop that is followed by a space and is no decimal point.
+fn sentence_end(line: &str) -> usize {
+    let bytes = line.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let stop = *byte == b'.' && bytes.get(at + 1).is_some_and(u8::is_ascii_whitespace);
+        if stop && line[at + 1..].trim_start().starts_with(|c: char| c.is_alphabetic() || c == '[' || c == '#') {
+            return at;
+        }
+    }
+    line.find('。').unwrap_or(line.len())
+}
+
+fn last_sentence(text: &str) -> &str {
+    let text = text.trim_end();
+    let line = text.lines().rev().find(|line| line.contains(|c: char| c.is_alphanumeric())).unwrap_or(text);
+    let mut rest = line;
+    loop {
+        let end = sentence_end(rest);
+        let next = rest.get(end + 1..).map_or("", str::trim);
+        // `I hope it is correct.` and its like say nothing.
+        if next.is_empty() || !next.contains(|c: char| c.is_ascii_digit() || c == '$' || c == '\\') {
+            return &rest[..end];
+        }
+        rest = next;
+    }
+}
+
+/// The answer directly after an announcement: the formula or formulas it begins with, or all of it when it is no prose.
+fn direct(rest: &str) -> Option<Cow<'_, str>> {
+    let rest = rest.trim().trim_matches(|c: char| matches!(c, '*' | '_' | '`' | '"')).trim();
+    if rest.is_empty() {
+        return None;
+    }
+    if !is_prose(rest) {
+        return Some(rest.into());
+    }
+    let formulas = formulas(rest);
+    let first = formulas.first()?;
+    let start = rest.find(first)?;
+    if rest[..start].trim_matches(|c: char| matches!(c, '$' | '\\' | '(' | '[') || c.is_whitespace()).is_empty() {
+        return Some((*first).into());
+    }
+    None
+}
+
+/// The last formula or number of a sentence, with the unit or percent sign after it.
+fn last_value(sentence: &str) -> Option<&str> {
+    let formulas = formulas(sentence);
+    if let Some(last) = formulas.last() {
+        let end = sentence.rfind(last)? + last.len();
+        let after = sentence.get(end..).unwrap_or_default();
+        if !after.contains(|c: char| c.is_ascii_digit()) {
+            return Some(last);
+        }
+    }
+    NUMBER.find_iter(sentence).last().map(|found| found.as_str())
+}
+
+/// A number in prose: grouped, decimal, fraction, tuple of numbers, or percentage.
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?x)
+        [(\[]\s*-?\d+(?:\.\d+)?(?:/\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?(?:/\d+)?)+\s*[)\]]
+        | (?:[$€£¥]|\\\$)?-?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\ \d{3})+|\d+[.,]\d+|\.\d+|\d+)(?:\s?/\s?\d+)?(?:\s?\\?%|[€°])?
+    ")
+    .expect("the pattern is constant")
+});
+
+/// The contents of a text's formulas: `$…$`, `$$…$$`, `\(…\)`, `\[…\]`.
+fn formulas(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['$', '\\']) {
+        let here = &rest[at..];
+        let pair = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")]
+            .into_iter()
+            .find(|(open, _)| here.starts_with(open));
+        let Some((open, close)) = pair else {
+            // A command, or an escaped dollar sign.
+            let width = here.char_indices().nth(2).map_or(here.len(), |(at, _)| at);
+            rest = &here[width..];
+            continue;
+        };
+        let inner = &here[open.len()..];
+        match inner.find(close) {
+            Some(end) if open == "$" && currency(&inner[..end]) => rest = inner,
+            Some(end) => {
+                if !inner[..end].trim().is_empty() {
+                    found.push(inner[..end].trim());
+                }
+                rest = &inner[end + close.len()..];
+            }
+            None => rest = inner,
+        }
+    }
+    found
+}
+
+/// Whether a dollar sign was a price and what follows is prose up to the next price.
+fn currency(content: &str) -> bool {
+    content.starts_with(|c: char| c.is_ascii_digit()) && is_prose(content)
+}
+
+/// Whether a text has words that belong to no formula: at least two, or one Chinese clause.
+pub fn is_prose(text: &str) -> bool {
+    let mut words = 0;
+    let mut chars = text.char_indices().peekable();
+    let mut depth_of_text = 0usize;
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' {
+            // A command; the words inside `\text{…}` are part of the formula.
+            let name: String = text[at + 1..].chars().take_while(char::is_ascii_alphabetic).collect();
+            for _ in 0..name.len().max(1) {
+                chars.next();
+            }
+            if matches!(
+                name.as_str(),
+                "text"
+                    | "textbf"
+                    | "mbox"
+                    | "mathrm"
+                    | "textit"
+                    | "operatorname"
+                    | "begin"
+                    | "end"
+                    | "mathbf"
+                    | "textrm"
+            ) && text[at + 1 + name.len()..].starts_with('{')
+            {
+                depth_of_text = 1;
+                chars.next();
+            }
+            continue;
+        }
+        if depth_of_text > 0 {
+            match c {
+                '{' => depth_of_text += 1,
+                '}' => depth_of_text -= 1,
+                _ => {}
+            }
+            continue;
+        }
+        if !c.is_alphabetic() {
+            continue;
+        }
+        let mut run = String::from(c);
+        while let Some((_, next)) = chars.peek() {
+            if !next.is_alphabetic() {
+                break;
+            }
+            run.push(*next);
+            chars.next();
+        }
+        let letters = run.chars().count();
+        if c.is_ascii() {
+            let lower = run.to_ascii_lowercase();
+            let mathematical =
+                words::plain_word(&run).is_some() || words::is_unit(&run) || words::leading_function(&run).is_some();
+            let spoken = letters >= 4
+                || matches!(
+                    lower.as_str(),
+                    "the"
+                        | "is"
+                        | "are"
+                        | "so"
+                        | "we"
+                        | "it"
+                        | "of"
+                        | "to"
+                        | "for"
+                        | "has"
+                        | "was"
+                        | "not"
+                        | "its"
+                        | "get"
+                        | "be"
+                        | "by"
+                        | "an"
+                        | "as"
+                        | "this"
+                        | "let"
+                );
+            words += usize::from(spoken && !mathematical);
+        } else if words::greek_letter(c).is_none() || letters > 1 {
+            // Scripts without spaces: four characters are about two words.
+            words += letters.div_ceil(4).max(1);
+        }
+        if words >= 2 {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(text: &str) -> (Place, String) {
+        let found = candidates(text);
+        let first = found.first().unwrap_or_else(|| panic!("nothing in {text:?}"));
+        (first.place, first.text.to_string())
+    }
+
+    #[test]
+    fn the_last_balanced_box_wins() {
+        for (text, expected) in [
+            (r"\boxed{1} wait, no, \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+            (r"\boxed{\{1\}}", r"\{1\}"),
+            (r"so \boxed{5} and \boxed{", "5"),
+            (r"\boxed{-2} \quad \text{and} \quad \boxed{1}", "-2, 1"),
+            (r"$y_1 = \boxed{a}\) and \( y_2 = \boxed{b}\)", "a, b"),
+            (r"\boxed{2} ... \boxed{} ", "2"),
+            (r"\boxed{004} and again \boxed{004}", "004"),
+            (r"\boxed{\boxed{7}}", r"\boxed{7}"),
+            (r"x = -\boxed{3}", "-(3)"),
+            (r"\boxed 9", "9"),
+        ] {
+            assert_eq!(first(text), (Place::Boxed, expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn announcements_are_read_in_several_languages() {
+        for (text, expected) in [
+            ("The final answer is $(0, 1)$. I hope it is correct.", "(0, 1)"),
+            ("Work.\n\n**Final Answer**\n\n**73**", "73"),
+            ("Final Answer: The final answer is 7.78.", "7.78."),
+            ("steps\n#### 1,234", "1,234"),
+            ("因此，最终答案是 $x=3$。", "x=3"),
+            ("所以答案为：12", "12"),
+            ("La respuesta final es 42.", "42."),
+            ("Also ist die Antwort: 3/4", "3/4"),
+            ("Ответ: 15", "15"),
+            ("答えは 8", "8"),
+            ("**Answer:** \\[ \\frac{3}{4} \\]", "\\[ \\frac{3}{4} \\]"),
+        ] {
+            assert_eq!(first(text), (Place::Announced, expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn bare_answers_and_prose_are_told_apart() {
+        assert_eq!(first("28 percent"), (Place::Whole, "28 percent".into()));
+        assert_eq!(first("3*sqrt(13)"), (Place::Whole, "3*sqrt(13)".into()));
+        assert_eq!(first("Therefore $x \\geq 5$ is the solution."), (Place::OnlyFormula, "x \\geq 5".into()));
+        assert_eq!(first("We see 10 and 20, so there are 30 of them."), (Place::LastValue, "30".into()));
+        assert_eq!(first("it costs $5 and then $1,000.99 in all"), (Place::LastValue, "$1,000.99".into()));
+        assert!(candidates("").is_empty() || candidates("").iter().all(|found| found.text.is_empty()));
+    }
 }

@@ -1,36 +1,49 @@
 //! `math`: mathematical equality of the final answer with the reference answer.
+//!
+//! A text goes through [`extract`] (where the answer stands), `clean` and `lexer` (how it is spelled), `parse` (what it
+//! is) and `equal` (whether it is the same). Values are compared exactly or by proof where they can be.
 
 mod ball;
 mod clean;
+mod equal;
 mod eval;
 mod expr;
 pub mod extract;
 mod identity;
 mod lexer;
 mod limits;
+mod matrix;
 mod parse;
+mod relations;
+mod sets;
+mod settings;
+mod units;
 mod value;
 mod words;
 
 use retort_records::Verdict;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+pub use settings::{ListOrder, MathSettings, Percent, UnitPolicy};
+
+use self::{
+    equal::Comparer,
+    expr::Expr,
+    extract::{Candidate, Place, candidates},
+    identity::Same,
+    parse::{Parsed, parse},
+};
 use crate::{Case, Outcome, Verifier, VerifyError};
-
-/// Settings of `math`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MathSettings {}
 
 impl MathSettings {
     /// The verifier.
     pub fn build(&self) -> Result<Box<dyn Verifier>, VerifyError> {
-        Ok(Box::new(Math))
+        Ok(Box::new(Math { settings: self.clone() }))
     }
 }
 
-struct Math;
+struct Math {
+    settings: MathSettings,
+}
 
 impl Verifier for Math {
     fn name(&self) -> &'static str {
@@ -38,22 +51,257 @@ impl Verifier for Math {
     }
 
     fn verify(&self, case: &Case<'_>) -> Outcome {
-        let (answer, reference) = match case.answer_and_reference() {
-            Ok(texts) => texts,
-            Err(outcome) => return outcome,
-        };
-        let Some(found) = extract::last_box(answer) else {
-            return Outcome::new(Verdict::Undecided, "no_answer", "no box");
-        };
-        let expected = extract::last_box(reference).unwrap_or(reference);
-        let key = |text: &str| text.replace("dfrac", "frac").split_whitespace().collect::<String>();
-        let verdict = if key(found) == key(expected) {
-            Verdict::Correct
-        } else if let (Some(a), Some(b)) = (crate::number::decimal(found), crate::number::decimal(expected)) {
-            if a == b { Verdict::Correct } else { Verdict::Incorrect }
-        } else {
-            Verdict::Undecided
-        };
-        Outcome::new(verdict, "text", "first cut").with_answer(found)
+        match case.answer_and_reference() {
+            Ok((answer, reference)) => verify(answer, reference, &self.settings),
+            Err(outcome) => outcome,
+        }
     }
+}
+
+/// Judges a prediction, whole completion or bare answer, against a reference answer, solution or bare answer.
+pub fn verify(prediction: &str, reference: &str, settings: &MathSettings) -> Outcome {
+    let found = candidates(prediction);
+    let found: Vec<_> =
+        found.into_iter().filter(|found| !settings.require_box || found.place == Place::Boxed).collect();
+    let Some(first) = found.first() else {
+        let verdict = if settings.require_box { Verdict::Incorrect } else { Verdict::Undecided };
+        return Outcome::new(verdict, "no_answer", "no final answer was found");
+    };
+    let Some(expected) = Expected::of(reference) else {
+        return Outcome::new(Verdict::Undecided, "no_reference", "the reference answer is empty")
+            .with_answer(first.text.clone());
+    };
+    // The first place that can be read decides; less sure places are asked only when it cannot.
+    let mut outcome = None;
+    for candidate in &found {
+        let next = expected.judge(candidate, settings).with_answer(candidate.text.trim());
+        let decided = next.method != "unreadable";
+        if decided || outcome.is_none() {
+            outcome = Some(next);
+        }
+        if decided {
+            break;
+        }
+    }
+    outcome.unwrap_or_else(|| Outcome::new(Verdict::Undecided, "no_answer", "no final answer was found"))
+}
+
+/// The value of an answer without variables, real and imaginary part, rounded: what the parser understood. With variables,
+/// the value that the answer has everywhere, if it is constant. `None` when it has none.
+pub fn value(answer: &str) -> Option<(f64, f64)> {
+    let parsed = parse(answer, false).ok()?.expr;
+    if identity::is_constant(&parsed) {
+        return identity::approximate(&parsed);
+    }
+    [0, 1].into_iter().find_map(|constant| {
+        let same = identity::identical(&parsed, &Expr::int(constant), false, &mut limits::Budget::default());
+        same.is_equal().then_some((constant as f64, 0.0))
+    })
+}
+
+/// A reference answer, read once.
+struct Expected<'t> {
+    text: std::borrow::Cow<'t, str>,
+    parsed: Result<Parsed, &'static str>,
+}
+
+impl<'t> Expected<'t> {
+    fn of(reference: &'t str) -> Option<Self> {
+        let found = candidates(reference);
+        let mut first = None;
+        for candidate in found {
+            let parsed = parse(&candidate.text, false);
+            if parsed.is_ok() {
+                return Some(Self { text: candidate.text, parsed });
+            }
+            first = first.or(Some(Self { text: candidate.text, parsed }));
+        }
+        let whole = reference.trim();
+        first.or_else(|| (!whole.is_empty()).then(|| Self { text: whole.into(), parsed: parse(whole, false) }))
+    }
+
+    fn judge(&self, candidate: &Candidate<'_>, settings: &MathSettings) -> Outcome {
+        if let Some(outcome) = self.as_text(&candidate.text) {
+            return outcome;
+        }
+        let expected = match &self.parsed {
+            Ok(parsed) => parsed,
+            Err(reason) => {
+                return Outcome::new(
+                    Verdict::Undecided,
+                    "reference_unreadable",
+                    format!("the reference answer cannot be read: {reason}"),
+                );
+            }
+        };
+        let found = match parse(&candidate.text, false) {
+            Ok(parsed) => parsed,
+            Err(reason) => {
+                // What is no mathematics at all cannot be the value that is asked for; what is only unknown here may.
+                let malformed = !reason.starts_with(parse::UNSUPPORTED);
+                let value = !matches!(expected.expr, Expr::Text(_));
+                let sure =
+                    candidate.place.is_sure() && malformed && value && candidate.text.len() <= limits::MAX_ANSWER;
+                let verdict = if sure { Verdict::Incorrect } else { Verdict::Undecided };
+                return Outcome::new(verdict, "unreadable", format!("the answer cannot be read: {reason}"));
+            }
+        };
+        let mut same = Comparer::new(settings).answers(&found.expr, &expected.expr);
+        if same.is_different()
+            && let Some(other) = self.otherwise(candidate, &found, expected, settings)
+        {
+            same = other;
+        }
+        let place = candidate.place.name();
+        match same {
+            Same::Equal(how) => Outcome::new(Verdict::Correct, how, format!("equal to the reference answer ({place})")),
+            Same::Different(why) if candidate.place.is_sure() => Outcome::new(Verdict::Incorrect, "different", why),
+            Same::Different(why) => Outcome::new(
+                Verdict::Undecided,
+                "different",
+                format!("{why}, but the answer may stand elsewhere ({place})"),
+            ),
+            Same::Unknown(why) => Outcome::new(Verdict::Undecided, "undecided", why),
+        }
+    }
+
+    /// Other readings of ambiguous writings, tried when the usual ones differ.
+    fn otherwise(
+        &self,
+        candidate: &Candidate<'_>,
+        found: &Parsed,
+        expected: &Parsed,
+        settings: &MathSettings,
+    ) -> Option<Same> {
+        // `1/2x` as `1/(2x)`.
+        if found.tight_slash != expected.tight_slash || found.tight_slash {
+            let (a, b) = (parse(&candidate.text, true).ok()?, parse(&self.text, true).ok()?);
+            let readings = [(&a.expr, &b.expr), (&a.expr, &expected.expr), (&found.expr, &b.expr)];
+            if readings.into_iter().any(|(a, b)| Comparer::new(settings).answers(a, b).is_equal()) {
+                return Some(Same::Unknown("equal if a product after a slash stands below it"));
+            }
+        }
+        // `1,22` as a decimal number.
+        let (a, b) = (decimal_comma(&candidate.text), decimal_comma(&self.text));
+        if a.is_some() != b.is_some() {
+            let (number, sure, other) = match (a, b) {
+                (Some((number, sure)), _) => (number, sure, &expected.expr),
+                (_, Some((number, sure))) => (number, sure, &found.expr),
+                _ => return None,
+            };
+            if Comparer::new(settings).answers(&number, other).is_equal() {
+                return Some(if sure {
+                    Same::Equal("decimal comma")
+                } else {
+                    Same::Unknown("a decimal comma or a list")
+                });
+            }
+        }
+        // A single letter in another case: a choice, or another variable.
+        let letter = |expr: &Expr| match expr {
+            Expr::Var(name) if name.len() == 1 => name.chars().next(),
+            Expr::Const(expr::Const::E) => Some('e'),
+            Expr::Const(expr::Const::I) => Some('i'),
+            _ => None,
+        };
+        if let (Some(a), Some(b)) = (letter(&found.expr), letter(&expected.expr))
+            && a.eq_ignore_ascii_case(&b)
+        {
+            let marked = |text: &str| text.contains("\\text") || text.trim_start().starts_with('(');
+            let choice = marked(&candidate.text) || marked(&self.text);
+            return Some(if choice { Same::Equal("choice") } else { Same::Unknown("a letter in another case") });
+        }
+        None
+    }
+
+    /// Decides what needs no reading: the same writing, and choices by their letter.
+    fn as_text(&self, found: &str) -> Option<Outcome> {
+        if key(found) == key(&self.text) {
+            return Some(Outcome::new(Verdict::Correct, "text", "written as the reference answer"));
+        }
+        let expected = choice_letter(&self.text)?;
+        let (letter, rest) = leading_letter(found)?;
+        if rest.is_empty() {
+            return None;
+        }
+        let verdict = if letter == expected { Verdict::Correct } else { Verdict::Incorrect };
+        Some(Outcome::new(verdict, "choice", "the option's letter before its text"))
+    }
+}
+
+/// A writing without what does not show: white space (but not between two words or numbers), delimiters' sizes, styles.
+fn key(text: &str) -> String {
+    let mut text = clean::trimmed(text).to_owned();
+    for (from, to) in [
+        ("\\left", ""),
+        ("\\right", ""),
+        ("\\dfrac", "\\frac"),
+        ("\\tfrac", "\\frac"),
+        ("\\!", ""),
+        ("\\,", " "),
+        ("\\ ", " "),
+    ] {
+        // `\leftarrow` and `\rightarrow` are no delimiters.
+        if text.contains(from) && !text.contains("arrow") {
+            text = text.replace(from, to);
+        }
+    }
+    let mut key = String::with_capacity(text.len());
+    let mut space = false;
+    for c in text.chars() {
+        if c.is_whitespace() {
+            space = true;
+            continue;
+        }
+        if space && c.is_alphanumeric() && key.ends_with(char::is_alphanumeric) {
+            key.push(' ');
+        }
+        space = false;
+        key.push(c);
+    }
+    key
+}
+
+/// The letter of a reference answer that is one option from A to J.
+fn choice_letter(reference: &str) -> Option<char> {
+    let (letter, rest) = leading_letter(reference)?;
+    rest.is_empty().then_some(letter)
+}
+
+/// `(B) 5`, `\text{(B)} 5`, `B. 5`, `B: 5`: the letter and what follows it.
+fn leading_letter(text: &str) -> Option<(char, String)> {
+    let mut text = clean::trimmed(text).to_owned();
+    for wrapper in ["\\textbf{", "\\text{", "\\mathrm{", "\\mathbf{", "\\textbf", "\\text"] {
+        text = text.replace(wrapper, "");
+    }
+    let text = text.replace(['{', '}', '~'], " ");
+    let text = text.trim();
+    let (open, text) = match text.strip_prefix('(') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, text),
+    };
+    let letter = text.chars().next().filter(|c| ('A'..='J').contains(c))?;
+    let rest = text[1..].trim_start();
+    let rest = match (open, rest.strip_prefix(')')) {
+        (true, Some(rest)) | (false, Some(rest)) => rest,
+        (true, None) => return None,
+        (false, None) if rest.is_empty() => rest,
+        (false, None) => rest.strip_prefix(['.', ':', '、'])?,
+    };
+    Some((letter, rest.trim().to_owned()))
+}
+
+/// `1,22` as 1.22, and whether nothing else can be meant.
+fn decimal_comma(text: &str) -> Option<(Expr, bool)> {
+    let text = clean::trimmed(text);
+    let text = text.trim_end_matches(|c: char| !c.is_ascii_digit()).trim_start_matches(['$', '€', ' ']);
+    let (whole, fraction) = text.split_once(',')?;
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole.trim_start_matches('-')) || !digits(fraction) {
+        return None;
+    }
+    let value = crate::number::decimal(&format!("{whole}.{fraction}"))?;
+    let sure = fraction.len() != 3 && (fraction.len() > 1 || whole.trim_start_matches('-').len() > 3)
+        || whole.trim_start_matches('-') == "0";
+    Some((Expr::Num(value, fraction.len() as u32), sure))
 }

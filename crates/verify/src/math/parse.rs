@@ -13,6 +13,9 @@ use crate::number::decimal;
 /// Why a text is no answer.
 pub type ParseError = &'static str;
 
+/// How the reason begins when a writing is right but not understood here, as against malformed.
+pub const UNSUPPORTED: &str = "unsupported: ";
+
 /// An answer and what was ambiguous in it.
 #[derive(Debug, Clone)]
 pub struct Parsed {
@@ -25,7 +28,7 @@ pub struct Parsed {
 /// Reads a whole text as one answer. With `tight`, a product without signs binds before a slash: `1/2x` is `1/(2x)`.
 pub fn parse(text: &str, tight: bool) -> Result<Parsed> {
     if text.len() > MAX_ANSWER {
-        return Err("longer than any answer");
+        return Err("unsupported: longer than any answer");
     }
     let cleaned = clean(text);
     let tokens = tokens(&cleaned)?;
@@ -85,8 +88,8 @@ impl Parser {
 
     fn enter(&mut self) -> Result<()> {
         self.depth += 1;
-        self.steps = self.steps.checked_sub(1).ok_or("too much to read")?;
-        if self.depth > MAX_DEPTH { Err("nested too deeply") } else { Ok(()) }
+        self.steps = self.steps.checked_sub(1).ok_or("unsupported: too much to read")?;
+        if self.depth > MAX_DEPTH { Err("unsupported: nested too deeply") } else { Ok(()) }
     }
 
     fn leave<T>(&mut self, value: T) -> T {
@@ -118,7 +121,7 @@ impl Parser {
             let item = self.relation()?;
             count += 1;
             if count > MAX_ITEMS {
-                return Err("too many elements");
+                return Err("unsupported: too many elements");
             }
             if let Some(group) = groups.last_mut() {
                 group.push(item);
@@ -308,7 +311,7 @@ impl Parser {
                         let power = self.script()?;
                         unit.push(match power {
                             Expr::Num(value, 0) => format!("^{value}"),
-                            _ => return Err("a unit with a strange power"),
+                            _ => return Err("unsupported: a unit with a strange power"),
                         });
                     }
                 }
@@ -371,7 +374,7 @@ impl Parser {
                 _ => break,
             }
             if terms.len() > MAX_ITEMS {
-                return Err("too many terms");
+                return Err("unsupported: too many terms");
             }
         }
         terms.push(expr);
@@ -386,7 +389,7 @@ impl Parser {
         loop {
             count += 1;
             if count > MAX_ITEMS {
-                return Err("too many factors");
+                return Err("unsupported: too many factors");
             }
             match self.peek() {
                 Some(Tok::Times) => {
@@ -475,7 +478,7 @@ impl Parser {
                 Some(Tok::Bang) => {
                     self.at += 1;
                     if self.peek() == Some(&Tok::Bang) {
-                        return Err("a double factorial");
+                        return Err("unsupported: a double factorial");
                     }
                     expr = Expr::call(Func::Factorial, expr);
                 }
@@ -507,7 +510,7 @@ impl Parser {
                 self.at += 1;
                 return match base {
                     Expr::Var(name) => Ok(Expr::Var(format!("{name}'"))),
-                    _ => Err("a prime on something that has no name"),
+                    _ => Err("unsupported: a prime on something that has no name"),
                 };
             }
             Some(Tok::Open(Bracket::Group)) => {
@@ -527,7 +530,7 @@ impl Parser {
                         self.at += 3;
                         return match base {
                             Expr::Var(name) => Ok(Expr::Var(format!("{name}'"))),
-                            _ => Err("a prime on something that has no name"),
+                            _ => Err("unsupported: a prime on something that has no name"),
                         };
                     }
                     Some(Tok::Var(letter)) if letter.len() == 1 => {
@@ -552,7 +555,7 @@ impl Parser {
         if let Expr::NumberSet(name) = base {
             let decoration = match exponent {
                 Expr::Num(value, 0) => value.to_string(),
-                _ => return Err("a set of numbers to a strange power"),
+                _ => return Err("unsupported: a set of numbers to a strange power"),
             };
             return Ok(Expr::NumberSet(format!("{name}{decoration}")));
         }
@@ -583,13 +586,13 @@ impl Parser {
             Expr::Text(word) if word == "ten" => Some(10),
             _ => None,
         };
-        let base = base.filter(|base| (2..=36).contains(base)).ok_or("a strange subscript")?;
+        let base = base.filter(|base| (2..=36).contains(base)).ok_or("unsupported: a strange subscript")?;
         let digits = match expr {
             Expr::Num(value, 0) if value.is_integer() => value.to_integer().to_string(),
-            _ => return Err("a subscript on something that is no number"),
+            _ => return Err("unsupported: a subscript on something that is no number"),
         };
         let valid = digits.chars().all(|digit| digit.is_digit(base));
-        if valid { Ok(Expr::Base(digits, base)) } else { Err("digits that the base does not have") }
+        if valid { Ok(Expr::Base(digits, base)) } else { Err("unsupported: digits that the base does not have") }
     }
 
     fn atom(&mut self) -> Result<Expr> {
@@ -899,7 +902,7 @@ impl Parser {
                 Some(Tok::Caret) if power.is_none() => {
                     self.at += 1;
                     if self.peek() == Some(&Tok::Open(Bracket::Group)) && self.peek_at(1) == Some(&Tok::Degree) {
-                        return Err("a degree sign on a function");
+                        return Err("unsupported: a degree sign on a function");
                     }
                     power = Some(self.script()?);
                 }
@@ -926,7 +929,7 @@ impl Parser {
         let (func, arguments) = match (func, base) {
             (Func::Log | Func::Ln, Some(base)) => (Func::LogBase, std::iter::once(base).chain(arguments).collect()),
             (Func::Log, None) if arguments.len() == 2 => (Func::LogBase, arguments.into_iter().rev().collect()),
-            (_, Some(_)) => return Err("a function with a subscript"),
+            (_, Some(_)) => return Err("unsupported: a function with a subscript"),
             (func, None) => (func, arguments),
         };
         let many = matches!(func, Func::Gcd | Func::Lcm | Func::Max | Func::Min);
@@ -980,10 +983,12 @@ impl Parser {
         let half_open = matches!((open, close), (Bracket::Round, Bracket::Square) | (Bracket::Square, Bracket::Round));
         // `]0, 1[` is another way of writing open intervals; it needs no support beyond an error.
         if open != close && !half_open {
-            return Err("brackets that do not match");
+            return Err("unsupported: brackets that do not match");
         }
         match (open, content) {
-            (Bracket::Floor, Expr::List(..)) | (Bracket::Ceil, Expr::List(..)) => Err("a rounding of a list"),
+            (Bracket::Floor, Expr::List(..)) | (Bracket::Ceil, Expr::List(..)) => {
+                Err("unsupported: a rounding of a list")
+            }
             (Bracket::Floor, inner) => Ok(Expr::call(Func::Floor, inner)),
             (Bracket::Ceil, inner) => Ok(Expr::call(Func::Ceil, inner)),
             (_, Expr::List(items, join))
@@ -994,7 +999,7 @@ impl Parser {
             (_, Expr::List(items, _)) => Ok(Expr::Seq(open, items, close)),
             (Bracket::Curly | Bracket::Angle, item) => Ok(Expr::Seq(open, vec![item], close)),
             (_, item) if open == close => Ok(item),
-            _ => Err("an interval with one end"),
+            _ => Err("unsupported: an interval with one end"),
         }
     }
 
@@ -1021,7 +1026,7 @@ impl Parser {
                     let cell = self.relation()?;
                     cells += 1;
                     if cells > MAX_ITEMS {
-                        return Err("too many elements");
+                        return Err("unsupported: too many elements");
                     }
                     if let Some(row) = rows.last_mut() {
                         row.push(cell);
@@ -1036,7 +1041,7 @@ impl Parser {
             "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" | "vmatrix" | "Vmatrix" | "array"
             | "tabular" => {
                 if rows.iter().any(|row| row.len() != width) {
-                    return Err("a matrix with rows of different lengths");
+                    return Err("unsupported: a matrix with rows of different lengths");
                 }
                 Ok(Expr::Matrix(rows, matches!(name, "vmatrix" | "Vmatrix")))
             }
@@ -1049,7 +1054,7 @@ impl Parser {
                 let mut items: Vec<Expr> = rows.into_iter().map(row).collect();
                 Ok(if items.len() == 1 { items.remove(0) } else { Expr::List(items, Join::And) })
             }
-            _ => Err("an unknown environment"),
+            _ => Err("unsupported: an unknown environment"),
         }
     }
 
@@ -1059,7 +1064,7 @@ impl Parser {
         loop {
             if self.take(&Tok::Under) {
                 if !self.take(&Tok::Open(Bracket::Group)) {
-                    return Err("a sum without its index");
+                    return Err("unsupported: a sum without its index");
                 }
                 from = Some(self.relation()?);
                 if !self.take(&Tok::Close(Bracket::Group)) {
@@ -1071,13 +1076,15 @@ impl Parser {
                 break;
             }
         }
-        let (Some(Expr::Chain(sides, _)), Some(to)) = (from, to) else { return Err("a sum without its bounds") };
+        let (Some(Expr::Chain(sides, _)), Some(to)) = (from, to) else {
+            return Err("unsupported: a sum without its bounds");
+        };
         let index = match sides.first() {
             Some(Expr::Var(name)) => name.clone(),
             Some(Expr::Const(Const::I)) => "i".to_owned(),
-            _ => return Err("a sum over a strange index"),
+            _ => return Err("unsupported: a sum over a strange index"),
         };
-        let from = sides.into_iter().nth(1).ok_or("a sum without its first value")?;
+        let from = sides.into_iter().nth(1).ok_or("unsupported: a sum without its first value")?;
         self.in_fold += 1;
         let body = self.product();
         self.in_fold -= 1;

@@ -1,0 +1,75 @@
+//! Sums and products of matrices, folded into one matrix.
+
+use super::{expr::Expr, limits::MAX_ITEMS};
+
+/// The answer with arithmetic on matrices carried out, where that is defined.
+pub fn folded(expr: &Expr) -> Expr {
+    if expr.is_scalar() {
+        return expr.clone();
+    }
+    fold(expr).unwrap_or_else(|| expr.clone())
+}
+
+fn fold(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Neg(inner) => Some(each(&fold(inner)?, &|cell| cell.clone().negative())),
+        Expr::Add(items) => {
+            let mut sum = fold(items.first()?)?;
+            for item in &items[1..] {
+                sum = add(&sum, &fold(item)?)?;
+            }
+            Some(sum)
+        }
+        Expr::Mul(items) => {
+            let mut product = items.first()?.clone();
+            for item in &items[1..] {
+                product = mul(&product, item)?;
+            }
+            Some(product)
+        }
+        Expr::Matrix(..) => Some(expr.clone()),
+        _ => None,
+    }
+}
+
+fn each(matrix: &Expr, change: &dyn Fn(&Expr) -> Expr) -> Expr {
+    match matrix {
+        Expr::Matrix(rows, bars) => {
+            Expr::Matrix(rows.iter().map(|row| row.iter().map(change).collect()).collect(), *bars)
+        }
+        other => other.clone(),
+    }
+}
+
+fn add(a: &Expr, b: &Expr) -> Option<Expr> {
+    let (Expr::Matrix(a, false), Expr::Matrix(b, false)) = (a, b) else { return None };
+    if a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.len() != b.len()) {
+        return None;
+    }
+    let sum = |(a, b): (&Expr, &Expr)| Expr::Add(vec![a.clone(), b.clone()]);
+    Some(Expr::Matrix(a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(sum).collect()).collect(), false))
+}
+
+fn mul(a: &Expr, b: &Expr) -> Option<Expr> {
+    match (a, b) {
+        (Expr::Matrix(a, false), Expr::Matrix(b, false)) => {
+            let (inner, width) = (b.len(), b.first()?.len());
+            if a.iter().any(|row| row.len() != inner) || a.len() * width > MAX_ITEMS || inner > 16 {
+                return None;
+            }
+            let cell = |row: &Vec<Expr>, column: usize| {
+                Expr::Add((0..inner).map(|at| Expr::Mul(vec![row[at].clone(), b[at][column].clone()])).collect())
+            };
+            Some(Expr::Matrix(
+                a.iter().map(|row| (0..width).map(|column| cell(row, column)).collect()).collect(),
+                false,
+            ))
+        }
+        (Expr::Matrix(..), Expr::Matrix(..)) => None,
+        (matrix @ Expr::Matrix(_, false), scalar) | (scalar, matrix @ Expr::Matrix(_, false)) if scalar.is_scalar() => {
+            Some(each(matrix, &|cell| Expr::Mul(vec![scalar.clone(), cell.clone()])))
+        }
+        (a, b) if a.is_scalar() && b.is_scalar() => Some(Expr::Mul(vec![a.clone(), b.clone()])),
+        _ => None,
+    }
+}

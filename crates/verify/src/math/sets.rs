@@ -1,0 +1,223 @@
+//! Sets of real numbers: intervals, points, unions, inequalities. Two sets are compared on the pieces into which all
+//! their ends cut the line: each piece lies in a set as a whole or not at all.
+
+use std::cmp::Ordering;
+
+use super::{
+    expr::{Bracket, Const, Expr, Join, Relation, SetOp},
+    identity::{is_constant, order},
+    limits::Budget,
+    relations::{isolated, plus_minus},
+};
+
+/// Largest number of ends.
+const MAX_ENDS: usize = 64;
+
+/// Compares two sets; `None` when one is no set of real numbers that is understood here.
+pub fn equal(a: &Expr, b: &Expr, budget: &mut Budget) -> Option<bool> {
+    let mut line = Line { ends: Vec::new(), budget };
+    line.collect(a)?;
+    line.collect(b)?;
+    Some(line.members(a)? == line.members(b)?)
+}
+
+/// The line cut at all ends: piece 0 is everything below the first, piece 2i+1 the i-th end, piece 2i+2 what follows it.
+struct Line<'b> {
+    ends: Vec<Expr>,
+    budget: &'b mut Budget,
+}
+
+fn infinite(expr: &Expr) -> Option<bool> {
+    match expr {
+        Expr::Const(Const::Infinity) => Some(false),
+        Expr::Neg(inner) => infinite(inner).map(|negative| !negative),
+        Expr::Add(items) if items.len() == 1 => infinite(&items[0]),
+        _ => None,
+    }
+}
+
+impl Line<'_> {
+    fn insert(&mut self, end: &Expr) -> Option<()> {
+        if infinite(end).is_some() {
+            return Some(());
+        }
+        if !is_constant(end) || self.ends.len() >= MAX_ENDS {
+            return None;
+        }
+        for at in 0..self.ends.len() {
+            match order(end, &self.ends[at], self.budget)? {
+                Ordering::Equal => return Some(()),
+                Ordering::Less => {
+                    self.ends.insert(at, end.clone());
+                    return Some(());
+                }
+                Ordering::Greater => {}
+            }
+        }
+        self.ends.push(end.clone());
+        Some(())
+    }
+
+    /// The piece that an end is.
+    fn piece(&mut self, end: &Expr) -> Option<usize> {
+        for at in 0..self.ends.len() {
+            if order(end, &self.ends[at], self.budget)? == Ordering::Equal {
+                return Some(2 * at + 1);
+            }
+        }
+        None
+    }
+
+    /// Gathers the ends of a set.
+    fn collect(&mut self, set: &Expr) -> Option<()> {
+        match set {
+            Expr::EmptySet => Some(()),
+            Expr::NumberSet(name) => match name.as_str() {
+                "R" => Some(()),
+                "R+" | "R-" => self.insert(&Expr::int(0)),
+                _ => None,
+            },
+            Expr::Seq(Bracket::Curly, items, _) => {
+                for item in items {
+                    for point in plus_minus(item)? {
+                        self.insert(&point)?;
+                    }
+                }
+                Some(())
+            }
+            Expr::Seq(Bracket::Round | Bracket::Square, items, _) if items.len() == 2 => {
+                items.iter().try_for_each(|item| self.insert(item))
+            }
+            Expr::SetOp(_, a, b) => {
+                self.collect(a)?;
+                self.collect(b)
+            }
+            Expr::Add(parts) => match parts.as_slice() {
+                [a, Expr::Neg(b)] => {
+                    self.collect(a)?;
+                    self.collect(b)
+                }
+                _ => None,
+            },
+            Expr::List(items, _) if items.iter().all(|item| matches!(item, Expr::Chain(..))) => {
+                items.iter().try_for_each(|item| self.collect(item))
+            }
+            Expr::Builder(_, condition) => self.collect(condition),
+            Expr::Chain(sides, relations) => match (sides.as_slice(), relations.as_slice()) {
+                ([_, set], [Relation::In | Relation::NotIn]) => self.collect(set),
+                _ => {
+                    for (_, bounds) in isolated(sides, relations, self.budget)? {
+                        for bound in bounds {
+                            self.insert(&bound)?;
+                        }
+                    }
+                    Some(())
+                }
+            },
+            _ => None,
+        }
+    }
+
+    fn none(&self) -> Vec<bool> {
+        vec![false; 2 * self.ends.len() + 1]
+    }
+
+    fn ray(&mut self, relation: Relation, bound: &Expr) -> Option<Vec<bool>> {
+        let mut members = self.none();
+        if let Some(negative) = infinite(bound) {
+            let everything = negative == matches!(relation, Relation::Greater | Relation::GreaterEqual);
+            members.fill(everything);
+            return Some(members);
+        }
+        let at = self.piece(bound)?;
+        for (piece, member) in members.iter_mut().enumerate() {
+            *member = match relation {
+                Relation::Less => piece < at,
+                Relation::LessEqual => piece <= at,
+                Relation::Greater => piece > at,
+                Relation::GreaterEqual => piece >= at,
+                Relation::Equal => piece == at,
+                Relation::NotEqual => piece != at,
+                _ => return None,
+            };
+        }
+        Some(members)
+    }
+
+    /// Which pieces lie in a set.
+    fn members(&mut self, set: &Expr) -> Option<Vec<bool>> {
+        let join = |a: Vec<bool>, b: Vec<bool>, op: SetOp| {
+            let both = |(a, b): (bool, bool)| match op {
+                SetOp::Union => a || b,
+                SetOp::Intersection => a && b,
+                SetOp::Difference => a && !b,
+            };
+            a.into_iter().zip(b).map(both).collect::<Vec<_>>()
+        };
+        match set {
+            Expr::EmptySet => Some(self.none()),
+            Expr::NumberSet(name) => match name.as_str() {
+                "R" => Some(vec![true; 2 * self.ends.len() + 1]),
+                "R+" => self.ray(Relation::Greater, &Expr::int(0)),
+                "R-" => self.ray(Relation::Less, &Expr::int(0)),
+                _ => None,
+            },
+            Expr::Seq(Bracket::Curly, items, _) => {
+                let mut members = self.none();
+                for item in items {
+                    for point in plus_minus(item)? {
+                        let at = self.piece(&point)?;
+                        members[at] = true;
+                    }
+                }
+                Some(members)
+            }
+            Expr::Seq(open @ (Bracket::Round | Bracket::Square), items, close) => {
+                let [low, high] = items.as_slice() else { return None };
+                let above = if *open == Bracket::Square { Relation::GreaterEqual } else { Relation::Greater };
+                let below = if *close == Bracket::Square { Relation::LessEqual } else { Relation::Less };
+                let (above, below) = (self.ray(above, low)?, self.ray(below, high)?);
+                let members = join(above, below, SetOp::Intersection);
+                // `(3, 1)` is no interval.
+                members.contains(&true).then_some(members)
+            }
+            Expr::SetOp(op, a, b) => Some(join(self.members(a)?, self.members(b)?, *op)),
+            Expr::Add(parts) => match parts.as_slice() {
+                [a, Expr::Neg(b)] => Some(join(self.members(a)?, self.members(b)?, SetOp::Difference)),
+                _ => None,
+            },
+            Expr::List(items, list) => {
+                let mut all = Vec::new();
+                for item in items {
+                    all.push(self.members(item)?);
+                }
+                let fold = |op| all.iter().cloned().reduce(|a, b| join(a, b, op));
+                match list {
+                    Join::Or => fold(SetOp::Union),
+                    Join::And => fold(SetOp::Intersection),
+                    // Conditions side by side hold together, unless nothing could meet them all.
+                    Join::Comma => {
+                        fold(SetOp::Intersection).filter(|both| both.contains(&true)).or_else(|| fold(SetOp::Union))
+                    }
+                }
+            }
+            Expr::Builder(_, condition) => self.members(condition),
+            Expr::Chain(sides, relations) => match (sides.as_slice(), relations.as_slice()) {
+                ([_, set], [Relation::In]) => self.members(set),
+                ([_, set], [Relation::NotIn]) => Some(self.members(set)?.into_iter().map(|member| !member).collect()),
+                _ => {
+                    let mut members = vec![true; 2 * self.ends.len() + 1];
+                    for (relation, bounds) in isolated(sides, relations, self.budget)? {
+                        // `x ≠ ±1` excludes both, `x = ±1` allows either.
+                        let op = if relation == Relation::NotEqual { SetOp::Intersection } else { SetOp::Union };
+                        let rays = bounds.iter().map(|bound| self.ray(relation, bound)).collect::<Option<Vec<_>>>()?;
+                        let ray = rays.into_iter().reduce(|a, b| join(a, b, op))?;
+                        members = join(members, ray, SetOp::Intersection);
+                    }
+                    Some(members)
+                }
+            },
+            _ => None,
+        }
+    }
+}
