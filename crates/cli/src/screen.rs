@@ -57,6 +57,17 @@ pub fn show_problems(path: &Path, text: &str, problems: &[Problem]) {
         if let Some(help) = &problem.help {
             diagnostic = diagnostic.with_help(help.clone());
         }
+        // A place that may hold a secret is named, not shown.
+        if let (true, Some(span)) = (problem.secret, &problem.span) {
+            let before = &text[..span.start];
+            let (line, column) =
+                (1 + before.matches('\n').count(), 1 + before.chars().rev().take_while(|c| *c != '\n').count());
+            note(&format!(
+                "  × {}\n   ╭─[{name}:{line}:{column}]\n   ╰──── (not shown: it may be a secret)",
+                problem.message
+            ));
+            continue;
+        }
         let report = Report::new(diagnostic).with_source_code(NamedSource::new(&name, text.to_owned()));
         let mut shown = String::new();
         if handler.render_report(&mut shown, report.as_ref()).is_ok() {

@@ -137,7 +137,8 @@ fn add_lengths(nodes: &mut BTreeMap<String, Node>) {
         let mut names = BTreeSet::new();
         for source in node.inputs.values() {
             for root in rollouts_behind(nodes, source, 0) {
-                let name = format!("{}.lengths", root.0);
+                // The name becomes a file name, also where the root is a path.
+                let name = format!("{}.lengths", root.0.replace('/', "_"));
                 names.insert(name.clone());
                 counting.entry(name.clone()).or_insert_with(|| Node {
                     name,

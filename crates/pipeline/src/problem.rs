@@ -11,12 +11,14 @@ pub struct Problem {
     pub span: Option<Range<usize>>,
     /// What to do about it.
     pub help: Option<String>,
+    /// Whether the text at the place must not be shown, because it may be a secret.
+    pub secret: bool,
 }
 
 impl Problem {
     /// A problem at `span`.
     pub fn new(message: impl Into<String>, span: Option<Range<usize>>) -> Self {
-        Self { message: message.into(), span, help: None }
+        Self { message: message.into(), span, help: None, secret: false }
     }
 
     /// The same problem with advice.

@@ -30,10 +30,8 @@ pub fn id_of(label: &str, parts: &[&[u8]]) -> String {
 ///
 /// The value is below 2^53, so that it survives JSON and every server's integer type.
 pub fn derive_seed(run_seed: u64, stage: &str, prompt_id: &str, sample_index: u32) -> u64 {
-    let bytes = digest(
-        "seed",
-        &[&run_seed.to_le_bytes(), stage.as_bytes(), prompt_id.as_bytes(), &sample_index.to_le_bytes()],
-    );
+    let bytes =
+        digest("seed", &[&run_seed.to_le_bytes(), stage.as_bytes(), prompt_id.as_bytes(), &sample_index.to_le_bytes()]);
     let mut first = [0; 8];
     first.copy_from_slice(&bytes[..8]);
     u64::from_le_bytes(first) >> 11

@@ -81,6 +81,12 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// Line of a key that was met before, from 1.
+    fn line_of(&self, pointer: &str) -> usize {
+        let start = self.places.get(pointer).and_then(|place| place.key.as_ref()).map_or(0, |span| span.start);
+        1 + self.text[..start].matches('\n').count()
+    }
+
     fn build(&mut self, node: Spanned<Node>, pointer: String, key: Option<Range<usize>>) -> Value {
         let value = range_of(node.referenced, self.text);
         self.places.insert(pointer.clone(), Place { key, value });
@@ -97,8 +103,10 @@ impl Builder<'_> {
                     let span = range_of(key.referenced, self.text);
                     if map.contains_key(&key.value) {
                         self.problems.push(
-                            Problem::new(format!("key `{}` is given twice", key.value), span)
-                                .with_help("rename one of them or delete it"),
+                            Problem::new(format!("key `{}` is given twice", key.value), span).with_help(format!(
+                                "rename or delete one of them; the first is in line {}",
+                                self.line_of(&format!("{pointer}/{}", pointer_step(&key.value)))
+                            )),
                         );
                         continue;
                     }
@@ -117,7 +125,16 @@ fn range_of(location: Location, text: &str) -> Option<Range<usize>> {
         return None;
     }
     let span = location.span();
-    let start = (span.byte_offset()? as usize).min(text.len());
+    let start = match span.byte_offset() {
+        Some(offset) => (offset as usize).min(text.len()),
+        // Syntax errors know only line and column.
+        None => {
+            let line_start = text.split_inclusive('\n').take(location.line() as usize - 1).map(str::len).sum::<usize>();
+            let column = location.column().saturating_sub(1) as usize;
+            let within = text[line_start..].char_indices().nth(column).map_or(0, |(at, _)| at);
+            line_start + within
+        }
+    };
     let end = (start + span.byte_len().unwrap_or(1).max(1) as usize).min(text.len());
     // A block collection's span may run over many lines: its first line is what a person looks at.
     let end = text[start..end].find('\n').map_or(end, |newline| start + newline.max(1));

@@ -32,6 +32,13 @@ fn explain(error: &ValidationError<'_>, checked: &Checked<'_>, problems: &mut Ve
     let name = pointer.rsplit('/').find(|step| step.parse::<usize>().is_err()).unwrap_or_default().to_owned();
     let given = shown(error.instance());
     let at = |pointer: &str| -> Option<Range<usize>> { document.span(pointer) };
+    if name == "api_key" {
+        problems.push(Problem {
+            secret: true,
+            ..Problem::new("`api_key` must not be written out; allowed: `env:NAME` or `file:PATH`", at(&pointer))
+        });
+        return;
+    }
     let problem = match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let allowed = properties(error, checked.schema);

@@ -46,9 +46,7 @@ pub const FILE: &str = "report.html";
 impl Report {
     pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
         let sources = self.of.iter().enumerate();
-        sources
-            .map(|(index, source)| Input { pointer: format!("/of/{index}"), source, accepts: REPORTABLE })
-            .collect()
+        sources.map(|(index, source)| Input { pointer: format!("/of/{index}"), source, accepts: REPORTABLE }).collect()
     }
 
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {

@@ -9,8 +9,8 @@ use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_records::{Prompt, Rollout, Telemetry, id_of};
 use retort_teacher::{
-    Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Spend, Stopped, Summary,
-    Teacher, TeacherSettings, sample_all,
+    Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Spend, Stopped, Summary, Teacher,
+    TeacherSettings, sample_all,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -268,12 +268,7 @@ fn entry(attempted: Attempted, teacher: &str, sampling: &str) -> Entry {
 }
 
 /// Samples that are not all there yet end the stage, not the work: the journal keeps them.
-fn check_stop(
-    context: &Context<'_>,
-    summary: &Summary,
-    done: u64,
-    total: u64,
-) -> Result<(), PipelineError> {
+fn check_stop(context: &Context<'_>, summary: &Summary, done: u64, total: u64) -> Result<(), PipelineError> {
     if summary.replies > 0 && summary.with_reasoning == 0 {
         context.warn("no reply had reasoning: a reasoning teacher's server may drop or rename it");
     }

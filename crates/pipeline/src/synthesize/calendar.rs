@@ -7,15 +7,15 @@ use super::settings::{CalendarKind, CalendarSettings};
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// A day; months and days count from 1.
+/// A date; months and days count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Day {
+pub(super) struct Date {
     pub year: i64,
     pub month: i64,
     pub day: i64,
 }
 
-impl Day {
+impl Date {
     pub(super) fn month_length(self) -> i64 {
         let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
         match self.month {
@@ -46,7 +46,7 @@ impl Day {
     }
 }
 
-impl std::fmt::Display for Day {
+impl std::fmt::Display for Date {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
@@ -55,13 +55,13 @@ impl std::fmt::Display for Day {
 pub(super) fn draw(settings: &CalendarSettings, random: &mut Random) -> Option<Worked> {
     let kind = *random.pick(&settings.kinds)?;
     let year = random.between(settings.years.min.into(), settings.years.max.into());
-    let first = Day { year, month: random.between(1, 12), day: 1 };
-    let start = Day { day: random.between(1, first.month_length()), ..first };
+    let first = Date { year, month: random.between(1, 12), day: 1 };
+    let start = Date { day: random.between(1, first.month_length()), ..first };
     Some(ask(kind, start, random.between(1, settings.max_days.into())))
 }
 
 /// A question about `start` and the day `days` later.
-pub(super) fn ask(kind: CalendarKind, start: Day, days: i64) -> Worked {
+pub(super) fn ask(kind: CalendarKind, start: Date, days: i64) -> Worked {
     let (end, forward) = add_days(start, days);
     let between = days_between(start, end);
     match kind {
@@ -102,7 +102,7 @@ pub(super) fn ask(kind: CalendarKind, start: Day, days: i64) -> Worked {
 }
 
 /// The day `days` after `start`, and the steps: the day of the month runs on, and each month takes its length off.
-fn add_days(start: Day, days: i64) -> (Day, Vec<Step>) {
+fn add_days(start: Date, days: i64) -> (Date, Vec<Step>) {
     let mut count = start.day + days;
     let mut first = Step::new(format!("{}+{days}=", start.day), count);
     first.checks = vec![format!("{count}-{days}={}", start.day)];
@@ -113,16 +113,22 @@ fn add_days(start: Day, days: i64) -> (Day, Vec<Step>) {
         let rest = count - length;
         let mut step = Step::new(format!("{} {length}: {count}-{length}=", at.month_name()), rest);
         step.checks = vec![format!("{rest}+{length}={count}")];
-        step.asides = vec![format!("{} 30: {count}-30={}", at.month_name(), count - 30)];
+        let wrong = wrong_length(length);
+        step.asides = vec![format!("{} {wrong}: {count}-{wrong}={}", at.month_name(), count - wrong)];
         steps.push(step);
         count = rest;
         at = at.next_month();
     }
-    (Day { day: count, ..at }, steps)
+    (Date { day: count, ..at }, steps)
+}
+
+/// A month's length as somebody may misremember it.
+fn wrong_length(length: i64) -> i64 {
+    if length == 30 { 31 } else { 30 }
 }
 
 /// The steps to the days from `start` to `end`: the rest of the first month, the months between, the last one's days.
-fn days_between(start: Day, end: Day) -> Vec<Step> {
+fn days_between(start: Date, end: Date) -> Vec<Step> {
     let same = (start.year, start.month) == (end.year, end.month);
     if same {
         let days = end.day - start.day;
@@ -143,7 +149,8 @@ fn days_between(start: Day, end: Day) -> Vec<Step> {
         let mut step = Step::new(format!("{} {more}: {total}+{more}=", at.month_name()), sum);
         step.checks = vec![format!("{sum}-{more}={total}")];
         if !last {
-            step.asides = vec![format!("{} 30: {total}+30={}", at.month_name(), total + 30)];
+            let wrong = wrong_length(more);
+            step.asides = vec![format!("{} {wrong}: {total}+{wrong}={}", at.month_name(), total + wrong)];
         }
         steps.push(step);
         total = sum;

@@ -19,8 +19,5 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use generate::{Problem, SynthesizeError, problems};
-pub use settings::{
-    AnswerForm, ArithmeticSettings, BaseConversionSettings, Between, CalendarKind, CalendarSettings, ChainOfThought,
-    CountdownSettings, MixPart, Operator, Split, SplitName, Style, SynthesizeSettings, Task, TaskSettings,
-};
+pub use generate::problems;
+pub use settings::SynthesizeSettings;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use retort_records::completion::{self, ThinkForm};
 use serde_json::json;
 
-use super::calendar::Day;
+use super::calendar::Date;
 use super::chain::Worked;
-use super::settings::{CalendarKind, Operator, SynthesizeSettings};
-use super::{ArithmeticSettings, Problem, SynthesizeError, arithmetic, base_conversion, calendar, countdown, problems};
+use super::generate::{Problem, SynthesizeError, problems};
+use super::settings::{ArithmeticSettings, CalendarKind, Operator, SynthesizeSettings};
+use super::{arithmetic, base_conversion, calendar, countdown};
 
 fn lines(worked: &Worked) -> Vec<String> {
     worked.steps.iter().map(super::chain::Step::line).collect()
@@ -98,7 +99,7 @@ fn bases_are_converted_through_decimal() {
 
 #[test]
 fn dates_cross_months_and_leap_days() {
-    let day = |year, month, day| Day { year, month, day };
+    let day = |year, month, day| Date { year, month, day };
     let worked = calendar::ask(CalendarKind::AddDays, day(2024, 2, 27), 45);
     assert_eq!((worked.compact.as_str(), worked.answer.as_str()), ("2024-02-27+45=", "2024-04-12"));
     assert_eq!(lines(&worked), ["27+45=72", "feb 29: 72-29=43", "mar 31: 43-31=12"]);
@@ -115,7 +116,7 @@ fn dates_cross_months_and_leap_days() {
     assert_eq!(day(2000, 2, 29).weekday(), 1);
     assert_eq!(day(1900, 3, 1).weekday(), 3);
     assert_eq!(day(2100, 2, 28).weekday(), 6);
-    assert_eq!([day(1900, 2, 1), day(2000, 2, 1), day(2023, 2, 1)].map(Day::month_length), [28, 29, 28]);
+    assert_eq!([day(1900, 2, 1), day(2000, 2, 1), day(2023, 2, 1)].map(Date::month_length), [28, 29, 28]);
 }
 
 /// The value of a sum of products of whole numbers.
@@ -149,7 +150,7 @@ fn every_task() -> Vec<serde_json::Value> {
         json!({"arithmetic": {"operations": {"min": 2, "max": 6}, "max_value": 999, "operators": ["+", "-", "*"],
             "negative": true, "columns": true}}),
         json!({"countdown": {"operators": ["+", "-", "*"]}}),
-        json!({"base_conversion": {}}),
+        json!({"base_conversion": {"max_value": 4000}}),
         json!({"calendar": {"max_days": 400}}),
         json!({"mix": [{"weight": 3, "task": {"arithmetic": {}}}, {"task": {"calendar": {}}}]}),
     ]

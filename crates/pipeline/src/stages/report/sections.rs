@@ -8,9 +8,7 @@ use crate::report::plot::{Histogram, Scale, Series, Waterfall, histogram, waterf
 use crate::report::{Block, Column, Figure, Section, Table};
 use retort_curate::PairKind;
 use retort_curate::statistics::{CorpusTable, GroupStatistics, PairStatistics, TokenCounts, VerdictCounts};
-use retort_records::{
-    FinishReason, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow,
-};
+use retort_records::{FinishReason, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow};
 use retort_tables::follow;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,7 +22,13 @@ const EXAMPLE_CHARACTERS: usize = 6000;
 pub fn overview(stages: &[&Finished]) -> Section {
     let mut table = Table::new(
         "Stages",
-        [Column::left("stage"), Column::left("kind"), Column::right("rows in"), Column::right("kept"), Column::left("result")],
+        [
+            Column::left("stage"),
+            Column::left("kind"),
+            Column::right("rows in"),
+            Column::right("kept"),
+            Column::left("result"),
+        ],
     );
     let mut drops = Table::new(
         "Dropped rows by stage and reason",
@@ -143,14 +147,16 @@ pub fn verdicts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
         ("prompts with only correct rollouts", grouped(groups.all_correct)),
         ("shortest over mean correct length, mean over prompts with several correct", ratio),
     ];
-    let series = vec![
-        Series { name: "correct".into(), values: right },
-        Series { name: "incorrect".into(), values: wrong },
-    ];
+    let series =
+        vec![Series { name: "correct".into(), values: right }, Series { name: "incorrect".into(), values: wrong }];
     let blocks = vec![
         Block::KeyValues(facts.map(|(name, value)| (name.to_owned(), value)).into()),
         verdict_table(&counts),
-        length_figure("completion length (tokens)", series, "How long right and wrong completions are; truncated ones are left out."),
+        length_figure(
+            "completion length (tokens)",
+            series,
+            "How long right and wrong completions are; truncated ones are left out.",
+        ),
         verdict_examples(stage)?,
     ];
     Ok(section("Verdicts", stage, blocks))
@@ -198,7 +204,11 @@ fn verdict_examples(stage: &Finished) -> Result<Block, PipelineError> {
             ("extracted answer".to_owned(), row.extracted_answer.clone().unwrap_or_default()),
             (
                 "why".to_owned(),
-                row.checks.iter().map(|check| format!("{}: {}", check.method, check.reason)).collect::<Vec<_>>().join("; "),
+                row.checks
+                    .iter()
+                    .map(|check| format!("{}: {}", check.method, check.reason))
+                    .collect::<Vec<_>>()
+                    .join("; "),
             ),
         ];
         blocks.push(Block::Details {
@@ -275,7 +285,8 @@ pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
             });
         }
     }
-    let number = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
+    let number =
+        |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
     let mut facts = vec![("pairs".to_owned(), grouped(statistics.pairs()))];
     facts.extend(statistics.kinds.iter().map(|(kind, count)| (kind.name().to_owned(), grouped(*count))));
     facts.extend([
