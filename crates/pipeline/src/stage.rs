@@ -169,7 +169,7 @@ impl Stage {
 /// The documentation of a stage kind, verifier, rule or filter, in Markdown.
 pub fn explain(name: &str) -> Option<String> {
     stages::explain(name).map(str::to_owned).or_else(|| retort_verify::explain(name).map(str::to_owned))
-    //TMPC .or_else(|| retort_curate::explain(name).map(str::to_owned))
+    .or_else(|| retort_curate::explain(name).map(str::to_owned))
 }
 
 /// Everything that [`explain`] knows, by group.
@@ -177,6 +177,6 @@ pub fn explained_names() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("stages", Stage::KINDS.to_vec()),
         ("verifiers", retort_verify::names().to_vec()),
-        //TMPC ("rules and filters", retort_curate::names().to_vec()),
+        ("rules and filters", retort_curate::names().to_vec()),
     ]
 }
