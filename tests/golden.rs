@@ -4,6 +4,7 @@
 use crate::binary::{root, succeed};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 const PIPELINE: &str = r#"
@@ -62,8 +63,12 @@ fn outputs_change_only_with_their_code_version() {
         for file in manifest["files"].as_array().into_iter().flatten() {
             hashes.push(format!("{} {}", file["path"], file["sha256"].as_str().unwrap_or_default()));
         }
-        let key =
-            format!("{} {}", manifest["key"]["kind"].as_str().unwrap_or_default(), manifest["key"]["code_version"]);
+        let parts = &manifest["key"];
+        let mut key = format!("{} {}", parts["kind"].as_str().unwrap_or_default(), parts["code_version"]);
+        // Verifiers change with a version of their own, which is part of the key too.
+        if let Some(verifiers) = parts["versions"]["verifiers"].as_str() {
+            let _ = write!(key, ", verifiers {verifiers}");
+        }
         found.insert(key, hashes.join(", "));
     }
     let path = root().join("tests/golden/outputs.json");

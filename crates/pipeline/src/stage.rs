@@ -168,8 +168,10 @@ impl Stage {
 
 /// The documentation of a stage kind, verifier, rule or filter, in Markdown.
 pub fn explain(name: &str) -> Option<String> {
-    stages::explain(name).map(str::to_owned).or_else(|| retort_verify::explain(name).map(str::to_owned))
-    .or_else(|| retort_curate::explain(name).map(str::to_owned))
+    stages::explain(name)
+        .map(str::to_owned)
+        .or_else(|| retort_verify::explain(name).map(str::to_owned))
+        .or_else(|| retort_curate::explain(name).map(str::to_owned))
 }
 
 /// Everything that [`explain`] knows, by group.
