@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-const PIPELINE: &str = r#"
+const PIPELINE: &str = "
 name: golden
 seed: 11
 stages:
@@ -20,7 +20,7 @@ stages:
   pairs: { pair: { verdicts: verdicts } }
   corpus: { compose: { data: [short], quota: { take: { general: 2 } } } }
   sft: { export: { data: corpus } }
-"#;
+";
 
 fn write_inputs(folder: &Path) {
     let (mut rollouts, mut recorded) = (String::new(), String::new());

@@ -10,5 +10,4 @@ mod resume;
 mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
-#[allow(dead_code)]
 mod server;

@@ -54,7 +54,7 @@ pub enum Command {
 
 /// Which pipeline file, and what to change in it.
 #[derive(Debug, Args)]
-pub struct File {
+pub struct Pipeline {
     /// The pipeline file.
     pub file: PathBuf,
     /// Change a setting: `stage.key=value`, also `seed=3`; the value is YAML. May be given several times.
@@ -71,7 +71,7 @@ pub struct File {
 )]
 pub struct Check {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
 }
 
 /// Where results are kept.
@@ -88,7 +88,7 @@ pub struct Out {
 )]
 pub struct Plan {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
     #[command(flatten)]
     pub out: Out,
 }
@@ -103,7 +103,7 @@ Examples:
 A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.")]
 pub struct Run {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
     #[command(flatten)]
     pub out: Out,
     /// Run only this stage and what it needs.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 /// `check`.
 pub fn check(arguments: &Check) -> Outcome {
-    let file = &arguments.file;
+    let file = &arguments.pipeline;
     match check_file(&file.file, &file.set, file.allow_path) {
         Ok(checked) => {
             for warning in &checked.warnings {
@@ -30,7 +30,7 @@ pub fn check(arguments: &Check) -> Outcome {
 
 /// `plan`.
 pub fn plan(arguments: &Plan) -> Outcome {
-    let file = &arguments.file;
+    let file = &arguments.pipeline;
     let checked = check_file(&file.file, &file.set, file.allow_path)?;
     for warning in &checked.warnings {
         note(&format!("warning: {warning}"));
@@ -59,7 +59,7 @@ pub fn plan(arguments: &Plan) -> Outcome {
 pub fn run(arguments: &Run) -> Outcome {
     static CANCEL: AtomicBool = AtomicBool::new(false);
     let started = Instant::now();
-    let file = &arguments.file;
+    let file = &arguments.pipeline;
     let checked = check_file(&file.file, &file.set, file.allow_path)?;
     let form = match (arguments.quiet, arguments.json) {
         (true, _) => Form::Quiet,
@@ -192,7 +192,9 @@ pub fn verify_data(arguments: &VerifyData) -> Outcome {
 
 /// `completions`.
 pub fn completions(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(shell, &mut Arguments::command(), "retort", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "retort", &mut script);
+    line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -232,7 +233,7 @@ impl Sample {
             ..Made::default()
         };
         if cost > 0.0 {
-            made.summary.push_str(&format!(", cost {cost:.4}"));
+            let _ = write!(made.summary, ", cost {cost:.4}");
         }
         made.add(rollouts)?;
         made.add(telemetry)?;
