@@ -161,6 +161,9 @@ pub struct Gc {
     /// Only say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
+    /// Also remove the finished samples of stages that never finished.
+    #[arg(long)]
+    pub unfinished: bool,
 }
 
 #[derive(Debug, Args)]

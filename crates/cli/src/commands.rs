@@ -174,9 +174,12 @@ pub fn explain(arguments: &Explain) -> Outcome {
 pub fn gc(arguments: &Gc) -> Outcome {
     let store = Store::open(&arguments.out.out)?;
     let _lock = store.lock()?;
-    let freed = store.gc(arguments.dry_run)?;
+    let freed = store.gc(arguments.dry_run, arguments.unfinished)?;
     let verb = if arguments.dry_run { "would free" } else { "freed" };
     line(&format!("{verb} {} in {} outputs", bytes(freed.bytes), freed.outputs))?;
+    if freed.unfinished > 0 {
+        note(&format!("{} unfinished stages keep their samples; remove them with `--unfinished`", freed.unfinished));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
