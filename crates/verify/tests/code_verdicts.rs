@@ -8,24 +8,36 @@ use retort_verify::code::{CodeOutcome, CodeSettings, CodeVerifier, SandboxChoice
 use retort_verify::{Case, Verifier};
 use serde_json::{Value, json};
 
+/// A verifier for each sandbox that works here.
+fn verifiers_with(timeout_seconds: f64) -> Vec<CodeVerifier> {
+    [SandboxChoice::Builtin, SandboxChoice::Bubblewrap]
+        .into_iter()
+        .filter_map(|sandbox| {
+            let settings = CodeSettings { sandbox, timeout_seconds, memory_mb: 256, ..CodeSettings::default() };
+            CodeVerifier::new(settings).inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
+        })
+        .collect()
+}
+
 fn verifiers() -> &'static [CodeVerifier] {
     static VERIFIERS: OnceLock<Vec<CodeVerifier>> = OnceLock::new();
-    VERIFIERS.get_or_init(|| {
-        [SandboxChoice::Builtin, SandboxChoice::Bubblewrap]
-            .into_iter()
-            .filter_map(|sandbox| {
-                let settings =
-                    CodeSettings { sandbox, timeout_seconds: 1.5, memory_mb: 256, ..CodeSettings::default() };
-                CodeVerifier::new(settings).inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
-            })
-            .collect()
-    })
+    VERIFIERS.get_or_init(|| verifiers_with(6.0))
+}
+
+/// For programs that are meant to run into the limit.
+fn impatient() -> &'static [CodeVerifier] {
+    static VERIFIERS: OnceLock<Vec<CodeVerifier>> = OnceLock::new();
+    VERIFIERS.get_or_init(|| verifiers_with(1.5))
+}
+
+fn outcomes_of(verifiers: &[CodeVerifier], program: &str, tests: &Value) -> Vec<CodeOutcome> {
+    let (completion, tests) = (format!("<think>\nHm.\n</think>\n\n```python\n{program}\n```"), tests.to_string());
+    let case = Case { completion: &completion, tests: Some(&tests), ..Case::default() };
+    verifiers.iter().map(|verifier| verifier.check(&case)).collect()
 }
 
 fn outcomes(program: &str, tests: &Value) -> Vec<CodeOutcome> {
-    let (completion, tests) = (format!("<think>\nHm.\n</think>\n\n```python\n{program}\n```"), tests.to_string());
-    let case = Case { completion: &completion, tests: Some(&tests), ..Case::default() };
-    verifiers().iter().map(|verifier| verifier.check(&case)).collect()
+    outcomes_of(verifiers(), program, tests)
 }
 
 fn assert_verdict(program: &str, tests: &Value, verdict: Verdict) {
@@ -106,7 +118,7 @@ fn no_program_talks_itself_right() {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let forms = forms().map(|tests| tests.to_string());
     let completions: Vec<String> = attacks.iter().map(|attack| format!("```python\n{attack}\n```")).collect();
-    for verifier in verifiers() {
+    for verifier in impatient() {
         for tests in &forms {
             let cases: Vec<Case<'_>> = completions
                 .iter()
@@ -223,7 +235,7 @@ fn calls_follow_livecodebench() {
     let tests = json!({"fn_name": "f", "inputs": [[0.8], [0.8], [0.8], [60], [0]], "outputs": [0.8, 0.8, 0.8, 60, 0]});
     let program = "import time\ndef f(x):\n    end = time.process_time() + x\n    while time.process_time() < end: pass\n    return x";
     use TestStatus::{NotRun, Passed, RuntimeError, TimedOut, WrongAnswer};
-    for outcome in outcomes(program, &tests) {
+    for outcome in outcomes_of(impatient(), program, &tests) {
         let statuses: Vec<TestStatus> = outcome.tests.iter().map(|test| test.status).collect();
         assert_eq!(statuses, [Passed, Passed, Passed, TimedOut, NotRun], "{outcome:?}");
         assert!(outcome.outcome.reason.starts_with("3 of 5 tests passed; test 4: time limit exceeded"), "{outcome:?}");

@@ -216,7 +216,7 @@ fn bodies(text: &str) -> Vec<String> {
     if first.starts_with([' ', '\t']) {
         return vec![text.to_owned()];
     }
-    let indented: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let indented = text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     vec![format!("    {}", text.trim_start()), indented, text.to_owned()]
 }
 

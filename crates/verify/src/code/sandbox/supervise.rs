@@ -98,7 +98,7 @@ impl Watched {
 
     /// Whether more may come.
     fn read_stdout(&mut self) -> bool {
-        let mut chunk = [0u8; 32 << 10];
+        let mut chunk = [0u8; 16 << 10];
         while let Some(stream) = &mut self.stdout {
             match stream.read(&mut chunk) {
                 Ok(0) => return false,
@@ -120,7 +120,7 @@ impl Watched {
 
     fn count_lines(&mut self, new_bytes: usize) {
         let Some(lines) = self.lines else { return };
-        let seen = self.out[self.out.len() - new_bytes..].iter().filter(|&&byte| byte == b'\n').count();
+        let seen = memchr::memchr_iter(b'\n', &self.out[self.out.len() - new_bytes..]).count();
         if seen > 0 && self.lines_seen < lines {
             self.lines_seen += seen;
             self.since = Instant::now();
