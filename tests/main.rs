@@ -12,3 +12,4 @@ mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
 #[allow(dead_code)]
 mod server;
+mod verify_command;
