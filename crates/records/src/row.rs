@@ -289,7 +289,8 @@ pub struct Pair {
     pub chosen_rollout_id: String,
     /// The rollout to avoid.
     pub rejected_rollout_id: String,
-    /// Why the rejected side was taken: `incorrect_longer` or `correct_longer`.
+    /// Why the rejected side was taken: `incorrect_longer`, `correct_longer` or `incorrect_shorter`; `imported` where
+    /// somebody else chose.
     pub pair_kind: String,
     /// Subject area of the prompt.
     pub domain: String,
