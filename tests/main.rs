@@ -5,6 +5,7 @@ mod binary;
 mod exports;
 mod from_rollouts;
 mod golden;
+mod judging;
 mod messages;
 mod resume;
 mod sampling;

@@ -218,7 +218,7 @@ impl Judge {
         let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
         let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
         Ok(input.rows::<VerdictRow>()?.flat_map(move |row| {
-            let mut make = || -> Result<Vec<Request>, PipelineError> {
+            let make = || -> Result<Vec<Request>, PipelineError> {
                 let row = row?;
                 let rollout = rollouts.partner_of(VerdictRow::TABLE, &row.rollout_id)?;
                 let prompt = prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
