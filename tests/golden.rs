@@ -49,7 +49,8 @@ fn write_inputs(folder: &Path) {
 fn judge_line(rollout_id: &str, order: usize) -> String {
     let said = ["correct", "incorrect"][usize::from(rollout_id.as_bytes()[0] % 2 == 0 && order == 1)];
     let text = format!("<think>hm</think>{{\"analysis\": \"so\", \"correctness\": \"{said}\"}}");
-    json!({"prompt_id": rollout_id, "sample_index": order, "completion": text, "finish_reason": "stop"}).to_string() + "\n"
+    json!({"prompt_id": rollout_id, "sample_index": order, "completion": text, "finish_reason": "stop"}).to_string()
+        + "\n"
 }
 
 /// Replies of a judge about the rollouts, whose ids are known once they are judged by rule.
@@ -69,9 +70,19 @@ fn outputs_change_only_with_their_code_version() {
     write_judge(work.path());
     succeed(work.path(), &["run", "golden.yaml"]);
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for stage in
-        ["imported", "made", "sampled", "verdicts", "judged", "kept", "short", "pairs", "corpus", "sft", "imported.lengths"]
-    {
+    for stage in [
+        "imported",
+        "made",
+        "sampled",
+        "verdicts",
+        "judged",
+        "kept",
+        "short",
+        "pairs",
+        "corpus",
+        "sft",
+        "imported.lengths",
+    ] {
         let path = work.path().join("runs/golden").join(stage).join("manifest.json");
         let manifest: Value = serde_json::from_slice(&std::fs::read(path).expect("a manifest")).expect("JSON");
         let mut hashes = Vec::new();

@@ -68,7 +68,7 @@ fn serve() -> Server {
 
 fn check(folder: &Path) {
     let judged = rows(folder, "judged", "verdicts");
-    let found: Vec<(&str, String)> = judged
+    let found: Vec<(&str, String)> = judged[..ROWS.len()]
         .iter()
         .map(|row| {
             let check = row["checks"].as_array().and_then(|checks| checks.last()).expect("a check");
@@ -87,11 +87,14 @@ fn check(folder: &Path) {
         ("undecided", "ambiguous"),
         ("incorrect", "both_orders"),
     ];
-    let found: Vec<(&str, &str)> = found[..8].iter().map(|(verdict, method)| (*verdict, method.as_str())).collect();
+    let found: Vec<(&str, &str)> = found.iter().map(|(verdict, method)| (*verdict, method.as_str())).collect();
     assert_eq!(found, expected);
     let judgements = rows(folder, "judged", "judgements");
     assert_eq!(judgements.len(), 16, "two orders of eight rows");
-    assert_eq!((&judgements[0]["order"], &judgements[1]["order"]), (&json!("reference_first"), &json!("prediction_first")));
+    assert_eq!(
+        (&judgements[0]["order"], &judgements[1]["order"]),
+        (&json!("reference_first"), &json!("prediction_first"))
+    );
     assert!(judgements[0]["analysis"] == "they are correct" && judgements[10]["problem"].is_string());
     assert!(judgements[0]["prompt"].is_array(), "the judged row can be joined");
 

@@ -3,6 +3,7 @@
 mod architecture;
 mod binary;
 mod exports;
+mod filtering;
 mod from_rollouts;
 mod golden;
 mod judging;

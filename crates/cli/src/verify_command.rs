@@ -27,7 +27,7 @@ Examples:
   zcat rows.jsonl.gz | retort verify choice --input - > judged.jsonl
   retort verify code --input programs.jsonl --set timeout_seconds=4
   retort verify math --prediction 'so it is \\boxed{1/2}' --reference 0.5
-  retort verify math --prediction 50% --reference 0.5 --set percent=strict
+  retort verify math --prediction 50% --reference 50 --set percent=strict
 
 Exit codes: 0 done (one prediction: correct); 1 the one prediction is not correct; 2 could not do it.")]
 pub struct Verify {

@@ -320,7 +320,7 @@ impl Fields<'_> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())
     }
 
-    /// The value as text: a JSON string's content, `None` for null, and anything else as it is written.
+    /// The value as text: a JSON string's content, and anything but null as it is written.
     fn text(&self, key: &str) -> Option<Cow<'_, str>> {
         as_text(self.get(key)?)
     }
@@ -339,7 +339,12 @@ impl Fields<'_> {
                 let reason = format!("the prediction is {kind}, expected text or a number");
                 return Outcome::new(Verdict::Undecided, "not_text", reason);
             }
-            Some(json) => as_text(json).unwrap_or_default(),
+            Some(json) => match as_text(json) {
+                Some(text) => text,
+                None => {
+                    return Outcome::new(Verdict::Undecided, "not_text", "the prediction holds half a surrogate pair");
+                }
+            },
         };
         let reference = REFERENCE_KEYS.iter().find_map(|key| self.text(key));
         let (tests, language, prompt) = (self.text("tests"), self.text("language"), self.text("prompt"));
@@ -366,8 +371,8 @@ impl Fields<'_> {
 fn as_text(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first() {
         Some(b'n') => None,
-        // A lone surrogate is no text; what it stands in is shown as written.
-        Some(b'"') => Some(serde_json::from_str::<String>(json).map_or(Cow::Borrowed(json), Cow::Owned)),
+        // Half a surrogate pair is JSON but no text.
+        Some(b'"') => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
         _ => Some(Cow::Borrowed(json)),
     }
 }

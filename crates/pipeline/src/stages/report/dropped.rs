@@ -6,7 +6,7 @@ use crate::inputs::Finished;
 use crate::report::{Block, Column, Section, Table};
 use retort_records::{Dropped, Prompt, Rollout, Row};
 use retort_tables::follow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows shown of each reason, spread evenly over the table.
 const EXAMPLES: u64 = 10;
@@ -22,12 +22,20 @@ pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
         return Ok(None);
     }
     let mut table = Table::new(
-        "Dropped rows by the first condition they failed",
-        [Column::left("reason"), Column::right("rows"), Column::right("of all")],
+        "Dropped rows by the first condition they failed; a row may fail several",
+        [
+            Column::left("reason"),
+            Column::right("dropped for it"),
+            Column::right("of all rows"),
+            Column::right("fail it at all"),
+        ],
     );
-    for (reason, count) in &counts {
-        let share = 100.0 * *count as f64 / rows_in as f64;
-        table.rows.push(vec![format!("`{reason}`"), grouped(*count), format!("{share:.2}%")]);
+    let failed: BTreeMap<String, u64> = serde_json::from_value(facts["failed"].clone()).unwrap_or_default();
+    let reasons: BTreeSet<&String> = counts.keys().chain(failed.keys()).collect();
+    for reason in reasons {
+        let (first, any) = (counts.get(reason).copied().unwrap_or(0), failed.get(reason).copied().unwrap_or(0));
+        let share = 100.0 * first as f64 / rows_in as f64;
+        table.rows.push(vec![format!("`{reason}`"), grouped(first), format!("{share:.2}%"), grouped(any)]);
     }
     let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
     let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
