@@ -116,7 +116,7 @@ pub fn read(reply: &str) -> Result<Opinion, String> {
         if found.as_ref().is_some_and(|(before, _)| *before != verdict) {
             return Err("it gives two verdicts that differ".into());
         }
-        let place = hit.get(0).map(|whole| whole.range()).unwrap_or_default();
+        let place = hit.get(0).map(|whole| whole.start()..whole.end()).unwrap_or_default();
         found = Some((verdict, place));
     }
     let Some((verdict, place)) = found else { return Err("it has no JSON with `correctness`".into()) };
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn orders_must_agree() {
-        let says = |verdict| Ok(Opinion { verdict, analysis: "a".into() });
         use Verdict::{Correct, Incorrect, Undecided};
+        let says = |verdict| Ok(Opinion { verdict, analysis: "a".into() });
         assert_eq!(combine(&[says(Correct), says(Correct)]), (Correct, "both_orders", "a".into()));
         assert_eq!(combine(&[says(Incorrect)]), (Incorrect, "one_order", "a".into()));
         assert_eq!(combine(&[says(Correct), says(Incorrect)]).1, "orders_disagree");
@@ -310,9 +310,9 @@ mod tests {
 
     #[test]
     fn kappa_is_cohens() {
+        use Verdict::{Correct, Incorrect, Undecided};
         // The worked example of many textbooks: 20, 5, 10, 15 of 50 give p_o = 0.7, p_e = 0.5, kappa = 0.4.
         let mut agreement = Agreement::default();
-        use Verdict::{Correct, Incorrect, Undecided};
         for (rules, judge, times) in
             [(Correct, Correct, 20), (Correct, Incorrect, 5), (Incorrect, Correct, 10), (Incorrect, Incorrect, 15)]
         {
