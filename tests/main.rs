@@ -3,11 +3,14 @@
 mod architecture;
 mod binary;
 mod exports;
+mod filtering;
 mod from_rollouts;
 mod golden;
+mod judging;
 mod messages;
 mod resume;
 mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
 mod server;
+mod verify_command;

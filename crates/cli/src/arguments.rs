@@ -33,6 +33,8 @@ pub enum Command {
     Plan(Plan),
     /// Run a pipeline, going on where it stopped.
     Run(Run),
+    /// Judge the rows of a JSONL file, or one prediction, with one verifier.
+    Verify(crate::verify_command::Verify),
     /// Print a table or the record of a finished stage.
     Show(Show),
     /// Print the JSON Schema of pipeline files, or write all schemas to a folder.

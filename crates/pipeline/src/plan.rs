@@ -89,6 +89,9 @@ fn forecast(node: &Node, finished: &BTreeMap<String, Finished>) -> String {
             let prompts = node.inputs.get("prompts").and_then(|source| finished.get(source.as_str()));
             sample.forecast(prompts.and_then(|prompts| prompts.manifest.tables.get("prompts")).map(|table| table.rows))
         }
+        Work::Stage(crate::stage::Stage::Judge(judge)) => {
+            judge.forecast(node.inputs.get("verdicts").and_then(|source| finished.get(source.as_str())))
+        }
         _ => String::new(),
     }
 }

@@ -3,7 +3,9 @@
 use crate::error::PipelineError;
 use crate::inputs::Finished;
 use crate::manifest::Manifest;
-use retort_records::{Dropped, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow};
+use retort_records::{
+    Dropped, JudgementRow, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow,
+};
 use retort_tables::follow;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -25,7 +27,8 @@ pub fn show(folder: &Path, table: Option<&str>, limit: usize, join: bool) -> Res
     }
     let finished = Finished::open(&folder.display().to_string(), folder)?;
     let manifest = &finished.manifest;
-    let main = manifest.tables.keys().find(|name| !["prompts", "dropped", "telemetry"].contains(&name.as_str()));
+    let main =
+        manifest.tables.keys().find(|name| !["prompts", "dropped", "judgements", "telemetry"].contains(&name.as_str()));
     let name = table.map(str::to_owned).or_else(|| main.cloned()).or_else(|| manifest.tables.keys().next().cloned());
     let mut heading = format!("{}: {}\n", manifest.key.kind, manifest.summary);
     for (table, files) in &manifest.tables {
@@ -69,6 +72,7 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
         Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| &row.rollout_id)),
         LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
         VerdictRow::TABLE => read::<VerdictRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
+        JudgementRow::TABLE => read::<JudgementRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
         Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| &row.rollout_id)),
         SftExample::TABLE => read::<SftExample>(finished, limit, None),
         Pair::TABLE => read::<Pair>(finished, limit, None),

@@ -18,6 +18,8 @@ pub enum Stage {
     Sample(stages::sample::Sample),
     /// Judges rollouts against reference answers.
     Verify(stages::verify::Verify),
+    /// Asks a model about verdicts that rules leave open.
+    Judge(stages::judge::Judge),
     /// Keeps the rollouts that meet conditions.
     Filter(stages::filter::Filter),
     /// Chooses rollouts per prompt.
@@ -45,8 +47,19 @@ pub struct Input<'a> {
 
 impl Stage {
     /// The key that names the kind in a pipeline file, for every kind.
-    pub const KINDS: [&'static str; 10] =
-        ["import", "synthesize", "sample", "verify", "filter", "select", "pair", "compose", "export", "report"];
+    pub const KINDS: [&'static str; 11] = [
+        "import",
+        "synthesize",
+        "sample",
+        "verify",
+        "judge",
+        "filter",
+        "select",
+        "pair",
+        "compose",
+        "export",
+        "report",
+    ];
 
     /// The key that names the kind in a pipeline file.
     pub fn kind(&self) -> &'static str {
@@ -55,6 +68,7 @@ impl Stage {
             Self::Synthesize(_) => "synthesize",
             Self::Sample(_) => "sample",
             Self::Verify(_) => "verify",
+            Self::Judge(_) => "judge",
             Self::Filter(_) => "filter",
             Self::Select(_) => "select",
             Self::Pair(_) => "pair",
@@ -72,6 +86,7 @@ impl Stage {
             | Self::Synthesize(_)
             | Self::Sample(_)
             | Self::Verify(_)
+            | Self::Judge(_)
             | Self::Filter(_)
             | Self::Select(_)
             | Self::Pair(_)
@@ -87,7 +102,7 @@ impl Stage {
             Self::Import(import) => import.output(),
             Self::Synthesize(synthesize) => synthesize.output(),
             Self::Sample(_) => Kind::Rollouts,
-            Self::Verify(_) | Self::Filter(_) => Kind::Verdicts,
+            Self::Verify(_) | Self::Judge(_) | Self::Filter(_) => Kind::Verdicts,
             Self::Select(_) => Kind::Selection,
             Self::Pair(_) => Kind::Pairs,
             Self::Compose(_) => Kind::Sft,
@@ -102,6 +117,7 @@ impl Stage {
             Self::Import(_) | Self::Synthesize(_) => Vec::new(),
             Self::Sample(sample) => sample.inputs(),
             Self::Verify(verify) => verify.inputs(),
+            Self::Judge(judge) => judge.inputs(),
             Self::Filter(filter) => filter.inputs(),
             Self::Select(select) => select.inputs(),
             Self::Pair(pair) => pair.inputs(),
@@ -131,6 +147,7 @@ impl Stage {
         }
         match self {
             Self::Sample(sample) => settings[tag] = sample.key_settings(),
+            Self::Judge(judge) => settings[tag] = judge.key_settings(),
             Self::Import(import) => settings[tag] = import.key_settings(),
             _ => {}
         }
@@ -139,7 +156,10 @@ impl Stage {
 
     /// Whether the stage draws random numbers: only then does its seed decide the output.
     pub fn uses_seed(&self) -> bool {
-        matches!(self, Self::Synthesize(_) | Self::Sample(_) | Self::Select(_) | Self::Pair(_) | Self::Compose(_))
+        matches!(
+            self,
+            Self::Synthesize(_) | Self::Sample(_) | Self::Judge(_) | Self::Select(_) | Self::Pair(_) | Self::Compose(_)
+        )
     }
 
     /// Files outside the pipeline that the stage reads, as written in the settings.
@@ -147,6 +167,7 @@ impl Stage {
         match self {
             Self::Import(import) => import.files(),
             Self::Sample(sample) => sample.files(),
+            Self::Judge(judge) => judge.files(),
             _ => Vec::new(),
         }
     }
@@ -158,6 +179,7 @@ impl Stage {
             Self::Synthesize(synthesize) => synthesize.problems(),
             Self::Sample(sample) => sample.problems(),
             Self::Verify(verify) => verify.problems(),
+            Self::Judge(judge) => judge.problems(),
             Self::Filter(filter) => filter.problems(),
             Self::Pair(pair) => pair.problems(),
             Self::Compose(compose) => compose.problems(),
@@ -168,10 +190,8 @@ impl Stage {
 
 /// The documentation of a stage kind, verifier, rule or filter, in Markdown.
 pub fn explain(name: &str) -> Option<String> {
-    stages::explain(name)
-        .map(str::to_owned)
-        .or_else(|| retort_verify::explain(name).map(str::to_owned))
-        .or_else(|| retort_curate::explain(name).map(str::to_owned))
+    let text = stages::explain(name).or_else(|| retort_verify::explain(name)).or_else(|| retort_curate::explain(name));
+    text.map(str::to_owned)
 }
 
 /// Everything that [`explain`] knows, by group.

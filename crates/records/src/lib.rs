@@ -10,6 +10,6 @@ mod row;
 
 pub use id::{derive_seed, hex_id, id_of};
 pub use row::{
-    Check, Dropped, FinishReason, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample, SftMessage,
-    Telemetry, Verdict, VerdictRow,
+    Check, Dropped, FinishReason, JudgementRow, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample,
+    SftMessage, Telemetry, Verdict, VerdictRow,
 };

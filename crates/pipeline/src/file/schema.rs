@@ -4,7 +4,9 @@ use crate::file::PipelineFile;
 #[cfg(test)]
 use crate::stage::Stage;
 use jsonschema::Validator;
-use retort_records::{Dropped, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow};
+use retort_records::{
+    Dropped, JudgementRow, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -35,6 +37,13 @@ pub(crate) fn header_validator() -> Option<Validator> {
     jsonschema::validator_for(&header).ok()
 }
 
+/// The schema of one verifier's settings.
+pub(crate) fn of_verifier(name: &str) -> Option<Value> {
+    let schema = inline::<retort_verify::VerifierSettings>();
+    let forms = schema["anyOf"].as_array().into_iter().flatten();
+    forms.filter_map(|form| form["properties"].get(name)).next().cloned()
+}
+
 fn variants() -> impl Iterator<Item = &'static Value> {
     PIPELINE["properties"]["stages"]["additionalProperties"]["oneOf"].as_array().into_iter().flatten()
 }
@@ -47,6 +56,7 @@ pub fn files() -> Vec<(String, String)> {
         table::<Rollout>(),
         table::<LengthRow>(),
         table::<VerdictRow>(),
+        table::<JudgementRow>(),
         table::<Selection>(),
         table::<SftExample>(),
         table::<Pair>(),

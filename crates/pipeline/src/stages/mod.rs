@@ -4,6 +4,7 @@ pub mod compose;
 pub mod export;
 pub mod filter;
 pub mod import;
+pub mod judge;
 mod lengths;
 pub mod pair;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod select;
 pub mod synthesize;
 pub mod verify;
 
+mod asking;
 mod dropping;
 mod rows;
 
@@ -123,6 +125,7 @@ pub fn execute(work: &Work, context: &Context<'_>) -> Result<Made, PipelineError
         Work::Stage(Stage::Synthesize(settings)) => settings.run(context),
         Work::Stage(Stage::Sample(settings)) => settings.run(context),
         Work::Stage(Stage::Verify(settings)) => settings.run(context),
+        Work::Stage(Stage::Judge(settings)) => settings.run(context),
         Work::Stage(Stage::Filter(settings)) => settings.run(context),
         Work::Stage(Stage::Select(settings)) => settings.run(context),
         Work::Stage(Stage::Pair(settings)) => settings.run(context),
@@ -139,6 +142,7 @@ pub fn explain(kind: &str) -> Option<&'static str> {
         "synthesize" => include_str!("explain/synthesize.md"),
         "sample" => include_str!("explain/sample.md"),
         "verify" => include_str!("explain/verify.md"),
+        "judge" => include_str!("explain/judge.md"),
         "filter" => include_str!("explain/filter.md"),
         "select" => include_str!("explain/select.md"),
         "pair" => include_str!("explain/pair.md"),

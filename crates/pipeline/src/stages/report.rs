@@ -1,5 +1,7 @@
 //! `report`: one HTML file about the stages before it.
 
+mod dropped;
+mod judge;
 mod sections;
 
 use super::{Context, Made};
@@ -8,6 +10,7 @@ use crate::inputs::Finished;
 use crate::report::{Report as Page, render};
 use crate::source::{Kind, Source};
 use crate::stage::Input;
+use retort_records::{JudgementRow, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +67,12 @@ impl Report {
                 Kind::Pairs => Some(sections::pairs(stage)?),
                 _ => None,
             });
+            if stage.manifest.tables.contains_key(JudgementRow::TABLE) {
+                sections.push(judge::section(stage));
+            }
+            if stage.manifest.key.kind == "filter" {
+                sections.extend(dropped::section(stage)?);
+            }
             context.advanced(done as u64 + 1, "")?;
         }
         let subtitle = format!("{} stages, written by Retort {}", stages.len(), env!("CARGO_PKG_VERSION"));

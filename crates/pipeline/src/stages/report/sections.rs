@@ -362,12 +362,12 @@ fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn grouped(count: u64) -> String {
+pub(super) fn grouped(count: u64) -> String {
     crate::report::plot::grouped(count as f64, 0)
 }
 
 /// The beginning and the end of a long text.
-fn cut(text: &str, characters: usize) -> String {
+pub(super) fn cut(text: &str, characters: usize) -> String {
     let length = text.chars().count();
     if length <= characters {
         return text.to_owned();
