@@ -14,7 +14,7 @@ fn verifiers_with(timeout_seconds: f64) -> Vec<CodeVerifier> {
         .into_iter()
         .filter_map(|sandbox| {
             let settings = CodeSettings { sandbox, timeout_seconds, memory_mb: 256, ..CodeSettings::default() };
-            CodeVerifier::new(settings).inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
+            CodeVerifier::new(settings).inspect_err(|error| skipped(&error.to_string())).ok()
         })
         .collect()
 }

@@ -41,7 +41,7 @@ pub(crate) fn header_validator() -> Option<Validator> {
 pub(crate) fn of_verifier(name: &str) -> Option<Value> {
     let schema = inline::<retort_verify::VerifierSettings>();
     let forms = schema["anyOf"].as_array().into_iter().flatten();
-    forms.filter_map(|form| form["properties"].get(name)).next().cloned()
+    forms.find_map(|form| form["properties"].get(name)).cloned()
 }
 
 fn variants() -> impl Iterator<Item = &'static Value> {

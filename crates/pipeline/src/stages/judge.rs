@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt::Write;
 
 /// Disagreements whose texts the record keeps.
 const EXAMPLES: usize = 10;
@@ -408,11 +409,12 @@ impl Tally {
             format!("{} rows asked of {judge}, {} of {} undecided settled", self.asked, self.settled, self.undecided);
         if let Some(share) = self.agreement.share() {
             let kappa = self.agreement.kappa().map_or("–".to_owned(), |kappa| format!("{kappa:.2}"));
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 ", agrees with the rules on {:.1}% of {} (kappa {kappa})",
                 100.0 * share,
                 self.agreement.compared()
-            ));
+            );
         }
         text
     }

@@ -11,6 +11,7 @@ use retort_teacher::{Request, Sampling, TeacherSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::fmt::Write;
 
 /// Asks a teacher for `n` completions of every prompt.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -137,7 +138,7 @@ impl Sample {
             ..Made::default()
         };
         if cost > 0.0 {
-            made.summary.push_str(&format!(", cost {cost:.4}"));
+            let _ = write!(made.summary, ", cost {cost:.4}");
         }
         made.add(rollouts)?;
         made.add(telemetry)?;

@@ -412,7 +412,7 @@ impl Lexer {
                 '$' => self.push(Tok::Currency("dollar")),
                 '&' => self.push(Tok::And),
                 '(' | ')' | '[' | ']' | ',' | ';' | ':' | '!' | ' ' | '\0' | '\n' | '\t' | '/' | '>' => {
-                    self.space = true
+                    self.space = true;
                 }
                 '_' | '#' => self.space = true,
                 _ => return Err("an unknown command"),
@@ -465,7 +465,7 @@ impl Lexer {
                 let letter = self.argument()?;
                 match letter.trim() {
                     "N" | "Z" | "Q" | "R" | "C" => {
-                        self.push(Tok::NumberSet(letter.trim().chars().next().unwrap_or('R')))
+                        self.push(Tok::NumberSet(letter.trim().chars().next().unwrap_or('R')));
                     }
                     other => self.push(Tok::Var(format!("mathbb {other}"))),
                 }

@@ -2,6 +2,14 @@
 //!
 //! A text goes through [`extract`] (where the answer stands), `clean` and `lexer` (how it is spelled), `parse` (what it
 //! is) and `equal` (whether it is the same). Values are compared exactly or by proof where they can be.
+#![allow(
+    clippy::if_same_then_else,
+    clippy::unused_self,
+    clippy::explicit_counter_loop,
+    clippy::unnecessary_wraps,
+    clippy::manual_let_else,
+    reason = "a decision is one arm a reason, and a family of operations has one signature"
+)]
 
 mod ball;
 mod clean;
@@ -321,7 +329,7 @@ fn leading_letter(text: &str) -> Option<(char, String)> {
     let letter = text.chars().next().filter(|c| ('A'..='J').contains(c))?;
     let rest = text[1..].trim_start();
     let rest = match (open, rest.strip_prefix(')')) {
-        (true, Some(rest)) | (false, Some(rest)) => rest,
+        (true | false, Some(rest)) => rest,
         (true, None) => return None,
         (false, None) if rest.is_empty() => rest,
         (false, None) => rest.strip_prefix(['.', ':', '、'])?,

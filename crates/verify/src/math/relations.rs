@@ -70,7 +70,7 @@ pub fn is_name(expr: &Expr) -> bool {
     match expr {
         Expr::Var(_) | Expr::Text(_) => true,
         Expr::Const(constant) => matches!(constant, super::expr::Const::I | super::expr::Const::E),
-        Expr::Apply(_, arguments) => arguments.iter().all(|argument| argument.is_scalar()),
+        Expr::Apply(_, arguments) => arguments.iter().all(super::expr::Expr::is_scalar),
         Expr::Mul(items) => items.iter().all(capital),
         Expr::Div(a, b) => is_name(a) && is_name(b),
         Expr::Ratio(items) => items.iter().all(is_name),

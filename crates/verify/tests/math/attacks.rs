@@ -121,8 +121,11 @@ fn every_attack_is_answered_in_time() {
 #[cfg(target_os = "linux")]
 fn every_attack_fits_in_memory() {
     if std::env::var_os("ATTACKS_IN_CHILD").is_some() {
-        for (_, prediction, reference) in attacks() {
+        for (name, prediction, reference) in attacks() {
+            let t = Instant::now();
+            eprintln!("START {name}");
             judge(&prediction, &reference);
+            eprintln!("DONE {name} {:?}", t.elapsed());
         }
         let status = std::fs::read_to_string("/proc/self/status").expect("the kernel has /proc");
         let peak = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the kernel counts peaks");

@@ -75,7 +75,7 @@ fn perturbed(reference: &str) -> Vec<(&'static str, String)> {
             b'-' if at > 0 && !bytes[at - 1].is_ascii_alphabetic() => "+",
             _ => continue,
         };
-        let zero = reference[at + 1..].trim_start().starts_with(|c: char| c == '0');
+        let zero = reference[at + 1..].trim_start().starts_with('0');
         if !zero && !reference[at..].starts_with("+\\infty") && !reference.contains("\\pm") {
             changes.push(("operator", replaced(at, operator)));
         }

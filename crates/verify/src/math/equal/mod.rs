@@ -128,7 +128,7 @@ impl<'s> Comparer<'s> {
         }
         let is_set = |expr: &Expr| {
             matches!(expr, Expr::SetOp(..) | Expr::Builder(..) | Expr::NumberSet(_) | Expr::EmptySet | Expr::Chain(..))
-                || matches!(expr, Expr::List(items, _) if items.iter().any(|item| is_inequality(item)))
+                || matches!(expr, Expr::List(items, _) if items.iter().any(is_inequality))
         };
         if is_set(&a) || is_set(&b) {
             return self.sets(&a, &b);

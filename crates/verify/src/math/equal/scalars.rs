@@ -152,7 +152,7 @@ impl Comparer<'_> {
         let Ok(difference) = arithmetic.add(&other, &Number::exact(-value)) else { return false };
         let Ok(distance) = arithmetic.abs(&difference) else { return false };
         let half = BigRational::new(1.into(), num_traits::pow(num_bigint::BigInt::from(10), places as usize) * 2);
-        arithmetic.compare(&distance, &Number::exact(half)).is_ok_and(|order| order.is_le())
+        arithmetic.compare(&distance, &Number::exact(half)).is_ok_and(std::cmp::Ordering::is_le)
     }
 }
 

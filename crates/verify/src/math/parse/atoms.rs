@@ -151,7 +151,7 @@ impl Parser {
                 self.at += 1;
                 Ok(constant(&name).unwrap_or(Expr::Var(name)))
             }
-            Some(Tok::Open(Bracket::Group) | Tok::Frac | Tok::Sqrt | Tok::Open(Bracket::Round)) => self.atom(),
+            Some(Tok::Open(Bracket::Group | Bracket::Round) | Tok::Frac | Tok::Sqrt) => self.atom(),
             _ => Err("a command without its argument"),
         }
     }
@@ -285,8 +285,7 @@ impl Parser {
                 Tok::Num(text) | Tok::Var(text) | Tok::Word(text) => text.clone(),
                 other => format!("{other:?}"),
             })
-            .collect::<Vec<_>>()
-            .join("")
+            .collect::<String>()
     }
 
     /// A group as raw tokens.

@@ -38,9 +38,7 @@ impl Parser {
             return Err("unsupported: brackets that do not match");
         }
         match (open, content) {
-            (Bracket::Floor, Expr::List(..)) | (Bracket::Ceil, Expr::List(..)) => {
-                Err("unsupported: a rounding of a list")
-            }
+            (Bracket::Floor | Bracket::Ceil, Expr::List(..)) => Err("unsupported: a rounding of a list"),
             (Bracket::Floor, inner) => Ok(Expr::call(Func::Floor, inner)),
             (Bracket::Ceil, inner) => Ok(Expr::call(Func::Ceil, inner)),
             (_, Expr::List(items, join))

@@ -202,10 +202,7 @@ impl Parser {
                 None => self.side()?,
             });
         }
-        let expr = match relations.is_empty() {
-            true => sides.pop().ok_or("empty")?,
-            false => Expr::Chain(sides, relations),
-        };
+        let expr = if relations.is_empty() { sides.pop().ok_or("empty")? } else { Expr::Chain(sides, relations) };
         Ok(self.leave(expr))
     }
 
