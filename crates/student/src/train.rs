@@ -257,8 +257,11 @@ fn save(dir: &Path, student: &Student, learner: &Learner, step: usize, identity:
 
 const MOMENTS: [(&str, Vector); 2] = [("first", Vector::First), ("second", Vector::Second)];
 
+/// AdamW's first and second moments, flat; absent before the first step.
+type Moments = Option<[Vec<f32>; 2]>;
+
 /// Reads what [`save`] wrote: puts the weights into the student and gives back the step and the moments.
-fn load(dir: &Path, student: &mut Student, identity: &Value) -> Result<(usize, Option<[Vec<f32>; 2]>), Error> {
+fn load(dir: &Path, student: &mut Student, identity: &Value) -> Result<(usize, Moments), Error> {
     let refuse = |reason: &str| Error::Resume { path: dir.to_owned(), reason: reason.to_owned() };
     let optimizer = Checkpoint::open(&dir.join("optimizer"))?;
     let saved = optimizer.config_json();
