@@ -7,7 +7,7 @@ use crate::settings::{DpoLoss, setting};
 use crate::sft::{fits, lay_out};
 use crate::tensors::{Learner, Weighing};
 use crate::train::{BatchLoss, Objective, add_gradient, run};
-use crate::{Control, DpoSettings, Error, StepReport, Student, TokenRow, TrainSettings, Trained};
+use crate::{Control, DpoSettings, Error, StepReport, TokenRow, TrainSettings, Trained, Trainee};
 
 /// Two completions of one prompt, prompt included, with the completions' tokens marked, and what the reference model gives
 /// them.
@@ -25,8 +25,8 @@ pub struct PreferencePair {
 
 /// Preference training with reference log-probs computed beforehand ([`crate::sequence_log_probs`]); `batch_size` counts
 /// pairs. Reproducible like [`crate::train_sft`].
-pub fn train_dpo(
-    student: &mut Student,
+pub fn train_dpo<'a>(
+    trainee: impl Into<Trainee<'a>>,
     pairs: &[PreferencePair],
     settings: &TrainSettings,
     dpo: &DpoSettings,
@@ -36,6 +36,8 @@ pub fn train_dpo(
 ) -> Result<Trained, Error> {
     settings.check()?;
     dpo.check()?;
+    let trainee = trainee.into();
+    let student = &*trainee.student;
     let (mut usable, mut dropped) = (Vec::with_capacity(pairs.len()), Vec::new());
     for (index, pair) in pairs.iter().enumerate() {
         let mut fit = pair.reference_chosen.is_finite() && pair.reference_rejected.is_finite();
@@ -46,7 +48,7 @@ pub fn train_dpo(
         if fit { usable.push(index) } else { dropped.push(index) }
     }
     let objective = Dpo { pairs, settings: dpo };
-    let trained = run(student, &objective, &usable, settings, seed, resume, on_step)?;
+    let trained = run(trainee, &objective, &usable, settings, seed, resume, on_step)?;
     Ok(Trained { dropped, ..trained })
 }
 

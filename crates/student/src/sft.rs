@@ -8,15 +8,16 @@ use crate::rotary::Rotary;
 use crate::settings::OverLong;
 use crate::tensors::{Learner, Weighing, download};
 use crate::train::{BatchLoss, Objective, add_gradient, run};
-use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained};
+use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained, Trainee};
 
 /// Supervised fine-tuning: the mean negative log-prob of the trained tokens of each step goes down. Rows are shuffled anew
 /// in each epoch. The result is the same, bit for bit, whether or not the run was interrupted and resumed and whatever the
 /// number of threads, on one kind of CPU.
 ///
+/// `trainee` is `&mut student`, or `(&mut student, &mut adapter)` to train adapters alone (LoRA).
 /// `resume` is a folder that [`Control::Save`] named; the student's weights are then taken from there.
-pub fn train_sft(
-    student: &mut Student,
+pub fn train_sft<'a>(
+    trainee: impl Into<Trainee<'a>>,
     rows: &[TokenRow],
     settings: &TrainSettings,
     seed: u64,
@@ -24,6 +25,8 @@ pub fn train_sft(
     on_step: &mut dyn FnMut(StepReport) -> Control,
 ) -> Result<Trained, Error> {
     settings.check()?;
+    let trainee = trainee.into();
+    let student = &*trainee.student;
     let mut usable = Vec::with_capacity(rows.len());
     let mut dropped = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -35,7 +38,7 @@ pub fn train_sft(
         }
     }
     let objective = Sft { rows };
-    let trained = run(student, &objective, &usable, settings, seed, resume, on_step)?;
+    let trained = run(trainee, &objective, &usable, settings, seed, resume, on_step)?;
     Ok(Trained { dropped, ..trained })
 }
 
@@ -147,7 +150,7 @@ pub fn loss_and_gradients(student: &Student, rows: &[TokenRow]) -> Result<(f64, 
     }
     let objective = Sft { rows };
     let mut student = student.clone();
-    let learner = Learner::new(&mut student, None, objective.longest(), false)?;
+    let learner = Learner::new(&mut (&mut student).into(), None, objective.longest(), false)?;
     let all: Vec<usize> = (0..rows.len()).collect();
     let (outcome, gradient) = objective.accumulate(&learner, &all, rows.len().max(1));
     let gradients = download(gradient);

@@ -163,7 +163,7 @@ impl Student {
     }
 
     pub(crate) fn model<'a>(&'a self, rotary: &'a Rotary) -> Model<'a> {
-        Model { config: &self.config, layout: &self.layout, parameters: &self.parameters, rotary }
+        Model { config: &self.config, layout: &self.layout, parameters: &self.parameters, rotary, adapters: None }
     }
 
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), Error> {

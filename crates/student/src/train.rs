@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::random::Random;
 use crate::tensors::{Learner, Vector};
-use crate::{Error, Student, TrainSettings};
+use crate::{Adapter, Error, Student, TrainSettings, Trainee};
 
 /// One row of token ids with the tokens that are trained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub(crate) fn add_gradient(sum: &mut Option<Tensor<1>>, gradient: Tensor<1>) {
 
 /// The loop: batches, updates, reports, saving and resuming. `rows` are the usable ones among the caller's.
 pub(crate) fn run(
-    student: &mut Student,
+    mut trainee: Trainee,
     objective: &dyn Objective,
     rows: &[usize],
     settings: &TrainSettings,
@@ -131,19 +131,19 @@ pub(crate) fn run(
     let identity =
         json!({"objective": objective.fingerprint(), "rows": rows.len(), "seed": seed, "settings": settings_json});
     let (step, moments) = match resume {
-        Some(path) => load(path, student, &identity)?,
+        Some(path) => load(path, &mut trainee, &identity)?,
         None => (0, None),
     };
-    let mut learner = Learner::new(student, moments, objective.longest(), settings.gradient_checkpointing)?;
-    let mut run = Run { student, objective, rows, settings, seed, identity };
+    let mut learner = Learner::new(&mut trainee, moments, objective.longest(), settings.gradient_checkpointing)?;
+    let run = Run { trainee: &trainee, objective, rows, settings, seed, identity };
     let outcome = run.steps(&mut learner, step, on_step);
-    learner.finish(student);
+    learner.finish(&mut trainee);
     outcome
 }
 
 /// What stays the same over a run.
 struct Run<'a> {
-    student: &'a Student,
+    trainee: &'a Trainee<'a>,
     objective: &'a dyn Objective,
     rows: &'a [usize],
     settings: &'a TrainSettings,
@@ -153,7 +153,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn steps(
-        &mut self,
+        &self,
         learner: &mut Learner,
         mut step: usize,
         on_step: &mut dyn FnMut(StepReport) -> Control,
@@ -163,6 +163,7 @@ impl Run<'_> {
         let mut order = Order { seed: self.seed, epoch: usize::MAX, rows: Vec::new() };
         while step < total {
             let batch = order.batch(self.rows, step, settings.rows_per_step());
+            learner.set_noise(Random::new(&[self.seed, 0x6e6f_6973, step as u64]).next());
             let (outcome, gradient) = self.objective.accumulate(learner, &batch, settings.batch_size);
             let grad_norm = learner.norm(&gradient);
             for (what, value) in [("loss", outcome.loss), ("gradient norm", grad_norm)] {
@@ -186,7 +187,7 @@ impl Run<'_> {
             };
             match on_step(report) {
                 Control::Continue => {}
-                Control::Save(path) => save(&path, self.student, learner, step, &self.identity)?,
+                Control::Save(path) => save(&path, self.trainee, learner, step, &self.identity)?,
                 Control::Stop => break,
             }
         }
@@ -216,7 +217,7 @@ impl Order {
 
 /// Writes weights, moments and step: `dir` is a checkpoint folder, `dir/optimizer` one whose tensors are the moments and
 /// whose `config.json` is the state.
-fn save(dir: &Path, student: &Student, learner: &Learner, step: usize, identity: &Value) -> Result<(), Error> {
+fn save(dir: &Path, trainee: &Trainee, learner: &Learner, step: usize, identity: &Value) -> Result<(), Error> {
     let access = |source| retort_weights::Error::File { path: dir.to_owned(), source };
     let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
@@ -224,20 +225,22 @@ fn save(dir: &Path, student: &Student, learner: &Learner, step: usize, identity:
     if partial.exists() {
         std::fs::remove_dir_all(&partial).map_err(access)?;
     }
-    learner.read(Vector::Parameters, |parameters| student.save_parameters(parameters, &partial, Dtype::Float32))?;
+    learner.read(Vector::Parameters, |trained| match &trainee.adapter {
+        None => trainee.student.save_parameters(trained, &partial, Dtype::Float32),
+        Some(adapter) => adapter.save_values(trained, &partial, ""),
+    })?;
     let mut tensors = Vec::new();
     for (moment, _) in MOMENTS {
         tensors.extend(
-            student
-                .layout
-                .places
+            trainee
+                .places()
                 .iter()
                 .map(|place| TensorShape { name: format!("{moment}.{}", place.name), shape: place.shape.clone() }),
         );
     }
     let optimizer = partial.join("optimizer");
     let mut writer = CheckpointWriter::create(&optimizer, &tensors, Dtype::Float32, None)?;
-    let mut places: Vec<_> = student.layout.places.iter().collect();
+    let mut places: Vec<_> = trainee.places().iter().collect();
     places.sort_by(|a, b| a.name.cmp(&b.name));
     for (moment, vector) in MOMENTS {
         learner.read(vector, |elements| {
@@ -255,13 +258,13 @@ fn save(dir: &Path, student: &Student, learner: &Learner, step: usize, identity:
     Ok(())
 }
 
+/// AdamW's two moments.
+type Moments = [Vec<f32>; 2];
+
 const MOMENTS: [(&str, Vector); 2] = [("first", Vector::First), ("second", Vector::Second)];
 
-/// AdamW's first and second moments, flat; absent before the first step.
-type Moments = Option<[Vec<f32>; 2]>;
-
 /// Reads what [`save`] wrote: puts the weights into the student and gives back the step and the moments.
-fn load(dir: &Path, student: &mut Student, identity: &Value) -> Result<(usize, Moments), Error> {
+fn load(dir: &Path, trainee: &mut Trainee, identity: &Value) -> Result<(usize, Option<Moments>), Error> {
     let refuse = |reason: &str| Error::Resume { path: dir.to_owned(), reason: reason.to_owned() };
     let optimizer = Checkpoint::open(&dir.join("optimizer"))?;
     let saved = optimizer.config_json();
@@ -269,14 +272,25 @@ fn load(dir: &Path, student: &mut Student, identity: &Value) -> Result<(usize, M
         return Err(refuse("it was written with other settings, another seed or other rows"));
     }
     let step = saved.get("step").and_then(Value::as_u64).ok_or_else(|| refuse("it has no step"))? as usize;
-    let weights = Student::load(&Checkpoint::open(dir)?, student.target)?;
-    if weights.layout.places != student.layout.places {
-        return Err(refuse("its model has other tensors"));
+    match &mut trainee.adapter {
+        None => {
+            let weights = Student::load(&Checkpoint::open(dir)?, trainee.student.target)?;
+            if weights.layout.places != trainee.student.layout.places {
+                return Err(refuse("its model has other tensors"));
+            }
+            trainee.student.parameters = weights.parameters;
+        }
+        Some(adapter) => {
+            let saved = Adapter::load(dir, trainee.student)?;
+            if saved.layout != adapter.layout {
+                return Err(refuse("its adapters have other tensors"));
+            }
+            adapter.values = saved.values;
+        }
     }
-    student.parameters = weights.parameters;
-    let mut moments = [vec![0.0; student.layout.total], vec![0.0; student.layout.total]];
+    let mut moments = [vec![0.0; trainee.total()], vec![0.0; trainee.total()]];
     for ((name, _), moment) in MOMENTS.iter().zip(&mut moments) {
-        for place in &student.layout.places {
+        for place in trainee.places() {
             optimizer.read_into(&format!("{name}.{}", place.name), &mut moment[place.range()])?;
         }
     }

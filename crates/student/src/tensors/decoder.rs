@@ -4,27 +4,59 @@ use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use retort_weights::ModelConfig;
 
+use crate::adapter::AdapterLayout;
 use crate::fused::Batch;
-use crate::layout::{BlockPlaces, Layout};
+use crate::layout::{BlockPlaces, Layout, Place};
 use crate::rotary::Rotary;
 
 /// The parameters as separate tensors, in the layout's order; each flat.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     pub tensors: Vec<Tensor<1>>,
+    /// Adapters beside the projections.
+    pub adapters: Option<AdapterTables>,
+}
+
+/// Adapters as separate tensors, in their layout's order; each flat.
+#[derive(Clone, Debug)]
+pub(crate) struct AdapterTables {
+    pub tensors: Vec<Tensor<1>>,
+    pub layout: AdapterLayout,
+    pub scale: f32,
 }
 
 impl Tables {
     /// Cuts the vector of all parameters into its tensors.
     pub fn cut(layout: &Layout, parameters: &Tensor<1>) -> Self {
-        let cut = |place: &crate::layout::Place| parameters.clone().slice([place.range()]);
-        Self { tensors: layout.places.iter().map(cut).collect() }
+        Self { tensors: cut(&layout.places, parameters), adapters: None }
     }
 
     /// The same tensors as leaves that gradients are wanted of.
     pub fn tracked(self) -> Self {
-        Self { tensors: self.tensors.into_iter().map(|tensor| tensor.autodiff().require_grad()).collect() }
+        Self { tensors: tracked(self.tensors), adapters: None }
     }
+
+    /// The same tensors as constants, with adapters that gradients are wanted of.
+    pub fn adapted(self, layout: &AdapterLayout, scale: f32, adapters: &Tensor<1>) -> Self {
+        let adapters = tracked(cut(&layout.places, adapters));
+        Self {
+            tensors: self.tensors.into_iter().map(Tensor::autodiff).collect(),
+            adapters: Some(AdapterTables { tensors: adapters, layout: layout.clone(), scale }),
+        }
+    }
+
+    /// The tensors that gradients are wanted of.
+    pub fn leaves(&self) -> &[Tensor<1>] {
+        self.adapters.as_ref().map_or(&self.tensors, |adapters| &adapters.tensors)
+    }
+}
+
+fn cut(places: &[Place], vector: &Tensor<1>) -> Vec<Tensor<1>> {
+    places.iter().map(|place| vector.clone().slice([place.range()])).collect()
+}
+
+fn tracked(tensors: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    tensors.into_iter().map(|tensor| tensor.autodiff().require_grad()).collect()
 }
 
 /// A batch padded at the right to its longest sequence, on a device.
@@ -84,8 +116,8 @@ impl Decoder<'_> {
     fn logits(&self, rotary: &Rotary, batch: &Batch, rows: &[usize], device: &Device) -> Tensor<2> {
         let padded = Padded::new(self.config, rotary, batch, device);
         let mut stream = self.matrix(self.layout.embedding).select(0, padded.tokens.clone());
-        for places in &self.layout.blocks {
-            stream = self.block(places, stream, &padded, device);
+        for (layer, places) in self.layout.blocks.iter().enumerate() {
+            stream = self.block(layer, places, stream, &padded, device);
         }
         let wanted = padded.rows(batch, rows);
         let wanted = Tensor::<1, Int>::from_data(TensorData::new(wanted, [rows.len()]), device);
@@ -94,22 +126,33 @@ impl Decoder<'_> {
     }
 
     /// One block: `[sequences * length, hidden_size]` to the same.
-    fn block(&self, places: &BlockPlaces, stream: Tensor<2>, padded: &Padded, device: &Device) -> Tensor<2> {
+    fn block(
+        &self,
+        layer: usize,
+        places: &BlockPlaces,
+        stream: Tensor<2>,
+        padded: &Padded,
+        device: &Device,
+    ) -> Tensor<2> {
         let normed = self.norm(places.input_norm, stream.clone());
-        let query = self.linear(places.query, places.query_bias, normed.clone());
-        let key = self.linear(places.key, places.key_bias, normed.clone());
-        let value = self.linear(places.value, places.value_bias, normed);
+        let project = |part: usize, bias: Option<usize>, x: Tensor<2>| {
+            let product = self.linear(places.projections()[part], bias, x.clone());
+            self.adapt(layer, part, x, product)
+        };
+        let query = project(0, places.query_bias, normed.clone());
+        let key = project(1, places.key_bias, normed.clone());
+        let value = project(2, places.value_bias, normed);
         let heads = self.config.num_attention_heads;
         let query = self.rotate(self.heads(query, heads, places.query_norm, padded), padded);
         let groups = self.config.num_key_value_heads;
         let key = self.rotate(self.heads(key, groups, places.key_norm, padded), padded);
         let value = self.heads(value, groups, None, padded);
         let attended = self.attend(query, key, value, padded, device);
-        let stream = stream + self.linear(places.output, places.output_bias, attended);
+        let stream = stream + project(3, places.output_bias, attended);
         let normed = self.norm(places.post_norm, stream.clone());
-        let gate = silu(self.linear(places.gate, None, normed.clone()));
-        let up = self.linear(places.up, None, normed);
-        stream + self.linear(places.down, None, gate * up)
+        let gate = silu(project(4, None, normed.clone()));
+        let up = project(5, None, normed);
+        stream + project(6, None, gate * up)
     }
 
     /// `[sequences * length, heads * head_dim]` to `[sequences, heads, length, head_dim]`, normed where there is a norm.
@@ -169,6 +212,17 @@ impl Decoder<'_> {
             Some(bias) => product + self.tables.tensors[bias].clone().unsqueeze_dim::<2>(0),
             None => product,
         }
+    }
+
+    /// Adds `s · (x · Aᵀ) · Bᵀ` where the projection has an adapter.
+    fn adapt(&self, layer: usize, part: usize, x: Tensor<2>, product: Tensor<2>) -> Tensor<2> {
+        let Some(adapters) = &self.tables.adapters else { return product };
+        let Some((a, b)) = adapters.layout.blocks[layer][part] else { return product };
+        let matrix = |place: usize| {
+            let shape = &adapters.layout.places[place].shape;
+            adapters.tensors[place].clone().reshape([shape[0], shape[1]]).swap_dims(0, 1)
+        };
+        product + x.matmul(matrix(a)).matmul(matrix(b)) * adapters.scale
     }
 
     fn matrix(&self, place: usize) -> Tensor<2> {

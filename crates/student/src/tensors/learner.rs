@@ -1,15 +1,19 @@
+use std::cell::Cell;
 use std::sync::Arc;
 
 use burn::backend::Flex;
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::operation::{Plan, Shape, target_log_probs};
+use super::operation::{Frozen, Plan, Shape, target_log_probs};
 use super::{Tables, device_log_probs, download, upload};
 use crate::fused::{Batch, Saving};
 use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
+use crate::layout::Place;
+use crate::random::Random;
 use crate::rotary::Rotary;
-use crate::{Error, Student, Target, TrainSettings};
+use crate::settings::setting;
+use crate::{Adapter, Error, Student, Target, TrainSettings};
 
 /// What the log-probs of a batch count for.
 pub(crate) enum Weighing<'a> {
@@ -33,9 +37,42 @@ pub(crate) struct Learner {
     target: Target,
     device: Device,
     shape: Arc<Shape>,
-    /// All parameters, `[parameters]`; nothing only while they are being updated.
+    /// All that is trained, `[parameters]`; nothing only while it is being updated.
     parameters: Option<Tensor<1>>,
     moments: Option<[Tensor<1>; 2]>,
+    /// Decides which inputs of adapters drop out: seed of the step, and batches of it so far.
+    noise: Cell<(u64, u64)>,
+}
+
+/// Who is trained: all of a student, or adapters beside it.
+#[derive(Debug)]
+pub struct Trainee<'a> {
+    pub(crate) student: &'a mut Student,
+    pub(crate) adapter: Option<&'a mut Adapter>,
+}
+
+impl<'a> From<&'a mut Student> for Trainee<'a> {
+    fn from(student: &'a mut Student) -> Self {
+        Self { student, adapter: None }
+    }
+}
+
+impl<'a> From<(&'a mut Student, &'a mut Adapter)> for Trainee<'a> {
+    fn from((student, adapter): (&'a mut Student, &'a mut Adapter)) -> Self {
+        Self { student, adapter: Some(adapter) }
+    }
+}
+
+impl Trainee<'_> {
+    /// Elements of all that is trained.
+    pub(crate) fn total(&self) -> usize {
+        self.adapter.as_ref().map_or(self.student.layout.total, |adapter| adapter.layout.total)
+    }
+
+    /// Tensors of what is trained.
+    pub(crate) fn places(&self) -> &[Place] {
+        self.adapter.as_ref().map_or(&self.student.layout.places, |adapter| &adapter.layout.places)
+    }
 }
 
 /// Which of a learner's vectors.
@@ -49,24 +86,38 @@ pub(crate) enum Vector {
 impl Learner {
     /// Moves the student's parameters to its device; [`Learner::finish`] moves them back.
     pub fn new(
-        student: &mut Student,
+        trainee: &mut Trainee,
         moments: Option<[Vec<f32>; 2]>,
         longest: usize,
         checkpointing: bool,
     ) -> Result<Self, Error> {
+        let total = trainee.total();
+        let student = &mut *trainee.student;
         let device = student.target.device()?;
+        let frozen = match &trainee.adapter {
+            Some(adapter) if student.target != Target::Cpu && adapter.settings.lora_dropout > 0.0 => {
+                return Err(setting("lora_dropout", adapter.settings.lora_dropout, "0 on devices other than the CPU"));
+            }
+            Some(adapter) => Some(Frozen {
+                parameters: std::mem::take(&mut student.parameters),
+                settings: adapter.settings.clone(),
+                layout: adapter.layout.clone(),
+            }),
+            None => None,
+        };
         let saving = if checkpointing { Saving::Inputs } else { Saving::All };
         let rotary = Rotary::new(&student.config, longest);
-        let shape = Arc::new(Shape::new(student.config.clone(), student.layout.clone(), rotary, saving));
-        let total = student.layout.total;
+        let shape = Arc::new(Shape::new(student.config.clone(), student.layout.clone(), rotary, saving, frozen));
         let moments = moments.unwrap_or_else(|| [vec![0.0; total], vec![0.0; total]]);
-        let parameters = upload(std::mem::take(&mut student.parameters), &device);
+        let trained = trainee.adapter.as_mut().map_or(&mut student.parameters, |adapter| &mut adapter.values);
+        let parameters = upload(std::mem::take(trained), &device);
         Ok(Self {
             target: student.target,
             shape,
             parameters: Some(parameters),
             moments: Some(moments.map(|moment| upload(moment, &device))),
             device,
+            noise: Cell::new((0, 0)),
         })
     }
 
@@ -74,9 +125,21 @@ impl Learner {
         self.parameters.as_ref().expect("parameters are only away during an update")
     }
 
-    /// Gives the parameters back.
-    pub fn finish(mut self, student: &mut Student) {
-        student.parameters = download(self.parameters.take().expect("parameters are only away during an update"));
+    /// Gives parameters and adapters back.
+    pub fn finish(mut self, trainee: &mut Trainee) {
+        let trained = download(self.parameters.take().expect("parameters are only away during an update"));
+        let Some(adapter) = &mut trainee.adapter else {
+            trainee.student.parameters = trained;
+            return;
+        };
+        adapter.values = trained;
+        let shape = Arc::into_inner(self.shape).expect("plans end with their batch");
+        trainee.student.parameters = shape.frozen.expect("adapters are beside a frozen student").parameters;
+    }
+
+    /// Sets what decides about dropout in the step to come.
+    pub fn set_noise(&self, seed: u64) {
+        self.noise.set((seed, 0));
     }
 
     /// Runs `read` on one of the vectors, on this machine.
@@ -109,7 +172,10 @@ impl Learner {
             Weighing::Even(weight) => Some(vec![weight; rows.len()]),
             Weighing::Later(_) => None,
         };
-        let plan = Plan::new(self.shape.clone(), batch, rows, targets, foreseen);
+        let (seed, count) = self.noise.get();
+        self.noise.set((seed, count + 1));
+        let seed = Random::new(&[seed, count]).next();
+        let plan = Plan::new(self.shape.clone(), batch, rows, targets, foreseen, seed);
         let leaf = self.parameters().clone().autodiff().require_grad();
         let log_probs = target_log_probs(leaf.clone(), &plan);
         let values = download(log_probs.clone().without_autodiff());
@@ -128,14 +194,21 @@ impl Learner {
         weighing: Weighing,
     ) -> (Vec<f32>, Tensor<1>) {
         let Shape { config, layout, rotary, .. } = &*self.shape;
-        let tables = Tables::cut(layout, self.parameters()).tracked();
+        let tables = match &self.shape.frozen {
+            None => Tables::cut(layout, self.parameters()).tracked(),
+            Some(frozen) => Tables::cut(layout, &upload(frozen.parameters.clone(), &self.device)).adapted(
+                &frozen.layout,
+                frozen.settings.scale(),
+                self.parameters(),
+            ),
+        };
         let device = self.device.clone().autodiff();
         let log_probs = device_log_probs(config, layout, rotary, &tables, batch, rows, targets, &device);
         let values = download(log_probs.clone().without_autodiff());
         let weights = upload(weighing.weights(&values), &self.device).autodiff();
         let mut gradients = (log_probs * weights).sum().backward();
-        let mut of = |leaf: &Tensor<1>| leaf.grad_remove(&mut gradients).expect("every tensor of the decoder is used");
-        let parts = tables.tensors.iter().map(&mut of).collect();
+        let mut of = |leaf: &Tensor<1>| leaf.grad_remove(&mut gradients).expect("every trained tensor is used");
+        let parts = tables.leaves().iter().map(&mut of).collect();
         (values, Tensor::cat(parts, 0))
     }
 
@@ -213,7 +286,7 @@ impl Learner {
         {
             let (parameters, gradients) = (parameters.storage_mut::<f32>(), gradient.storage::<f32>());
             let (first, second) = (first.storage_mut::<f32>(), second.storage_mut::<f32>());
-            for place in &self.shape.layout.places {
+            for place in self.shape.trained() {
                 let (range, factors) = (place.range(), if place.is_matrix() { matrices } else { vectors });
                 let moments =
                     first[range.clone()].par_chunks_mut(CHUNK).zip(second[range.clone()].par_chunks_mut(CHUNK));
@@ -254,7 +327,7 @@ impl Learner {
                 let keep = if place.is_matrix() { matrices.keep } else { vectors.keep };
                 parameters.clone().slice([place.range()]) * keep
             };
-            Tensor::cat(self.shape.layout.places.iter().map(part).collect(), 0)
+            Tensor::cat(self.shape.trained().iter().map(part).collect(), 0)
         };
         (kept - step, [first, second])
     }

@@ -9,6 +9,7 @@ mod learner;
 mod operation;
 
 pub(crate) use decoder::{Tables, device_log_probs, device_logits};
+pub use learner::Trainee;
 pub(crate) use learner::{Learner, Vector, Weighing};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -84,7 +85,7 @@ mod tests {
 
     fn shape(student: &Student, saving: Saving) -> Arc<Shape> {
         let rotary = Rotary::new(&student.config, 70);
-        Arc::new(Shape::new(student.config.clone(), student.layout.clone(), rotary, saving))
+        Arc::new(Shape::new(student.config.clone(), student.layout.clone(), rotary, saving, None))
     }
 
     fn worst(a: &[f32], b: &[f32]) -> f32 {
@@ -116,7 +117,8 @@ mod tests {
 
             for saving in [Saving::All, Saving::Inputs] {
                 for known in [None, Some(weights.clone()), Some(vec![1.0; rows.len()])] {
-                    let plan = Plan::new(shape(&student, saving), batch.clone(), rows.clone(), targets.clone(), known);
+                    let plan =
+                        Plan::new(shape(&student, saving), batch.clone(), rows.clone(), targets.clone(), known, 0);
                     let leaf = parameters.clone().autodiff().require_grad();
                     let fused = target_log_probs(leaf.clone(), &plan);
                     let off = worst(&download(fused.clone().without_autodiff()), &expected);
@@ -139,7 +141,7 @@ mod tests {
     fn the_operation_runs_without_differentiation() {
         let student = student(Family::Llama);
         let (batch, rows, targets) = batch();
-        let plan = Plan::new(shape(&student, Saving::Nothing), batch, rows.clone(), targets, None);
+        let plan = Plan::new(shape(&student, Saving::Nothing), batch, rows.clone(), targets, None, 0);
         let parameters = upload(student.parameters.clone(), &Target::Cpu.device().unwrap());
         assert_eq!(download(target_log_probs(parameters, &plan)).len(), rows.len());
     }
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn parameters_are_updated_in_place() {
         let mut student = student(Family::Llama);
-        let mut learner = Learner::new(&mut student, None, 70, false).unwrap();
+        let mut learner = Learner::new(&mut (&mut student).into(), None, 70, false).unwrap();
         let place = |learner: &Learner| learner.read(Vector::Parameters, |elements| elements.as_ptr() as usize);
         let before = place(&learner);
         for time in 1..4 {
@@ -157,7 +159,7 @@ mod tests {
             learner.update(gradient, &crate::TrainSettings::with_learning_rate(1e-3), 1e-3, time, norm);
             assert_eq!(place(&learner), before);
         }
-        learner.finish(&mut student);
+        learner.finish(&mut (&mut student).into());
         assert_eq!(student.parameters.len(), student.layout.total);
     }
 
@@ -171,7 +173,7 @@ mod tests {
         };
         let run = |plain: bool| {
             let mut student = student(Family::Qwen2);
-            let mut learner = Learner::new(&mut student, None, 70, false).unwrap();
+            let mut learner = Learner::new(&mut (&mut student).into(), None, 70, false).unwrap();
             for time in 1..4 {
                 let (batch, rows, targets) = batch();
                 let (_, gradient) = if plain {
@@ -182,12 +184,38 @@ mod tests {
                 let norm = learner.norm(&gradient);
                 learner.update_by(gradient, &settings, 1e-2, time, norm, !plain);
             }
-            learner.finish(&mut student);
+            learner.finish(&mut (&mut student).into());
             student.parameters
         };
         // Adam divides by the gradient's size, so a few elements with tiny gradients may differ by more.
         let (ours, theirs) = (run(false), run(true));
         let far = ours.iter().zip(&theirs).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
         assert!(far * 100 < ours.len(), "{far} of {} elements differ", ours.len());
+    }
+
+    /// Adapters' gradients by kernels are those by plain tensor operations.
+    #[test]
+    fn adapter_gradients_agree() {
+        for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
+            let mut student = student(family);
+            let settings = crate::LoraSettings { r: 3, lora_alpha: 5.0, ..crate::LoraSettings::default() };
+            let mut adapter = crate::Adapter::new(&student, &settings, 2).unwrap();
+            // B is zero at first, and then A has no gradient.
+            adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
+            let places = adapter.layout.places.clone();
+            let mut trainee = (&mut student, &mut adapter).into();
+            let learner = Learner::new(&mut trainee, None, 70, false).unwrap();
+            let (batch, rows, targets) = batch();
+            let (expected, plain) = learner.plain_gradient(&batch, &rows, &targets, Weighing::Even(-0.1));
+            let (log_probs, fused) = learner.gradient(batch, rows, targets, Weighing::Even(-0.1));
+            assert!(worst(&log_probs, &expected) < 1e-5, "{family:?}");
+            let (plain, fused) = (download(plain), download(fused));
+            for place in &places {
+                let largest = plain[place.range()].iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+                let off = worst(&plain[place.range()], &fused[place.range()]);
+                assert!(off <= 2e-5 * largest, "{family:?}: {} differs by {off} of {largest}", place.name);
+            }
+            learner.finish(&mut trainee);
+        }
     }
 }

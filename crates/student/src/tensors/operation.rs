@@ -12,8 +12,10 @@ use burn::backend::{Backend, Dispatch, Flex, backend_extension, tensor::FloatTen
 use burn::tensor::{Tensor, TensorData};
 use retort_weights::ModelConfig;
 
-use crate::fused::{Batch, Model, Pass, Saving};
-use crate::layout::Layout;
+use crate::LoraSettings;
+use crate::adapter::AdapterLayout;
+use crate::fused::{Adapters, Batch, Model, Pass, Saving};
+use crate::layout::{Layout, Place};
 use crate::rotary::Rotary;
 
 /// What does not change from batch to batch: the model's shape and the memory of its passes.
@@ -22,7 +24,18 @@ pub struct Shape {
     pub config: ModelConfig,
     pub layout: Layout,
     pub rotary: Rotary,
+    /// What is not trained: there when adapters are.
+    pub frozen: Option<Frozen>,
     workspace: Mutex<Workspace>,
+}
+
+/// A student whose adapters are trained.
+#[derive(Debug)]
+pub struct Frozen {
+    /// All parameters of the student.
+    pub parameters: Vec<f32>,
+    pub settings: LoraSettings,
+    pub layout: AdapterLayout,
 }
 
 /// Memory of the last forward pass, and whose it was.
@@ -38,9 +51,9 @@ struct Workspace {
 }
 
 impl Shape {
-    pub fn new(config: ModelConfig, layout: Layout, rotary: Rotary, saving: Saving) -> Self {
+    pub fn new(config: ModelConfig, layout: Layout, rotary: Rotary, saving: Saving, frozen: Option<Frozen>) -> Self {
         let workspace = Workspace { pass: Pass::new(saving), holds: 0, head: None, spare: Vec::new() };
-        Self { config, layout, rotary, workspace: Mutex::new(workspace) }
+        Self { config, layout, rotary, frozen, workspace: Mutex::new(workspace) }
     }
 
     /// Takes back the memory of a gradient that has served.
@@ -52,8 +65,18 @@ impl Shape {
         self.workspace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn model<'a>(&'a self, parameters: &'a [f32]) -> Model<'a> {
-        Model { config: &self.config, layout: &self.layout, parameters, rotary: &self.rotary }
+    /// Tensors of what is trained.
+    pub fn trained(&self) -> &[Place] {
+        self.frozen.as_ref().map_or(&self.layout.places, |frozen| &frozen.layout.places)
+    }
+
+    fn model<'a>(&'a self, trained: &'a [f32], seed: u64) -> Model<'a> {
+        let Self { config, layout, rotary, .. } = self;
+        let Some(frozen) = &self.frozen else {
+            return Model { config, layout, parameters: trained, rotary, adapters: None };
+        };
+        let adapters = Adapters { settings: &frozen.settings, layout: &frozen.layout, values: trained, seed };
+        Model { config, layout, parameters: &frozen.parameters, rotary, adapters: Some(adapters) }
     }
 }
 
@@ -70,6 +93,8 @@ struct Batched {
     targets: Vec<u32>,
     /// Weights that the log-probs will be added up with, where they are known beforehand.
     weights: Option<Vec<f32>>,
+    /// Decides which inputs of adapters drop out.
+    seed: u64,
 }
 
 impl Plan {
@@ -81,10 +106,11 @@ impl Plan {
         rows: Vec<usize>,
         targets: Vec<u32>,
         weights: Option<Vec<f32>>,
+        seed: u64,
     ) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::new(Batched { number, shape, batch, rows, targets, weights }))
+        Self(Arc::new(Batched { number, shape, batch, rows, targets, weights, seed }))
     }
 }
 
@@ -100,7 +126,7 @@ impl Workspace {
     }
 
     fn forward(&mut self, plan: &Batched, parameters: &[f32]) -> Vec<f32> {
-        let model = plan.shape.model(parameters);
+        let model = plan.shape.model(parameters, plan.seed);
         self.holds = plan.number;
         self.head = None;
         self.pass.forward(&model, &plan.batch);
@@ -114,7 +140,7 @@ impl Workspace {
     }
 
     fn backward(&mut self, plan: &Batched, parameters: &[f32], weights: &[f32]) -> Vec<f32> {
-        let model = plan.shape.model(parameters);
+        let model = plan.shape.model(parameters, plan.seed);
         if self.holds != plan.number {
             self.head = None;
             self.pass.forward(&model, &plan.batch);
@@ -138,7 +164,7 @@ impl Workspace {
 /// The decoder as one operation of Burn.
 #[backend_extension(Flex, Autodiff)]
 pub trait DecoderOperation: Backend {
-    /// Log-probs `[targets]` of a plan, from all parameters in one vector `[parameters]`, f32.
+    /// Log-probs `[targets]` of a plan, from all that is trained (parameters or adapters) in one vector, f32.
     fn target_log_probs(parameters: FloatTensor<Self>, plan: Plan) -> FloatTensor<Self>;
 }
 
