@@ -40,7 +40,7 @@ pub(crate) fn header_validator() -> Option<Validator> {
 /// The schema of one verifier's settings.
 pub(crate) fn of_verifier(name: &str) -> Option<Value> {
     let schema = inline::<retort_verify::VerifierSettings>();
-    let forms = schema["anyOf"].as_array().into_iter().flatten();
+    let mut forms = schema["anyOf"].as_array().into_iter().flatten();
     forms.find_map(|form| form["properties"].get(name)).cloned()
 }
 
