@@ -89,7 +89,7 @@ fn random_student(family: Family) -> Student {
 }
 
 fn requests() -> Vec<GenerateRequest> {
-    let prompt = |i: u32| (0..=(i * 37 % 61)).map(|t| (t * 7 + i) % 40).collect();
+    let prompt = |i: u32| (0..=i * 37 % 61).map(|t| (t * 7 + i) % 40).collect();
     (0..23).map(|i| GenerateRequest { prompt_ids: prompt(i), seed: u64::from(i) }).collect()
 }
 
