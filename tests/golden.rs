@@ -4,9 +4,10 @@
 use crate::binary::{root, succeed};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
-const PIPELINE: &str = r#"
+const PIPELINE: &str = "
 name: golden
 seed: 11
 stages:
@@ -20,7 +21,7 @@ stages:
   pairs: { pair: { verdicts: verdicts } }
   corpus: { compose: { data: [short], quota: { take: { general: 2 } } } }
   sft: { export: { data: corpus } }
-"#;
+";
 
 fn write_inputs(folder: &Path) {
     let (mut rollouts, mut recorded) = (String::new(), String::new());
@@ -92,8 +93,12 @@ fn outputs_change_only_with_their_code_version() {
         for file in manifest["files"].as_array().into_iter().flatten() {
             hashes.push(format!("{} {}", file["path"], file["sha256"].as_str().unwrap_or_default()));
         }
-        let key =
-            format!("{} {}", manifest["key"]["kind"].as_str().unwrap_or_default(), manifest["key"]["code_version"]);
+        let parts = &manifest["key"];
+        let mut key = format!("{} {}", parts["kind"].as_str().unwrap_or_default(), parts["code_version"]);
+        // Verifiers change with a version of their own, which is part of the key too.
+        if let Some(verifiers) = parts["versions"]["verifiers"].as_str() {
+            let _ = write!(key, ", verifiers {verifiers}");
+        }
         found.insert(key, hashes.join(", "));
     }
     let path = root().join("tests/golden/outputs.json");

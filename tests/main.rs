@@ -12,6 +12,5 @@ mod resume;
 mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
-#[allow(dead_code)]
 mod server;
 mod verify_command;

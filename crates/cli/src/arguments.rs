@@ -56,7 +56,7 @@ pub enum Command {
 
 /// Which pipeline file, and what to change in it.
 #[derive(Debug, Args)]
-pub struct File {
+pub struct Pipeline {
     /// The pipeline file.
     pub file: PathBuf,
     /// Change a setting: `stage.key=value`, also `seed=3`; the value is YAML. May be given several times.
@@ -73,7 +73,7 @@ pub struct File {
 )]
 pub struct Check {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
 }
 
 /// Where results are kept.
@@ -90,7 +90,7 @@ pub struct Out {
 )]
 pub struct Plan {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
     #[command(flatten)]
     pub out: Out,
 }
@@ -105,7 +105,7 @@ Examples:
 A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.")]
 pub struct Run {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
     #[command(flatten)]
     pub out: Out,
     /// Run only this stage and what it needs.
@@ -163,6 +163,9 @@ pub struct Gc {
     /// Only say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
+    /// Also remove the finished samples of stages that never finished.
+    #[arg(long)]
+    pub unfinished: bool,
 }
 
 #[derive(Debug, Args)]

@@ -50,7 +50,7 @@ impl Plan {
     }
 }
 
-/// Says for every stage whether it would run, and why. Reads only.
+/// Says for every stage whether it would run, and why. Runs nothing.
 pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
     let store = Store::open(out)?;
     let keys = Keys::new(checked, &store)?;

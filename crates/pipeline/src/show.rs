@@ -8,6 +8,7 @@ use retort_records::{
 };
 use retort_tables::follow;
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::path::Path;
 
 /// What `show` shows.
@@ -31,10 +32,10 @@ pub fn show(folder: &Path, table: Option<&str>, limit: usize, join: bool) -> Res
     let name = table.map(str::to_owned).or_else(|| main.cloned()).or_else(|| manifest.tables.keys().next().cloned());
     let mut heading = format!("{}: {}\n", manifest.key.kind, manifest.summary);
     for (table, files) in &manifest.tables {
-        heading.push_str(&format!("table {table}: {} rows\n", files.rows));
+        let _ = writeln!(heading, "table {table}: {} rows", files.rows);
     }
     for file in &manifest.files {
-        heading.push_str(&format!("file {}: {} bytes\n", file.path, file.bytes));
+        let _ = writeln!(heading, "file {}: {} bytes", file.path, file.bytes);
     }
     let rows = match name {
         Some(name) => rows(&finished, &name, limit, join)?,

@@ -18,6 +18,7 @@ mod sampling;
 mod settings;
 mod sft;
 mod student;
+mod tensors;
 mod train;
 
 pub use architecture::{Architecture, Family};

@@ -331,3 +331,50 @@ print(out)
         "[]",
     );
 }
+
+/// Not a test of its own: the process that [`the_sandbox_dies_with_its_parent`] kills.
+#[test]
+fn parent_to_be_killed() {
+    let Some(choice) = std::env::var_os("RETORT_TEST_SANDBOX") else { return };
+    let marker = std::env::var("RETORT_TEST_MARKER").unwrap();
+    let choice = if choice == "builtin" { SandboxChoice::Builtin } else { SandboxChoice::Bubblewrap };
+    let python = resolve(&["python3".into(), "{file}".into(), marker]).unwrap();
+    let sandbox = Sandbox::new(choice, &python.paths).unwrap();
+    let program = Program { file: "main.py", source: "import time\ntime.sleep(60)", command: &python.command };
+    let _ = sandbox.run(&program, b"", &Limits::of_seconds(60.0));
+}
+
+#[test]
+fn the_sandbox_dies_with_its_parent() {
+    let alive = |marker: &str| {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+            .any(|line| String::from_utf8_lossy(&line).contains(marker))
+    };
+    let wait_for = |what: bool, marker: &str| {
+        let start = Instant::now();
+        while alive(marker) != what {
+            assert!(start.elapsed() < Duration::from_secs(20), "alive: {}", !what);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    for (sandbox, _) in sandboxes() {
+        let choice = match sandbox.isolation() {
+            retort_verify::code::Isolation::Builtin { .. } => "builtin",
+            retort_verify::code::Isolation::Bubblewrap { .. } => "bubblewrap",
+        };
+        let marker = format!("retort-marker-{choice}-{}", std::process::id());
+        let mut parent = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "parent_to_be_killed"])
+            .env("RETORT_TEST_SANDBOX", choice)
+            .env("RETORT_TEST_MARKER", &marker)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for(true, &marker);
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        wait_for(false, &marker);
+    }
+}

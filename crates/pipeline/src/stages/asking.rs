@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Problems of `teacher` and `sampling` that their types cannot express: a JSON pointer and what is wrong.
 pub fn problems(teacher: &TeacherSettings, sampling: &Sampling) -> Vec<(String, String)> {
@@ -219,7 +220,11 @@ pub struct Journal {
     index: BTreeMap<String, u64>,
     bytes: u64,
     spend: Spend,
+    synced: Instant,
 }
+
+/// A killed process loses nothing that was written; a power cut loses at most what came in this time.
+const SYNC_EVERY: Duration = Duration::from_millis(200);
 
 impl Journal {
     /// Opens or creates the journal; a line that a crash cut off is removed.
@@ -233,7 +238,8 @@ impl Journal {
             .append(true)
             .open(&path)
             .map_err(PipelineError::io("open", &path))?;
-        let mut journal = Self { path, file, index: BTreeMap::new(), bytes: 0, spend: Spend::default() };
+        let mut journal =
+            Self { path, file, index: BTreeMap::new(), bytes: 0, spend: Spend::default(), synced: Instant::now() };
         journal.load().map_err(PipelineError::io("read", &journal.path))?;
         Ok(journal)
     }
@@ -269,8 +275,11 @@ impl Journal {
         let mut line = serde_json::to_vec(entry).unwrap_or_default();
         line.push(b'\n');
         retort_tables::abort_point("before-sample");
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
-        written.map_err(PipelineError::io("write", &self.path))?;
+        self.file.write_all(&line).map_err(PipelineError::io("write", &self.path))?;
+        if self.synced.elapsed() >= SYNC_EVERY {
+            self.file.sync_data().map_err(PipelineError::io("write", &self.path))?;
+            self.synced = Instant::now();
+        }
         retort_tables::abort_point("after-sample");
         self.index.insert(entry.rollout_id.clone(), self.bytes);
         self.bytes += line.len() as u64;

@@ -364,6 +364,10 @@ impl Lexer {
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {
             self.push(tok);
+        } else if let Some((tok, rest)) = words::leading_join(run).filter(|_| after_number && !self.space) {
+            // `1orx = 2`
+            self.push(tok);
+            self.run_of_letters(rest);
         } else if let Some((func, rest)) = words::leading_function(run) {
             // `sinx`
             self.push(Tok::Func(func));

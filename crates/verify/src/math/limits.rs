@@ -9,8 +9,10 @@ pub const MAX_DIGITS: usize = 2000;
 pub const MAX_BITS: u64 = 24_000;
 /// Largest argument of an exact factorial.
 pub const MAX_FACTORIAL: u32 = 2_500;
-/// Nesting of brackets, fractions and scripts.
-pub const MAX_DEPTH: u32 = 48;
+/// Nested calls of the parser: some seven for each bracket, fraction or script.
+pub const MAX_DEPTH: u32 = 280;
+/// Powers, quotients, signs and unions that stand one behind another, each around those before it.
+pub const MAX_CHAINED: u32 = 120;
 /// Elements of a list, set, tuple or matrix.
 pub const MAX_ITEMS: usize = 400;
 /// Terms of a sum or product that is added up.

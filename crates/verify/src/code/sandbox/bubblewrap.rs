@@ -47,6 +47,8 @@ impl Bubblewrap {
         }
         push(&["--dev", "/dev", "--size", "16777216", "--perms", "1777", "--tmpfs", "/dev/shm"]);
         push(&["--remount-ro", "/dev", "--proc", "/proc"]);
+        // Process 1 is bubblewrap's own, of the same user as the program: its memory is not for the program.
+        push(&["--size", "4096", "--tmpfs", "/proc/1"]);
         Ok(Self { path, arguments, view: view(layout), filter })
     }
 

@@ -39,8 +39,8 @@ impl Builtin {
     pub(super) fn new(layout: &Layout) -> Result<Self, CodeError> {
         let filter = super::seccomp::filter()
             .ok_or_else(|| CodeError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
-        let new = |path: &Path| c_string(&format_path("/new", path));
-        let old = |path: &Path| c_string(&format_path("/old", path));
+        let new = |path: &Path| c_string(format_path("/new", path));
+        let old = |path: &Path| c_string(format_path("/old", path));
         let device = |name: &&str| {
             let path = Path::new("/dev").join(name);
             Ok((old(&path)?, new(&path)?))

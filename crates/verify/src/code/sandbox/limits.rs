@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Processor time of the program and its children together.
     pub cpu: Duration,
-    /// Time by the clock; longer than `cpu`, so that a busy machine does not turn right programs into slow ones.
+    /// Time by the clock, without the time in which other programs kept the machine's processors.
     pub wall: Duration,
     /// Memory of all its processes together, in bytes.
     pub memory_bytes: u64,

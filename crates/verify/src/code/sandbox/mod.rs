@@ -252,7 +252,7 @@ impl Sandbox {
         let (err_read, err_write) = builtin::pipe()?;
         let leader_streams = Streams { stdin: reply_read, stdout: out_write, stderr: request_write };
         // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
-        let longer = Limits { wall: limits.wall * 2, ..limits.clone() };
+        let longer = Limits { wall: limits.wall * (supervise::PATIENCE + 1), ..limits.clone() };
         let leader = Watched::new(self.start(leader, leader_streams, &longer)?, &longer, Some(out_read), None)?;
         let served_streams = Streams { stdin: request_read, stdout: reply_write, stderr: err_write };
         let served = Watched::new(self.start(served, served_streams, limits)?, limits, None, Some(err_read))?;
