@@ -5,7 +5,7 @@ use crate::screen::{Outcome, duration, line, note};
 use clap::Args;
 use retort_pipeline::{Event, FileCounts, Observer, PipelineError, verifier, verify_lines, verify_one};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, IsTerminal, Read, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
