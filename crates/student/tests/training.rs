@@ -171,7 +171,9 @@ fn packed_is_unpacked() {
     let (loss, together) = loss_and_gradients(&student, &rows).unwrap();
     let tokens: usize = rows.iter().map(TokenRow::trained_tokens).sum();
     let (mut sum, mut added) = (0.0, together.clone());
-    added.iter_mut().for_each(|(_, gradient)| gradient.fill(0.0));
+    for (_, gradient) in &mut added {
+        gradient.fill(0.0);
+    }
     for row in &rows {
         let share = row.trained_tokens() as f64 / tokens as f64;
         let (loss, gradients) = loss_and_gradients(&student, std::slice::from_ref(row)).unwrap();
