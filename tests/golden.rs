@@ -48,7 +48,7 @@ fn write_inputs(folder: &Path) {
 }
 
 fn judge_line(rollout_id: &str, order: usize) -> String {
-    let said = ["correct", "incorrect"][usize::from(rollout_id.as_bytes()[0] % 2 == 0 && order == 1)];
+    let said = ["correct", "incorrect"][usize::from(rollout_id.as_bytes()[0].is_multiple_of(2) && order == 1)];
     let text = format!("<think>hm</think>{{\"analysis\": \"so\", \"correctness\": \"{said}\"}}");
     json!({"prompt_id": rollout_id, "sample_index": order, "completion": text, "finish_reason": "stop"}).to_string()
         + "\n"

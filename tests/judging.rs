@@ -4,6 +4,7 @@ use crate::binary::{retort, run, succeed, text};
 use crate::server::{Answer, Seen, Server};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// Prediction, reference answer and what a judge says when it reads the reference first and when it reads the prediction
@@ -157,7 +158,7 @@ fn recorded_replies_stand_in_for_a_server() {
     for (row, (_, _, says)) in rows(work.path(), "verdicts", "verdicts").iter().zip(ROWS) {
         for (order, word) in says.iter().enumerate() {
             let line = json!({"prompt_id": row["rollout_id"], "sample_index": order, "completion": reply(word)});
-            recorded.push_str(&format!("{line}\n"));
+            let _ = writeln!(recorded, "{line}");
         }
     }
     std::fs::write(work.path().join("replies.jsonl"), recorded).expect("a file");

@@ -1,5 +1,6 @@
 //! HumanEval and MBPP: every reference solution passes, and fails once it returns nothing.
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -55,7 +55,7 @@ impl Budget {
     /// Takes the price of multiplying or reducing numbers of `bits` bits.
     pub fn arithmetic(&mut self, bits: u64) -> Result<(), Exhausted> {
         let limbs = bits / 64 + 1;
-        self.take(8 + limbs * limbs / 2)
+        self.take(20 + limbs * limbs / 2)
     }
 }
 

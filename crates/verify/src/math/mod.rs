@@ -205,7 +205,7 @@ impl<'t> Expected<'t> {
         if found.tight_slash != expected.tight_slash || found.tight_slash {
             let (a, b) = (parse(&candidate.text, true).ok()?, parse(&self.text, true).ok()?);
             let readings = [(&a.expr, &b.expr), (&a.expr, &expected.expr), (&found.expr, &b.expr)];
-            if readings.into_iter().any(|(a, b)| Comparer::new(settings).answers(a, b).is_equal()) {
+            if readings.into_iter().any(|(a, b)| Comparer::brief(settings).answers(a, b).is_equal()) {
                 return Some(Same::Unknown("equal if a product after a slash stands below it"));
             }
         }
@@ -217,7 +217,7 @@ impl<'t> Expected<'t> {
                 (_, Some((number, sure))) => (number, sure, &found.expr),
                 _ => return None,
             };
-            if Comparer::new(settings).answers(&number, other).is_equal() {
+            if Comparer::brief(settings).answers(&number, other).is_equal() {
                 return Some(if sure {
                     Same::Equal("decimal comma")
                 } else {
@@ -244,6 +244,9 @@ impl<'t> Expected<'t> {
 
     /// Decides what needs no reading: the same writing, and choices by their letter.
     fn as_text(&self, found: &str) -> Option<Outcome> {
+        if found.len() > limits::MAX_ANSWER || self.text.len() > limits::MAX_ANSWER {
+            return None;
+        }
         let (found_key, expected_key) = (key(found), key(&self.text));
         if !found_key.is_empty() && found_key == expected_key {
             return Some(Outcome::new(Verdict::Correct, "text", "written as the reference answer"));

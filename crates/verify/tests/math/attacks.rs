@@ -9,11 +9,11 @@ use retort_records::Verdict;
 
 use super::judge;
 
-/// Predictions and reference answers, by name.
-fn attacks() -> Vec<(&'static str, String, String)> {
+/// Texts to attack with, by name.
+fn attacks() -> Vec<(&'static str, String)> {
     let mega = 1 << 20;
     let nest = |open: &str, middle: &str, close: &str, times: usize| open.repeat(times) + middle + &close.repeat(times);
-    let mut list: Vec<(&'static str, String)> = vec![
+    vec![
         ("power tower", "10^{10^{10}}".into()),
         ("plain power tower", "10^10^10".into()),
         ("nine tower", "9^{9^{9^9}}".into()),
@@ -75,22 +75,22 @@ fn attacks() -> Vec<(&'static str, String, String)> {
         ("think tags", "<think>".repeat(mega / 7)),
         ("answer tags", "<answer>".repeat(mega / 8)),
         ("four-byte characters", "𝟙".repeat(mega / 4)),
-        ("prose", "so we get the value of it and the rest is 5 or so. ".repeat(mega / 50)),
-    ];
-    let answers = ["5", "x^2+1"].map(str::to_owned);
-    let mut all: Vec<_> = Vec::new();
-    for (name, text) in list.drain(..) {
-        for answer in &answers {
-            all.push((name, text.clone(), answer.clone()));
-            all.push((name, answer.clone(), text.clone()));
+        ("prose", "so we get the value of it and the rest is 77 or so. ".repeat(mega / 50)),
+    ]
+}
+
+/// Every attack as prediction, as reference answer, and against itself with one more term.
+fn for_each(mut run: impl FnMut(&'static str, &str, &str)) {
+    for (name, text) in attacks() {
+        for answer in ["5", "x^2+1"] {
+            run(name, &text, answer);
+            run(name, answer, &text);
         }
-        let other = format!("{text} + 1");
         // What stands behind a box is no part of the answer.
         if !name.contains("box") {
-            all.push((name, text, other));
+            run(name, &text, &format!("{text} + 1"));
         }
     }
-    all
 }
 
 #[test]
@@ -98,21 +98,24 @@ fn every_attack_is_answered_in_time() {
     // Debug builds and machines at work on other things are slower: the best of three runs counts, in release builds.
     let limit = if cfg!(debug_assertions) { Duration::from_secs(5) } else { Duration::from_millis(50) };
     let mut slow = Vec::new();
-    for (name, prediction, reference) in attacks() {
+    for_each(|name, prediction, reference| {
         let mut best = Duration::MAX;
         for _ in 0..3 {
             let start = Instant::now();
-            let outcome = judge(&prediction, &reference);
+            let outcome = judge(prediction, reference);
             best = best.min(start.elapsed());
             assert_ne!(outcome.verdict, Verdict::Correct, "{name}: {}", outcome.reason);
             if best < limit / 2 {
                 break;
             }
         }
+        if best > limit / 2 {
+            println!("{name}: {best:?}");
+        }
         if best > limit {
             slow.push(format!("{name}: {best:?}"));
         }
-    }
+    });
     assert!(slow.is_empty(), "{slow:?}");
 }
 
@@ -121,12 +124,9 @@ fn every_attack_is_answered_in_time() {
 #[cfg(target_os = "linux")]
 fn every_attack_fits_in_memory() {
     if std::env::var_os("ATTACKS_IN_CHILD").is_some() {
-        for (name, prediction, reference) in attacks() {
-            let t = Instant::now();
-            eprintln!("START {name}");
-            judge(&prediction, &reference);
-            eprintln!("DONE {name} {:?}", t.elapsed());
-        }
+        for_each(|_, prediction, reference| {
+            judge(prediction, reference);
+        });
         let status = std::fs::read_to_string("/proc/self/status").expect("the kernel has /proc");
         let peak = status.lines().find(|line| line.starts_with("VmHWM:")).expect("the kernel counts peaks");
         println!("{peak}");
@@ -142,8 +142,5 @@ fn every_attack_fits_in_memory() {
     let peak = text.lines().find_map(|line| line.split("VmHWM:").nth(1)).expect("the child says its peak");
     let kilobytes: u64 = peak.trim().trim_end_matches("kB").trim().parse().expect("a number of kB");
     println!("peak memory {kilobytes} kB, the attacks themselves included");
-    // The list itself takes some 100 MB: what the verdicts need above it is what counts.
-    let inputs: u64 =
-        attacks().iter().map(|(_, prediction, reference)| (prediction.len() + reference.len()) as u64).sum();
-    assert!(kilobytes < inputs / 1024 + 100 * 1024, "{kilobytes} kB for {inputs} bytes of attacks");
+    assert!(kilobytes < 100 * 1024, "{kilobytes} kB");
 }

@@ -26,6 +26,7 @@ fn first_pair(text: &str, from: usize) -> Option<(usize, Vec<usize>, usize)> {
     let bytes = text.as_bytes();
     let open = (from..bytes.len()).find(|at| matches!(bytes[*at], b'(' | b'['))?;
     let (mut depth, mut commas) = (0, Vec::new());
+    #[allow(clippy::needless_range_loop, reason = "the place is what is looked for")]
     for at in open..bytes.len() {
         match bytes[at] {
             b'(' | b'[' | b'{' => depth += 1,

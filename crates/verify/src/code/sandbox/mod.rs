@@ -171,6 +171,12 @@ impl Sandbox {
     /// Programs see the system's folders and `read_only_paths`. When no isolation is possible the error says what
     /// would make it possible.
     pub fn new(choice: SandboxChoice, read_only_paths: &[PathBuf]) -> Result<Self, CodeError> {
+        if !limits::kernel_counts_per_namespace() {
+            return Err(CodeError::NoIsolation {
+                reason: "this kernel cannot limit the processes of a sandbox".into(),
+                fix: "Linux 5.14 or newer is needed".into(),
+            });
+        }
         let layout = Arc::new(Layout::new(read_only_paths));
         let try_bubblewrap = || -> Result<Self, CodeError> {
             let path = super::command::find("bwrap").ok_or_else(|| CodeError::NoIsolation {

@@ -145,7 +145,7 @@ impl Watched {
         if now.cpu.saturating_sub(self.cpu_before) > self.limits.cpu {
             self.stop(Status::TimedOut);
         } else if now.tasks > self.limits.processes + 1 {
-            // One more than the limit: bubblewrap's own process 1 counts where it is not the root.
+            // The kernel refuses more than the limit; this is for a kernel that does not.
             self.stop(Status::ProcessesExceeded);
         } else if now.rss_bytes > self.limits.memory_bytes {
             let bytes = usage::proportional_bytes(self.running.root()).unwrap_or(now.rss_bytes);

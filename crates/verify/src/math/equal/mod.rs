@@ -10,7 +10,7 @@ use num_traits::{Signed, ToPrimitive};
 use super::{
     expr::Expr,
     identity::{Same, is_constant},
-    limits::Budget,
+    limits::{Budget, STEPS},
     matrix::folded,
     relations::{assigned, chains, is_name},
     sets,
@@ -33,6 +33,11 @@ impl<'s> Comparer<'s> {
     /// A comparer with a fresh budget.
     pub fn new(settings: &'s MathSettings) -> Self {
         Self { settings, budget: Budget::default(), depth: 0 }
+    }
+
+    /// A comparer for a second reading, with a smaller budget.
+    pub fn brief(settings: &'s MathSettings) -> Self {
+        Self { settings, budget: Budget::new(STEPS / 8), depth: 0 }
     }
 
     /// Compares two answers as parsed.
