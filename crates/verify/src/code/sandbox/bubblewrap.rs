@@ -103,7 +103,7 @@ impl Bubblewrap {
                 if leave_root {
                     // The kernel limits the number of everyone's processes but root's, and a fork bomb that is only
                     // watched can outrun the watcher: bubblewrap itself must run as somebody else.
-                    let id = NOBODY as libc::c_long;
+                    let id = libc::c_long::from(NOBODY);
                     let none = std::ptr::null::<libc::gid_t>();
                     if libc::syscall(libc::SYS_setgroups, 0 as libc::c_long, none) != 0
                         || libc::syscall(libc::SYS_setresgid, id, id, id) != 0
