@@ -7,7 +7,7 @@ use std::time::Instant;
 use retort_verify::Case;
 use retort_verify::code::{CodeSettings, CodeVerifier, SandboxChoice};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let completion = "```python\ndef add(a, b):\n    return a + b\n\nif __name__ == '__main__':\n    print(add(*map(int, input().split())))\n```";
     for sandbox in [SandboxChoice::Builtin, SandboxChoice::Bubblewrap] {
@@ -40,5 +40,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("  {form}: {rate:.0} programs a second on {threads} threads ({reason})");
         }
     }
-    Ok(())
 }
