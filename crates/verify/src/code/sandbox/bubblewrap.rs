@@ -103,14 +103,7 @@ impl Bubblewrap {
                 if leave_root {
                     // The kernel limits the number of everyone's processes but root's, and a fork bomb that is only
                     // watched can outrun the watcher: bubblewrap itself must run as somebody else.
-                    let id = libc::c_long::from(NOBODY);
-                    let none = std::ptr::null::<libc::gid_t>();
-                    if libc::syscall(libc::SYS_setgroups, 0 as libc::c_long, none) != 0
-                        || libc::syscall(libc::SYS_setresgid, id, id, id) != 0
-                        || libc::syscall(libc::SYS_setresuid, id, id, id) != 0
-                    {
-                        return Err(io::Error::last_os_error());
-                    }
+                    become_nobody()?;
                 }
                 let mut empty: libc::sigset_t = std::mem::zeroed();
                 libc::sigemptyset(&raw mut empty);
@@ -131,13 +124,8 @@ impl Bubblewrap {
             return Ok(running);
         };
         running.set_inner(inner).map_err(CodeError::Io)?;
-        let count = libc::rlimit64 { rlim_cur: given.processes.into(), rlim_max: given.processes.into() };
-        // SAFETY: sets a limit of our grandchild, which cannot have ended: it waits for the byte below.
-        let limited =
-            unsafe { libc::syscall(libc::SYS_prlimit64, inner, libc::RLIMIT_NPROC, &raw const count, 0usize) };
-        if limited != 0 {
-            return Err(CodeError::Step { step: "limit the processes", source: io::Error::last_os_error() });
-        }
+        limit_processes(inner, given.processes, leave_root)
+            .map_err(|source| CodeError::Step { step: "limit the processes", source })?;
         // An error means that bubblewrap is gone, which the caller sees anyway.
         let _ = File::from(block_write).write_all(&[1]);
         Ok(running)
@@ -153,6 +141,53 @@ fn view(layout: &Layout) -> Vec<OsString> {
         arguments.extend(["--ro-bind".into(), view.source.clone().into(), view.target.clone().into()]);
     }
     arguments
+}
+
+/// Limits the processes of `pid`, our grandchild, which cannot have ended: it still waits to be unblocked.
+///
+/// Only somebody with the same user and group may do that, or a root that has kept every capability, as root in a
+/// container has not; so a child of ours becomes the same nobody first.
+fn limit_processes(pid: libc::pid_t, processes: u32, as_nobody: bool) -> io::Result<()> {
+    let count = libc::rlimit64 { rlim_cur: processes.into(), rlim_max: processes.into() };
+    // SAFETY: reads a struct of this stack frame.
+    let limit = || unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_NPROC, &raw const count, 0usize) };
+    if !as_nobody {
+        return if limit() == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    }
+    let mut status: libc::c_int = 0;
+    // SAFETY: the child only makes system calls and ends without unwinding; signals are blocked around the fork, so that
+    // no handler of this process runs in it. The parent waits for exactly this child.
+    let waited = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let child = libc::fork();
+        if child == 0 {
+            libc::_exit(i32::from(become_nobody().is_err() || limit() != 0));
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        loop {
+            let waited = if child > 0 { libc::waitpid(child, &raw mut status, 0) } else { child };
+            if waited >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                break waited;
+            }
+        }
+    };
+    if waited > 0 && status == 0 { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// Gives up root for good. Raw calls: they change this thread alone, which in a fresh child is the only one.
+fn become_nobody() -> io::Result<()> {
+    let id = libc::c_long::from(NOBODY);
+    let none = std::ptr::null::<libc::gid_t>();
+    // SAFETY: the calls touch no memory.
+    let failed = unsafe {
+        libc::syscall(libc::SYS_setgroups, 0 as libc::c_long, none) != 0
+            || libc::syscall(libc::SYS_setresgid, id, id, id) != 0
+            || libc::syscall(libc::SYS_setresuid, id, id, id) != 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The number after `"child-pid":` in what bubblewrap says about itself.
