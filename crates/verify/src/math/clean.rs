@@ -4,7 +4,11 @@
 /// `text` in the spelling that the lexer knows.
 pub fn clean(text: &str) -> String {
     let text = trimmed(text);
-    let halved = doubled_backslashes(text);
+    let mut halved = doubled_backslashes(text);
+    if halved.contains(".m.") || halved.contains(".M.") {
+        let hours = halved.replace("a.m.", "am").replace("p.m.", "pm").replace("A.M.", "am").replace("P.M.", "pm");
+        halved = hours.into();
+    }
     let mut out = String::with_capacity(halved.len() + 16);
     let mut chars = halved.chars().peekable();
     while let Some(c) = chars.next() {

@@ -15,6 +15,8 @@ use super::{
 
 /// Bytes at the end of a text in which announcing phrases and last sentences are looked for.
 const TAIL: usize = 3000;
+/// Bytes of a text that says no more than its answer.
+const SHORT: usize = 300;
 /// Bytes between two boxes that may be one answer.
 const MAX_GAP: usize = 80;
 
@@ -65,6 +67,8 @@ pub struct Candidate<'t> {
     pub place: Place,
     /// The text.
     pub text: Cow<'t, str>,
+    /// The contents of the boxes, when several make up the text.
+    pub parts: Vec<&'t str>,
 }
 
 /// The content of the last `\boxed{…}` whose braces balance and that is not empty.
@@ -142,7 +146,7 @@ static GAP: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// The content of the last box, with those of the boxes right before it that belong to the same answer.
-fn boxed(text: &str) -> Option<Cow<'_, str>> {
+fn boxed(text: &str) -> Option<Candidate<'_>> {
     let mut boxes = boxes_backward(text).filter(|found| !found.content.trim().is_empty());
     let last = boxes.next()?;
     let mut contents = vec![last.content];
@@ -168,13 +172,15 @@ fn boxed(text: &str) -> Option<Cow<'_, str>> {
         }
     }
     contents.reverse();
+    let candidate = |text, parts| Some(Candidate { place: Place::Boxed, text, parts });
     if contents.iter().all(|content| content.trim() == contents[0].trim()) {
         // `x = -\boxed{5}`: the sign stands outside.
         let before = text[..next_start].trim_end();
         let negative = before.strip_suffix('-').is_some_and(|rest| rest.trim_end().ends_with(['=', '$', '(', '[']));
-        return Some(if negative { format!("-({})", contents[0]).into() } else { contents[0].into() });
+        let text = if negative { format!("-({})", contents[0]).into() } else { contents[0].into() };
+        return candidate(text, Vec::new());
     }
-    Some(contents.join(", ").into())
+    candidate(contents.join(", ").into(), contents)
 }
 
 /// A box that is opened and never closed, at the end of a text without any other.
@@ -200,14 +206,13 @@ static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// The texts that may be the final answer, surest first.
-pub fn candidates(text: &str) -> Vec<Candidate<'_>> {
+pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
     let text = without_special_tokens(text);
-    let mut found = Vec::new();
-    let mut add = |place, text: Cow<'_, str>| found.push(Candidate { place, text: text.into_owned().into() });
-    if let Some(content) = boxed(text) {
-        add(Place::Boxed, content);
-        return found;
+    if let Some(candidate) = boxed(text) {
+        return vec![candidate];
     }
+    let mut found = Vec::new();
+    let mut add = |place, text: Cow<'t, str>| found.push(Candidate { place, text, parts: Vec::new() });
     if let Some(content) = open_box(text) {
         add(Place::Boxed, content.into());
         return found;
@@ -229,16 +234,29 @@ pub fn candidates(text: &str) -> Vec<Candidate<'_>> {
             }
         }
     }
+    let short = text.len() <= SHORT;
     if text.len() <= MAX_ANSWER && !is_prose(text) {
+        // `Thus $x = 5$.`
+        if let [only] = formulas(text).as_slice()
+            && let Some((before, after)) = text.split_once(only)
+            && before.split(|c: char| !c.is_alphabetic()).any(|word| word.len() > 2)
+            && !after.contains(char::is_alphanumeric)
+        {
+            add(if short { Place::OnlyFormula } else { Place::LastValue }, (*only).into());
+        }
         match labelled(text) {
             Some(value) => add(Place::Whole, value.into()),
-            None => add(Place::Whole, text.trim().into()),
+            None if short || !text.contains('=') && !text.trim().contains('\n') => {
+                add(Place::Whole, text.trim().into())
+            }
+            // A derivation without words: its last side may be the answer, or not.
+            None => add(Place::LastValue, text.trim().into()),
         }
     }
     if is_prose(tail) {
         let formulas = formulas(tail);
         if let ([only], true) = (formulas.as_slice(), tail.len() == text.len()) {
-            add(Place::OnlyFormula, (*only).into());
+            add(if short { Place::OnlyFormula } else { Place::LastValue }, (*only).into());
         }
         if let Some((place, value)) = last_value(last_sentence(tail)) {
             add(place, value.into());
@@ -295,6 +313,11 @@ fn first_sentence(rest: &str) -> &str {
         {
             return &rest[..open.len() + end + close.len()];
         }
+    }
+    if let Some(end) = rest.strip_prefix('$').and_then(|inner| inner.find('$')).filter(|end| *end <= SHORT)
+        && rest[..=end].contains('\n')
+    {
+        return &rest[..end + 2];
     }
     let line_end = rest.find('\n').unwrap_or(rest.len());
     let line = &rest[..line_end];

@@ -101,6 +101,10 @@ pub enum Tok {
     Accent(String),
     /// `\mod`
     Mod,
+    /// `\quad`: it may separate elements.
+    WideSpace,
+    /// A decimal number whose last digits repeat without end: the number before them, and they.
+    Recurring(String, String),
     /// A currency sign, with its unit.
     Currency(&'static str),
 }
@@ -213,8 +217,9 @@ impl Lexer {
             }
             '.' | '?' | '…' | '"' => {
                 // A full stop ends the answer; anywhere else it cannot be read.
-                let rest_is_blank =
-                    self.chars[self.at..].iter().all(|c| c.is_whitespace() || matches!(c, '.' | '?' | '"' | '$'));
+                let rest_is_blank = self.chars[self.at..]
+                    .iter()
+                    .all(|c| c.is_whitespace() || matches!(c, '.' | '?' | '"' | '$' | '}' | ')'));
                 if !rest_is_blank && c != '"' {
                     return Err("a point that belongs to no number");
                 }
@@ -275,9 +280,29 @@ impl Lexer {
             digits.push('.');
             self.at += 1;
             take_digits(self, &mut digits);
-        } else if self.peek(0) == '.' && !digits.is_empty() && !self.peek(1).is_alphabetic() && self.peek(1) != '.' {
+        } else if self.peek(0) == '.'
+            && !digits.is_empty()
+            && !self.peek(1).is_alphabetic()
+            && !matches!(self.peek(1), '.' | '\\')
+        {
             // `5.` is 5.
             self.at += 1;
+        }
+        if let Some(period) = self.period(digits.contains('.')) {
+            if !digits.contains('.') {
+                digits.push('.');
+            }
+            self.push(Tok::Recurring(digits, period));
+            return Ok(());
+        }
+        let rest: String = self.chars[self.at..].iter().take(8).collect();
+        if digits.contains('.')
+            && (rest.starts_with("..")
+                || rest.starts_with("\\ldots")
+                || rest.starts_with("\\dots")
+                || rest.starts_with("\\cdots"))
+        {
+            return Err("unsupported: a number that goes on");
         }
         let exponent_sign = usize::from(matches!(self.peek(1), '+' | '-'));
         if matches!(self.peek(0), 'e' | 'E') && self.peek(1 + exponent_sign).is_ascii_digit() {
@@ -294,6 +319,27 @@ impl Lexer {
         }
         self.push(Tok::Num(digits));
         Ok(())
+    }
+
+    /// The digits that repeat without end, after the decimal point: `\overline{3}`, `\bar{3}`, `\dot{3}`, `(3)` is not read.
+    fn period(&mut self, fraction: bool) -> Option<String> {
+        // The point itself may stand before the bar: `0.\overline{3}`.
+        let skip = usize::from(!fraction && self.peek(0) == '.');
+        if !fraction && skip == 0 {
+            return None;
+        }
+        let start = self.at + skip;
+        let rest: String = self.chars[start.min(self.chars.len())..].iter().take(64).collect();
+        let (command, after) =
+            ["\\overline", "\\bar", "\\dot"].into_iter().find_map(|name| Some((name, rest.strip_prefix(name)?)))?;
+        let inner = after.trim_start().strip_prefix('{')?;
+        let digits = &inner[..inner.find('}')?];
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let spaces = after.len() - after.trim_start().len();
+        self.at = start + command.len() + spaces + digits.len() + 2;
+        Some(digits.to_owned())
     }
 
     /// Groups of three digits after the first one to three: `1,234`, `1 234`, `1\,234`, `1{,}234`, `1,\!234`.
@@ -372,6 +418,15 @@ impl Lexer {
             // `sinx`
             self.push(Tok::Func(func));
             self.run_of_letters(rest);
+        } else if let Some(rest) = run.strip_prefix("pi").filter(|rest| words::plain_word(rest).is_some()) {
+            // `72pisqrt(3)`
+            self.push(Tok::Var("pi".into()));
+            self.run_of_letters(rest);
+        } else if let Some(letters) = run.strip_suffix("sqrt").filter(|letters| letters.len() <= 2) {
+            for letter in letters.chars() {
+                self.push(Tok::Var(letter.to_string()));
+            }
+            self.push(Tok::Sqrt);
         } else if run.ends_with("pi") && run.len() == 3 {
             self.push(Tok::Var(run[..1].to_owned()));
             self.push(Tok::Var("pi".into()));
@@ -576,6 +631,11 @@ impl Lexer {
             self.push(tok);
             return Ok(());
         }
+        if trimmed.contains(' ') && trimmed.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | ',' | '-')) {
+            // Digits set apart by a scanner: `\mathbf{1 8}`.
+            self.out.extend(tokens(&trimmed.replace(' ', ""))?);
+            return Ok(());
+        }
         let letters = trimmed.chars().filter(|c| c.is_alphabetic()).count();
         if command == "variable" || (matches!(command, "mathcal" | "mathscr" | "mathfrak") && letters == 1) {
             self.push(Tok::Var(trimmed.to_owned()));
@@ -587,8 +647,10 @@ impl Lexer {
             || (bold && trimmed.contains('\\'));
         if mathematics {
             // Its tokens stand in its place, as for `\text{(C)}`, `\text{6 and 8}` and `\mathrm{e}`.
-            let inner = tokens(trimmed)?;
-            self.out.extend(inner);
+            match tokens(trimmed) {
+                Ok(inner) => self.out.extend(inner),
+                Err(_) => self.push(Tok::Word(trimmed.to_owned())),
+            }
             return Ok(());
         }
         if let Some(rest) = trimmed.strip_prefix("and ").or_else(|| trimmed.strip_prefix("or ")) {

@@ -4,7 +4,7 @@
 /// Characters of an answer; longer ones are not read.
 pub const MAX_ANSWER: usize = 4000;
 /// Digits of a number as written.
-pub const MAX_DIGITS: usize = 2000;
+pub const MAX_DIGITS: usize = 4000;
 /// Bits of an exact result.
 pub const MAX_BITS: u64 = 24_000;
 /// Largest argument of an exact factorial.

@@ -50,6 +50,9 @@ impl MathSettings {
     }
 }
 
+/// Bytes up to which a malformed answer is a wrong one: longer ones may hold more than the answer.
+const MALFORMED: usize = 120;
+
 struct Math {
     settings: MathSettings,
 }
@@ -168,8 +171,7 @@ impl<'t> Expected<'t> {
                 // What is no mathematics at all cannot be the value that is asked for; what is only unknown here may.
                 let malformed = !reason.starts_with(parse::UNSUPPORTED);
                 let value = !matches!(expected.expr, Expr::Text(_));
-                let sure =
-                    candidate.place.is_sure() && malformed && value && candidate.text.len() <= limits::MAX_ANSWER;
+                let sure = candidate.place.is_sure() && malformed && value && candidate.text.len() <= MALFORMED;
                 let verdict = if sure { Verdict::Incorrect } else { Verdict::Undecided };
                 return Outcome::new(verdict, "unreadable", format!("the answer cannot be read: {reason}"));
             }
@@ -179,6 +181,18 @@ impl<'t> Expected<'t> {
             && let Some(other) = self.otherwise(candidate, &found, expected, settings)
         {
             same = other;
+        }
+        if same.is_different() && !candidate.parts.is_empty() {
+            // Several boxes: the same answer in several forms, or one of them alone.
+            let equal = |part: &&str| {
+                parse(part, false)
+                    .is_ok_and(|part| Comparer::brief(settings).answers(&part.expr, &expected.expr).is_equal())
+            };
+            if candidate.parts.iter().all(|part| equal(part)) {
+                same = Same::Equal("every box");
+            } else if candidate.parts.iter().any(|part| equal(part)) {
+                same = Same::Unknown("one of several boxes");
+            }
         }
         let place = candidate.place.name();
         match same {
@@ -201,6 +215,15 @@ impl<'t> Expected<'t> {
         expected: &Parsed,
         settings: &MathSettings,
     ) -> Option<Same> {
+        // `(B) 12` as 12.
+        for (labelled, other) in [(option_value(&candidate.text), expected), (option_value(&self.text), found)] {
+            if let Some(value) = labelled
+                && let Ok(value) = parse(value, false)
+                && Comparer::brief(settings).answers(&value.expr, &other.expr).is_equal()
+            {
+                return Some(Same::Equal("an option's value"));
+            }
+        }
         // `1/2x` as `1/(2x)`.
         if found.tight_slash != expected.tight_slash || found.tight_slash {
             let (a, b) = (parse(&candidate.text, true).ok()?, parse(&self.text, true).ok()?);
@@ -256,9 +279,9 @@ impl<'t> Expected<'t> {
         {
             return Some(Outcome::new(Verdict::Correct, "words", "the same words"));
         }
-        let expected = choice_letter(&self.text)?;
-        let (letter, rest) = leading_letter(found)?;
-        if rest.is_empty() {
+        let ((letter, rest), (expected, expected_rest)) = (leading_letter(found)?, leading_letter(&self.text)?);
+        // A letter with its option's text against a letter alone: only then are the letters all that counts.
+        if rest.is_empty() == expected_rest.is_empty() {
             return None;
         }
         let verdict = if letter == expected { Verdict::Correct } else { Verdict::Incorrect };
@@ -311,10 +334,21 @@ fn only_words(text: &str) -> Option<String> {
     (letters && words.chars().count() > 1).then_some(words)
 }
 
-/// The letter of a reference answer that is one option from A to J.
-fn choice_letter(reference: &str) -> Option<char> {
-    let (letter, rest) = leading_letter(reference)?;
-    rest.is_empty().then_some(letter)
+/// What follows an option's letter in brackets, as in `\textbf{(B)}\ 12`.
+fn option_value(text: &str) -> Option<&str> {
+    let mut rest = clean::trimmed(text);
+    let mut wrapped = false;
+    for wrapper in ["\\textbf{", "\\text{", "\\mathrm{", "\\mathbf{"] {
+        if let Some(inner) = rest.strip_prefix(wrapper) {
+            (rest, wrapped) = (inner, true);
+            break;
+        }
+    }
+    let rest = rest.strip_prefix('(')?.trim_start();
+    let rest = rest.strip_prefix(|c| ('A'..='J').contains(&c))?.trim_start().strip_prefix(')')?;
+    let rest = if wrapped { rest.trim_start().strip_prefix('}')? } else { rest };
+    let rest = rest.trim_start_matches(['~', ' ']).trim_start_matches("\\ ").trim();
+    (!rest.is_empty()).then_some(rest)
 }
 
 /// `(B) 5`, `\text{(B)} 5`, `B. 5`, `B: 5`: the letter and what follows it.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{extract::Place, words};
+use super::{extract::Place, units, words};
 
 /// The last formula or number of a sentence, with the unit or percent sign after it.
 pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
@@ -115,6 +115,14 @@ fn currency(content: &str) -> bool {
         && ('a'..='z').any(spoken)
 }
 
+/// Whether a run of letters is a function, a Greek letter, a joining word or a unit.
+fn mathematical(run: &str) -> bool {
+    words::plain_word(run).is_some()
+        || words::is_unit(run)
+        || words::leading_function(run).is_some()
+        || units::is_known(run)
+}
+
 /// Whether a text has words that belong to no formula: at least two, or one Chinese clause.
 pub fn is_prose(text: &str) -> bool {
     let mut words = 0;
@@ -168,8 +176,6 @@ pub fn is_prose(text: &str) -> bool {
         let letters = run.chars().count();
         if c.is_ascii() {
             let lower = run.to_ascii_lowercase();
-            let mathematical =
-                words::plain_word(&run).is_some() || words::is_unit(&run) || words::leading_function(&run).is_some();
             let spoken = letters >= 4
                 || matches!(
                     lower.as_str(),
@@ -194,7 +200,7 @@ pub fn is_prose(text: &str) -> bool {
                         | "this"
                         | "let"
                 );
-            words += usize::from(spoken && !mathematical);
+            words += usize::from(spoken && !mathematical(&run));
         } else if words::greek_letter(c).is_none() || letters > 1 {
             // Scripts without spaces: four characters are about two words.
             words += letters.div_ceil(4).max(1);

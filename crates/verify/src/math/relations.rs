@@ -132,6 +132,9 @@ fn factor(f: &Expr, g: &Expr, budget: &mut Budget) -> Result<Option<Ordering>, &
             }
             continue;
         }
+        if matches!(at_f, Number::Infinite(_)) || matches!(at_g, Number::Infinite(_)) {
+            return Err("a side is infinite");
+        }
         let ratio = eval.arithmetic.div(&at_f, &at_g).map_err(|_| "the ratio has no value")?;
         let sign = eval.arithmetic.sign(&ratio).map_err(|_| "the ratio has no sign")?;
         // f(x)·g(p) = g(x)·f(p) for all x.

@@ -1,5 +1,7 @@
 //! Units of measure: what they are called, what they convert to, and what a missing one means.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use num_rational::BigRational;
 
 /// How two units stand to each other.
@@ -49,6 +51,15 @@ const TABLE: &[(&[&str], &str, i64, i64)] = &[
     (&["radian", "rad"], "angle", 1, 1),
 ];
 
+/// The table by plain names.
+static KNOWN: LazyLock<HashMap<String, (&'static str, BigRational)>> = LazyLock::new(|| {
+    let sizes = TABLE.iter().flat_map(|(names, kind, numer, denom)| {
+        let size = BigRational::new((*numer).into(), (*denom).into());
+        names.iter().map(move |name| (plain(name), (*kind, size.clone())))
+    });
+    sizes.collect()
+});
+
 /// A unit without plural, case and filler words.
 fn plain(unit: &str) -> String {
     let mut words = Vec::new();
@@ -66,7 +77,7 @@ fn plain(unit: &str) -> String {
         let singular = lower.strip_suffix('s').filter(|stem| stem.len() > 2 && !stem.ends_with('s')).map(str::to_owned);
         words.push(singular.unwrap_or(lower));
     }
-    words.join(" ")
+    words.join(" ").replace(" /", "/").replace("/ ", "/")
 }
 
 /// A simple unit's kind and size, and the power it is raised to.
@@ -79,9 +90,13 @@ fn known(plain: &str) -> Option<(&'static str, BigRational, u32)> {
             _ => (plain, 1),
         },
     };
-    let (_, kind, numer, denom) =
-        TABLE.iter().find(|(names, ..)| names.iter().any(|known| super::units::plain(known) == name))?;
-    Some((kind, BigRational::new((*numer).into(), (*denom).into()), power))
+    let (kind, size) = KNOWN.get(name)?;
+    Some((kind, size.clone(), power))
+}
+
+/// Whether a word names a unit of the table.
+pub fn is_known(word: &str) -> bool {
+    known(&plain(word)).is_some()
 }
 
 /// Compares two units.

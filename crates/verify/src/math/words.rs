@@ -232,7 +232,8 @@ pub fn command(name: &str) -> Option<Command> {
         "overline" | "bar" | "hat" | "widehat" | "vec" | "overrightarrow" | "tilde" | "widetilde" | "dot" | "ddot"
         | "overleftrightarrow" | "overarc" | "wideparen" | "angle" | "measuredangle" | "triangle" | "odot"
         | "square" | "nabla" | "partial" | "overset" => Tok::Accent(name.to_owned()),
-        "mod" | "bmod" => Tok::Mod,
+        "quad" | "qquad" => Tok::WideSpace,
+        "mod" | "bmod" | "pmod" => Tok::Mod,
         "mid" => Tok::SuchThat,
         "vert" | "lvert" | "rvert" => Tok::Bar,
         "Vert" | "lVert" | "rVert" => Tok::DoubleBar,
@@ -281,10 +282,10 @@ pub fn command(name: &str) -> Option<Command> {
         "yen" => Tok::Currency("yuan"),
         "cents" => Tok::Word("cents".into()),
         _ if GREEK.iter().any(|(known, _)| *known == name) => Tok::Var(name.to_owned()),
-        "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "nolimits" | "quad" | "qquad" | "thinspace"
-        | "enspace" | "space" | "nobreakspace" | "boxed" | "fbox" | "framebox" | "cal" | "bf" | "it" | "sf" | "tt"
-        | "boldmath" | "therefore" | "because" | "newline" | "hline" | "hfill" | "medspace" | "thickspace"
-        | "negthinspace" | "centering" | "ensuremath" | "bold" => {
+        "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "nolimits" | "thinspace" | "enspace" | "space"
+        | "nobreakspace" | "boxed" | "fbox" | "framebox" | "cal" | "bf" | "it" | "sf" | "tt" | "boldmath"
+        | "therefore" | "because" | "newline" | "hline" | "hfill" | "medspace" | "thickspace" | "negthinspace"
+        | "centering" | "ensuremath" | "bold" => {
             return Some(Command::Space);
         }
         _ => return None,
@@ -294,9 +295,9 @@ pub fn command(name: &str) -> Option<Command> {
 /// Units of measure that may follow a number without a mark, singular.
 const UNITS: &[&str] = &[
     "mm", "cm", "dm", "km", "in", "ft", "yd", "mi", "kg", "mg", "lb", "lbs", "oz", "ml", "mL", "kL", "hr", "hrs",
-    "min", "mins", "sec", "secs", "ms", "mph", "kph", "kmh", "Hz", "kHz", "MHz", "kJ", "kW", "MW", "kPa", "Pa", "atm",
-    "mol", "rad", "rads", "am", "pm", "st", "nd", "rd", "th", "sq", "cu", "yr", "yrs", "USD", "EUR", "RMB", "CNY",
-    "GBP", "cal", "kcal", "eV", "pts", "km/h", "ohm", "rpm", "psi", "gal", "qt", "pt", "cc",
+    "min", "mins", "AM", "PM", "sec", "secs", "ms", "mph", "kph", "kmh", "Hz", "kHz", "MHz", "kJ", "kW", "MW", "kPa",
+    "Pa", "atm", "mol", "rad", "rads", "am", "AM", "PM", "pm", "st", "nd", "rd", "th", "sq", "cu", "yr", "yrs", "USD",
+    "EUR", "RMB", "CNY", "GBP", "cal", "kcal", "eV", "pts", "km/h", "ohm", "rpm", "psi", "gal", "qt", "pt", "cc",
 ];
 
 /// Whether a short run of letters after a number is a unit.

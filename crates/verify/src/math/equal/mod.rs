@@ -142,7 +142,11 @@ impl<'s> Comparer<'s> {
             (Some(a), Some(b)) => self.sequences(a, b),
             (Some(many), None) => self.one_and_many(&b, many),
             (None, Some(many)) => self.one_and_many(&a, many),
-            (None, None) => DIFFERENT,
+            (None, None) if a.is_scalar() || b.is_scalar() => match (&a, &b) {
+                (Expr::Matrix(..), _) | (_, Expr::Matrix(..)) => DIFFERENT,
+                _ => Same::Unknown("an answer of a kind that is not understood"),
+            },
+            (None, None) => Same::Unknown("answers of kinds that are not understood"),
         }
     }
 
@@ -152,6 +156,10 @@ impl<'s> Comparer<'s> {
             (Expr::Text(a), Expr::Text(b)) => Some(texts(a, b)),
             (Expr::Text(text), other) | (other, Expr::Text(text)) => match number_word(text) {
                 Some(value) => Some(self.answers(&Expr::int(value), other)),
+                None if all_reals(text) => Some(self.answers(&Expr::NumberSet("R".into()), other)),
+                None if text.contains(|c: char| c.is_ascii_digit()) && !matches!(other, Expr::Text(_)) => {
+                    Some(Same::Unknown("words around a number"))
+                }
                 None => Some(match other {
                     // Letters side by side may have been a word.
                     Expr::Var(_) | Expr::Mul(_) => Same::Different("words and an expression"),
@@ -226,7 +234,12 @@ impl<'s> Comparer<'s> {
                 if same.is_different() { Same::Unknown("sets that are not understood") } else { same }
             }
             (Expr::NumberSet(a), Expr::NumberSet(b)) => said(a == b, "sets of numbers"),
-            (Expr::EmptySet, other) | (other, Expr::EmptySet) if other.is_scalar() => DIFFERENT,
+            (Expr::EmptySet | Expr::SetOp(..) | Expr::NumberSet(_), other)
+            | (other, Expr::EmptySet | Expr::SetOp(..) | Expr::NumberSet(_))
+                if other.is_scalar() =>
+            {
+                DIFFERENT
+            }
             (Expr::EmptySet, Expr::Text(text)) | (Expr::Text(text), Expr::EmptySet) => {
                 let none =
                     ["no solution", "no solutions", "none", "empty set", "no real solutions", "no real solution"];
@@ -312,6 +325,13 @@ fn clock(parts: &[Expr]) -> bool {
         }
         _ => false,
     }
+}
+
+fn all_reals(text: &str) -> bool {
+    matches!(
+        text.to_lowercase().trim(),
+        "all real numbers" | "all reals" | "real numbers" | "all real" | "the real numbers"
+    )
 }
 
 /// Words as people compare them.

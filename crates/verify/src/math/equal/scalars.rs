@@ -193,24 +193,40 @@ impl Value {
     }
 }
 
-/// `5 m` and `5 m^2` read as quantities, when the letter is one that units have.
+/// `5 m`, `5 m^2` and `5 m/s` read as quantities, when the letters are ones that units have.
 fn letter_unit(expr: &Expr) -> Option<Expr> {
-    let Expr::Mul(items) = expr else { return None };
-    let (last, rest) = items.split_last()?;
-    let (letter, power) = match last {
-        Expr::Var(name) => (name, String::new()),
-        Expr::Pow(base, power) => match (base.as_ref(), power.as_ref()) {
-            (Expr::Var(name), Expr::Num(value, 0)) => (name, format!(" ^{value}")),
-            _ => return None,
+    match expr {
+        Expr::Mul(items) => {
+            let (last, rest) = items.split_last()?;
+            let unit = unit_letter(last)?;
+            let value = if rest.len() == 1 { rest[0].clone() } else { Expr::Mul(rest.to_vec()) };
+            is_constant(&value).then(|| Expr::Quantity(Box::new(value), unit))
+        }
+        Expr::Div(left, right) => match letter_unit(left)? {
+            Expr::Quantity(value, unit) => Some(Expr::Quantity(value, format!("{unit}/{}", unit_letter(right)?))),
+            _ => None,
         },
-        _ => return None,
-    };
-    let unit = matches!(letter.as_str(), "m" | "g" | "s" | "h" | "l" | "L" | "t" | "N" | "J" | "W" | "V" | "A");
-    if !unit || !rest.iter().all(is_constant) {
-        return None;
+        _ => None,
     }
-    let value = if rest.len() == 1 { rest[0].clone() } else { Expr::Mul(rest.to_vec()) };
-    Some(Expr::Quantity(Box::new(value), format!("{letter}{power}")))
+}
+
+/// `m` or `m^2`.
+fn unit_letter(expr: &Expr) -> Option<String> {
+    let letter = |expr: &Expr| match expr {
+        Expr::Var(name)
+            if matches!(name.as_str(), "m" | "g" | "s" | "h" | "l" | "L" | "t" | "N" | "J" | "W" | "V" | "A") =>
+        {
+            Some(name.clone())
+        }
+        _ => None,
+    };
+    match expr {
+        Expr::Pow(base, power) => match power.as_ref() {
+            Expr::Num(value, 0) => Some(format!("{} ^{value}", letter(base)?)),
+            _ => None,
+        },
+        other => letter(other),
+    }
 }
 
 fn ordinal(unit: &str) -> bool {

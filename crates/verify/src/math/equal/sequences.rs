@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        expr::{Bracket, Expr},
+        expr::{Bracket, Expr, Join},
         identity::Same,
         limits::MAX_ITEMS,
         relations::{assigned, plus_minus},
@@ -15,6 +15,7 @@ use super::{
 pub(super) struct Elements {
     items: Vec<Expr>,
     kind: Kind,
+    join: Join,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,15 +31,19 @@ pub(super) enum Kind {
 impl Comparer<'_> {
     /// The elements of a list, set or tuple, with each `±` as two elements.
     pub(super) fn elements(&self, expr: &Expr) -> Option<Elements> {
+        let mut join = Join::Comma;
         let (items, kind) = match expr {
-            Expr::List(items, _) => (items.clone(), Kind::Bare),
+            Expr::List(items, how) => {
+                join = *how;
+                (items.clone(), Kind::Bare)
+            }
             Expr::Seq(Bracket::Group, items, _) => (items.clone(), Kind::Group),
             Expr::Seq(Bracket::Curly, items, _) => (items.clone(), Kind::Set),
             Expr::Seq(open, items, close) => {
-                return Some(Elements { items: items.clone(), kind: Kind::Tuple(*open, *close) });
+                return Some(Elements { items: items.clone(), kind: Kind::Tuple(*open, *close), join });
             }
             other => match plus_minus(other) {
-                Some(values) if values.len() > 1 => return Some(Elements { items: values, kind: Kind::Bare }),
+                Some(values) if values.len() > 1 => return Some(Elements { items: values, kind: Kind::Bare, join }),
                 _ => return None,
             },
         };
@@ -52,7 +57,7 @@ impl Comparer<'_> {
                 (None, _) => flat.push(item),
             }
         }
-        (flat.len() <= MAX_ITEMS).then_some(Elements { items: flat, kind })
+        (flat.len() <= MAX_ITEMS).then_some(Elements { items: flat, kind, join })
     }
 
     pub(super) fn sequences(&mut self, a: Elements, b: Elements) -> Same {
@@ -122,6 +127,14 @@ impl Comparer<'_> {
         }
         match many.items.as_slice() {
             [only] => self.answers(one, only),
+            // `\frac34 or 0.75` is one value in two forms.
+            items
+                if many.kind == Kind::Bare
+                    && many.join == Join::Or
+                    && items.iter().all(|item| self.answers(one, item).is_equal()) =>
+            {
+                Same::Equal("every alternative")
+            }
             // `x = 1, 2` names the first element only.
             _ => Same::Different("a different number of elements"),
         }

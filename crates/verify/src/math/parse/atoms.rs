@@ -1,5 +1,8 @@
 //! Numbers, variables and roots.
 
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
 use super::{
     super::{
         expr::{Bracket, Const, Expr, Fold, Func},
@@ -14,6 +17,7 @@ impl Parser {
         self.enter()?;
         let expr = match self.next().ok_or("an operator without its operand")? {
             Tok::Num(digits) => self.number(&digits)?,
+            Tok::Recurring(digits, period) => recurring(&digits, &period).ok_or("a strange number")?,
             Tok::Var(name) => self.variable(name)?,
             Tok::Func(func) => self.function(func)?,
             Tok::Open(bracket) => self.bracketed(bracket)?,
@@ -309,6 +313,15 @@ impl Parser {
 pub(super) enum Subscript {
     Name(String),
     Index(Expr),
+}
+
+/// `0.1\overline{6}`: 0.1 + 6/(10·9).
+fn recurring(digits: &str, period: &str) -> Option<Expr> {
+    let places = digits.split_once('.')?.1.len();
+    let ten = |power: usize| num_traits::pow(BigInt::from(10), power);
+    let start = decimal(&format!("{digits}0"))?;
+    let rest = BigRational::new(period.parse().ok()?, ten(places) * (ten(period.len()) - 1));
+    Some(Expr::Num(start + rest, 0))
 }
 
 /// The constant that a name stands for.

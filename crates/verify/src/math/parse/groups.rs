@@ -33,7 +33,6 @@ impl Parser {
         }
         let Some(Tok::Close(close)) = self.next() else { return Err("a bracket that is never closed") };
         let half_open = matches!((open, close), (Bracket::Round, Bracket::Square) | (Bracket::Square, Bracket::Round));
-        // `]0, 1[` is another way of writing open intervals; it needs no support beyond an error.
         if open != close && !half_open {
             return Err("unsupported: brackets that do not match");
         }

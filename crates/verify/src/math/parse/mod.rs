@@ -4,12 +4,14 @@ mod atoms;
 mod functions;
 mod groups;
 mod products;
+mod tidy;
 
 use super::{
     clean::clean,
     expr::{Bracket, Expr, Func, Join, Relation, SetOp},
     lexer::{Tok, Token, tokens},
     limits::{MAX_ANSWER, MAX_CHAINED, MAX_DEPTH, MAX_ITEMS},
+    units::{self, Units},
 };
 
 /// Why a text is no answer.
@@ -33,7 +35,7 @@ pub fn parse(text: &str, tight: bool) -> Result<Parsed> {
         return Err("unsupported: longer than any answer");
     }
     let cleaned = clean(text);
-    let tokens = tokens(&cleaned)?;
+    let tokens = tidy::tidy(tokens(&cleaned)?);
     if tokens.is_empty() {
         return Err("empty");
     }
@@ -352,10 +354,28 @@ impl Parser {
         if unit.is_empty() {
             return Ok(value);
         }
-        match value {
+        let unit = unit.join(" ");
+        let quantity = match value {
             // The words after another unit, as in `\$5 \text{ per hour}`, refine it.
-            Expr::Quantity(value, first) => Ok(Expr::Quantity(value, format!("{first} {}", unit.join(" ")))),
-            value => Ok(Expr::Quantity(Box::new(value), unit.join(" "))),
+            Expr::Quantity(value, first) => Expr::Quantity(value, format!("{first} {unit}")),
+            value => Expr::Quantity(Box::new(value), unit),
+        };
+        if matches!(self.peek(), Some(Tok::Num(_))) { self.compound(quantity) } else { Ok(quantity) }
+    }
+
+    /// `3 hours 20 minutes`: the second value in the first one's unit, added to it.
+    fn compound(&mut self, first: Expr) -> Result<Expr> {
+        self.chain()?;
+        let second = self.operand()?;
+        let (Expr::Quantity(a, a_unit), Expr::Quantity(b, b_unit)) = (first, second) else {
+            return Err("unsupported: a number after a unit");
+        };
+        match units::compare(&b_unit, &a_unit) {
+            Units::Factor(factor) => {
+                let converted = Expr::Mul(vec![*b, Expr::Num(factor, 0)]);
+                Ok(Expr::Quantity(Box::new(Expr::Add(vec![*a, converted])), a_unit))
+            }
+            _ => Err("unsupported: a number after a unit"),
         }
     }
 }

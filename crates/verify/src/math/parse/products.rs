@@ -167,7 +167,7 @@ impl Parser {
                 Some(Tok::Degree) => {
                     self.at += 1;
                     self.chain()?;
-                    expr = Expr::Degree(Box::new(expr));
+                    expr = self.degrees(expr);
                 }
                 Some(Tok::Under) => {
                     self.at += 1;
@@ -184,7 +184,7 @@ impl Parser {
         match self.peek() {
             Some(Tok::Degree) => {
                 self.at += 1;
-                return Ok(Expr::Degree(Box::new(base)));
+                return Ok(self.degrees(base));
             }
             Some(Tok::Prime) => {
                 self.at += 1;
@@ -200,7 +200,7 @@ impl Parser {
                 match inside {
                     Some(Tok::Degree) if closed => {
                         self.at += 3;
-                        return Ok(Expr::Degree(Box::new(base)));
+                        return Ok(self.degrees(base));
                     }
                     Some(Tok::Word(word)) if closed && matches!(word.as_str(), "st" | "nd" | "rd" | "th") => {
                         self.at += 3;
@@ -240,6 +240,18 @@ impl Parser {
             return Ok(Expr::NumberSet(format!("{name}{decoration}")));
         }
         Ok(Expr::Pow(Box::new(base), Box::new(exponent)))
+    }
+
+    /// Degrees of an angle, or of a temperature when its scale follows.
+    fn degrees(&mut self, value: Expr) -> Expr {
+        match self.peek() {
+            Some(Tok::Var(scale)) if matches!(scale.as_str(), "C" | "F" | "K") => {
+                let unit = format!("degree {scale}");
+                self.at += 1;
+                Expr::Quantity(Box::new(value), unit)
+            }
+            _ => Expr::Degree(Box::new(value)),
+        }
     }
 
     /// What stands after `^` or `_`: a group, or one thing.
