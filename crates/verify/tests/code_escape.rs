@@ -25,7 +25,7 @@ fn sandboxes() -> Vec<(Sandbox, Resolved)> {
 }
 
 fn limits() -> Limits {
-    Limits { memory_bytes: 256 << 20, output_bytes: 1 << 20, ..Limits::of_seconds(3.0) }
+    Limits { memory_bytes: 256 << 20, output_bytes: 1 << 20, ..Limits::of_seconds(2.0) }
 }
 
 /// Runs `source` in each sandbox and hands each result to `check`.

@@ -7,6 +7,7 @@
 mod command;
 mod compare;
 mod data;
+mod drivers;
 mod error;
 mod extract;
 mod run;

@@ -8,21 +8,17 @@ use serde_json::{Value, json};
 
 use super::command::Resolved;
 use super::compare;
+use super::drivers::{Drivers, driver_command};
 use super::extract;
 use super::sandbox::{Limits, Program, RunResult, Sandbox, Status};
 use super::verifier::{TestResult, TestStatus};
 use super::{CodeError, Data, Tests};
 
-const START: &str = include_str!("python/start.py");
-const LAUNCH: &str = include_str!("python/launch.py");
-const WIRE: &str = include_str!("python/wire.py");
-const SOLUTION: &str = include_str!("python/solution.py");
-const JUDGE: &str = include_str!("python/judge.py");
-
 /// What is needed to run programs.
 pub(super) struct Bench<'a> {
     pub sandbox: &'a Sandbox,
     pub command: &'a Resolved,
+    pub drivers: &'a Drivers,
     pub file: &'static str,
     pub limits: Limits,
     pub stop_at_first_failure: bool,
@@ -78,8 +74,8 @@ impl Bench<'_> {
         let (launcher, launch);
         let program = if self.command.starts_without_site() {
             let payload = json!({ "packages": self.command.packages, "sources": [program] });
-            launcher = format!("{START}\n\nPAYLOAD = {}\n{LAUNCH}", python_literal(&payload));
-            launch = self.driver_command();
+            launcher = Drivers::launcher(&payload);
+            launch = driver_command(self.command);
             Program { file: "main.py", source: &launcher, command: &launch }
         } else {
             Program { file: self.file, source: program, command: &self.command.command }
@@ -112,8 +108,10 @@ impl Bench<'_> {
             requests.push_str(&request.to_string());
             requests.push('\n');
         }
-        let source = self.driver(SOLUTION, "serve", json!({ "prelude": "", "sources": [program] }));
-        let command = self.driver_command();
+        let source = self.drivers.solution(&json!({
+            "prelude": "", "sources": [program], "packages": self.command.packages,
+        }));
+        let command = driver_command(self.command);
         let program = Program { file: "main.py", source: &source, command: &command };
         // One line more than there are calls: the first says that the program is loaded.
         let result = self.sandbox.run_lines(&program, requests.as_bytes(), &self.limits, cases.len() + 1)?;
@@ -145,12 +143,15 @@ impl Bench<'_> {
     }
 
     /// Tests that are code: a sandbox for them and a sandbox for the program.
-    fn judged(&self, method: &'static str, solution: Value, mut judge: Value) -> Result<Ran, CodeError> {
+    fn judged(&self, method: &'static str, mut solution: Value, mut judge: Value) -> Result<Ran, CodeError> {
         judge["reply_bytes"] = json!(self.limits.output_bytes);
         let count = judge["tests"].as_array().map_or(0, Vec::len);
-        let judge = self.driver(JUDGE, "judge", judge);
-        let solution = self.driver(SOLUTION, "serve", solution);
-        let command = self.driver_command();
+        for payload in [&mut solution, &mut judge] {
+            payload["packages"] = json!(self.command.packages);
+        }
+        let judge = self.drivers.judge(&judge);
+        let solution = self.drivers.solution(&solution);
+        let command = driver_command(self.command);
         let judge = Program { file: "main.py", source: &judge, command: &command };
         let solution = Program { file: "main.py", source: &solution, command: &command };
         let (judge, solution) = self.sandbox.run_pair(&judge, &solution, &self.limits)?;
@@ -179,33 +180,6 @@ impl Bench<'_> {
             }
             _ => Ran::BadTests(format!("the tests themselves failed: {}", judge.status)),
         })
-    }
-
-    /// A Python file that begins with the wire and ends with a call of `start` on `payload`.
-    fn driver(&self, body: &str, start: &str, mut payload: Value) -> String {
-        payload["packages"] = json!(self.command.packages);
-        format!("{START}\n\n{WIRE}\n\n{body}\n\n{start}({})\n", python_literal(&payload))
-    }
-
-    fn driver_command(&self) -> Vec<String> {
-        let mut command: Vec<String> = self.command.command.first().cloned().into_iter().collect();
-        command.extend(["-s", "-S", "{file}"].map(String::from));
-        command
-    }
-}
-
-/// Strings, lists, `null` and objects as Python writes them: JSON's strings are Python's, and only `null` differs.
-fn python_literal(value: &Value) -> String {
-    match value {
-        Value::Null => "None".into(),
-        Value::Array(items) => format!("[{}]", items.iter().map(python_literal).collect::<Vec<_>>().join(", ")),
-        Value::Object(entries) => {
-            let entry = |(key, value): (&String, &Value)| format!("{}: {}", json!(key), python_literal(value));
-            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
-        }
-        Value::Bool(true) => "True".into(),
-        Value::Bool(false) => "False".into(),
-        Value::String(_) | Value::Number(_) => value.to_string(),
     }
 }
 

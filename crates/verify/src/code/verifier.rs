@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use retort_records::Verdict;
 
 use super::command::{Resolved, resolve};
+use super::drivers::Drivers;
 use super::sandbox::{Isolation, Sandbox, Status};
 use super::{CodeError, CodeSettings, Tests, compare, extract, run};
 use crate::{Case, Outcome, Verifier};
@@ -89,6 +90,7 @@ pub struct CodeVerifier {
     settings: CodeSettings,
     sandbox: Sandbox,
     command: Resolved,
+    drivers: Drivers,
 }
 
 impl CodeVerifier {
@@ -103,7 +105,8 @@ impl CodeVerifier {
         if !sandbox.shows(&executable) {
             return Err(CodeError::HiddenCommand(executable));
         }
-        Ok(Self { settings, sandbox, command })
+        let drivers = Drivers::new(&sandbox, &command)?;
+        Ok(Self { settings, sandbox, command, drivers })
     }
 
     /// How programs are kept apart from the machine.
@@ -173,6 +176,7 @@ impl CodeVerifier {
         let bench = run::Bench {
             sandbox: &self.sandbox,
             command: &self.command,
+            drivers: &self.drivers,
             file: extract::file_name(&self.settings.language),
             limits: self.settings.limits(),
             stop_at_first_failure: self.settings.stop_at_first_failure,
