@@ -15,18 +15,13 @@ pub struct Place {
 
 impl Place {
     /// Number of elements.
-    pub fn len(&self) -> usize {
+    pub fn elements(&self) -> usize {
         self.shape.iter().product()
-    }
-
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The elements of this tensor within a flat buffer.
     pub fn range(&self) -> std::ops::Range<usize> {
-        self.start..self.start + self.len()
+        self.start..self.start + self.elements()
     }
 
     /// Whether weight decay applies by custom: to matrices, not to norms and biases.
@@ -102,9 +97,10 @@ impl Layout {
             })
             .collect();
         let norm = builder.add("model.norm.weight".to_owned(), &[hidden]);
-        let head = match config.tie_word_embeddings {
-            true => embedding,
-            false => builder.add("lm_head.weight".to_owned(), &[config.vocab_size, hidden]),
+        let head = if config.tie_word_embeddings {
+            embedding
+        } else {
+            builder.add("lm_head.weight".to_owned(), &[config.vocab_size, hidden])
         };
         Self { places: builder.places, blocks, embedding, norm, head, total: builder.total }
     }
@@ -128,7 +124,7 @@ struct Builder {
 impl Builder {
     fn add(&mut self, name: String, shape: &[usize]) -> usize {
         let place = Place { name, shape: shape.to_vec(), start: self.total };
-        self.total += place.len();
+        self.total += place.elements();
         self.places.push(place);
         self.places.len() - 1
     }

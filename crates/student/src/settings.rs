@@ -225,13 +225,11 @@ impl TrainSettings {
 
     /// Says which setting is not allowed, if any.
     pub fn check(&self) -> Result<(), Error> {
-        let share = |name: &'static str, value: f64| match (0.0..=1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(setting(name, value, "0 to 1")),
+        let share = |name: &'static str, value: f64| {
+            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(setting(name, value, "0 to 1")) }
         };
-        let not_negative = |name: &'static str, value: f64| match value >= 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(setting(name, value, "0 or more")),
+        let not_negative = |name: &'static str, value: f64| {
+            if value >= 0.0 && value.is_finite() { Ok(()) } else { Err(setting(name, value, "0 or more")) }
         };
         if !(self.epochs > 0.0 && self.epochs.is_finite()) {
             return Err(setting("epochs", self.epochs, "more than 0"));

@@ -26,9 +26,10 @@ pub fn train_sft(
     let mut dropped = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         row.check(index, student)?;
-        match fits(index, row.input_ids.len(), student, settings)? && row.trained_tokens() > 0 {
-            true => usable.push(index),
-            false => dropped.push(index),
+        if fits(index, row.input_ids.len(), student, settings)? && row.trained_tokens() > 0 {
+            usable.push(index);
+        } else {
+            dropped.push(index);
         }
     }
     let objective = Sft { rows };
@@ -141,9 +142,12 @@ pub fn sequence_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<f6
     Ok(token_log_probs(student, rows)?.into_iter().map(sum).collect())
 }
 
+/// Gradients of tensors by their Hugging Face names, in the model's order.
+pub type NamedGradients = Vec<(String, Vec<f32>)>;
+
 /// Mean negative log-prob of the trained tokens of all rows together, and its gradient for every tensor by name, in the
 /// model's order; for checks against other implementations.
-pub fn loss_and_gradients(student: &Student, rows: &[TokenRow]) -> Result<(f64, Vec<(String, Vec<f32>)>), Error> {
+pub fn loss_and_gradients(student: &Student, rows: &[TokenRow]) -> Result<(f64, NamedGradients), Error> {
     for (index, row) in rows.iter().enumerate() {
         row.check(index, student)?;
     }

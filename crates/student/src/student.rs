@@ -123,8 +123,12 @@ impl Student {
     pub fn add_to_tensor(&mut self, name: &str, change: &[f32]) -> Result<(), Error> {
         let place = self.layout.places.iter().find(|place| place.name == name);
         let place = place.ok_or_else(|| Error::Rows(format!("the model has no tensor `{name}`")))?;
-        if change.len() != place.len() {
-            return Err(Error::Rows(format!("`{name}` has {} elements, {} were given", place.len(), change.len())));
+        if change.len() != place.elements() {
+            return Err(Error::Rows(format!(
+                "`{name}` has {} elements, {} were given",
+                place.elements(),
+                change.len()
+            )));
         }
         crate::kernels::rowwise::add(&mut self.parameters[place.range()], change);
         Ok(())

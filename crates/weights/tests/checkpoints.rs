@@ -1,6 +1,6 @@
 //! Reading, writing and merging of real folders. Reference merges come from mergekit (RETORT_TEST_DATA).
 
-#![allow(clippy::unwrap_used)] // helpers of tests
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // helpers of tests; skipping must be seen
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

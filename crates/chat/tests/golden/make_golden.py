@@ -1,7 +1,7 @@
 """Golden renderings and token ids by transformers (5.23.0) for the tests of retort-chat.
 
-    python3 -m venv /tmp/tfv && /tmp/tfv/bin/pip install transformers==5.23.0 jinja2 tokenizers
-    /tmp/tfv/bin/python make_golden.py "$RETORT_TEST_DATA/tokenizers"
+    python3 -m venv tfv && tfv/bin/pip install transformers==5.23.0 jinja2 tokenizers
+    tfv/bin/python make_golden.py "$RETORT_TEST_DATA/tokenizers"
 
 Writes one JSON file a tokenizer beside this script.
 """

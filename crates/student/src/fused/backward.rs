@@ -264,9 +264,10 @@ fn projected_backward(
         let before = &before_norm[token * rotated..(token + 1) * rotated];
         with_scratch(width, |dhead| {
             for (head, (x, dout)) in before.chunks_exact(width).zip(row.chunks_exact_mut(width)).enumerate() {
-                let (norm, start) = match head < config.num_attention_heads {
-                    true => (query_norm, sums.query_norm),
-                    false => (key_norm, sums.key_norm),
+                let (norm, start) = if head < config.num_attention_heads {
+                    (query_norm, sums.query_norm)
+                } else {
+                    (key_norm, sums.key_norm)
                 };
                 dhead.fill(0.0);
                 rms_norm_backward(x, norm, model.epsilon(), dout, dhead, &mut partial[start..start + width]);

@@ -6,7 +6,7 @@ use crate::kernels::product::{View, multiply_parallel};
 use crate::kernels::rowwise::{add, exponentials, largest, rms_norm, rms_norm_backward, scale};
 
 /// Elements of logits that exist at a time.
-const LOGITS: usize = 12 << 20;
+pub const LOGITS: usize = 12 << 20;
 
 impl Pass {
     /// Natural logarithms of the probability of `targets[i]` after position `rows[i]` of the batch, in that order. Only

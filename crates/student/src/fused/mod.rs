@@ -12,6 +12,7 @@ mod pass;
 
 pub use cache::Cache;
 pub use decode::{Buffers, Decoder, Segment};
+pub use head::LOGITS;
 pub use pass::{Batch, Pass, Saving};
 
 use crate::layout::{BlockPlaces, Layout};

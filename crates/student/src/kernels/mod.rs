@@ -5,6 +5,8 @@
 //! [`product::DEPTH`] terms, other sums run in sixteen lanes that are joined in a fixed order. Multiplication and addition
 //! are fused only where `mul_add` says so.
 #![allow(unsafe_code)]
+// What is not inlined here is compiled without the instruction set of its caller.
+#![allow(clippy::inline_always)]
 
 pub mod attention;
 pub mod product;

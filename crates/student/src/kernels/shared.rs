@@ -57,14 +57,4 @@ impl<'a> SharedRows<'a> {
         // SAFETY: the index lies inside the borrowed slice (asserted).
         unsafe { self.start.add(index) }
     }
-
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
 }
