@@ -4,7 +4,10 @@ use crate::file::PipelineFile;
 #[cfg(test)]
 use crate::stage::Stage;
 use jsonschema::Validator;
-use retort_records::{Dropped, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow};
+use retort_records::{
+    Dropped, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample, Telemetry,
+    VerdictRow,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -50,6 +53,8 @@ pub fn files() -> Vec<(String, String)> {
         table::<Selection>(),
         table::<SftExample>(),
         table::<Pair>(),
+        table::<ReferenceLogProbs>(),
+        table::<MeasureRow>(),
         table::<Dropped>(),
         table::<Telemetry>(),
     ] {

@@ -1,5 +1,6 @@
 //! `report`: one HTML file about the stages before it.
 
+mod checkpoints;
 mod sections;
 
 use super::{Context, Made};
@@ -62,6 +63,8 @@ impl Report {
                 Kind::Selection => Some(sections::selection(stage)?),
                 Kind::Sft => Some(sections::examples(stage)?),
                 Kind::Pairs => Some(sections::pairs(stage)?),
+                Kind::Checkpoint => checkpoints::training(stage),
+                Kind::Measures => Some(checkpoints::measures(stage)?),
                 _ => None,
             });
             context.advanced(done as u64 + 1, "")?;

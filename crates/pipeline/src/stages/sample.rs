@@ -2,6 +2,8 @@
 //! loses only what was in flight.
 
 use super::dropping::Dropping;
+use super::embedded::Embedded;
+use super::journal::{Entry, Journal, Outcome};
 use super::{Context, Made};
 use crate::error::PipelineError;
 use crate::manifest::canonical;
@@ -9,17 +11,14 @@ use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_records::{Prompt, Rollout, Telemetry, id_of};
 use retort_teacher::{
-    Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Spend, Stopped, Summary, Teacher,
-    TeacherSettings, sample_all,
+    Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Stopped, Summary, Teacher, TeacherSettings,
+    sample_all,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Asks a teacher for `n` completions of every prompt.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -27,31 +26,23 @@ use std::path::{Path, PathBuf};
 pub struct Sample {
     /// The prompts.
     pub prompts: Source,
-    /// Whom to ask: a server (`endpoint`, `model`) or recorded answers (`replay`, `model`).
+    /// Whom to ask: a server (`endpoint`, `model`), recorded answers (`replay`, `model`), or a checkpoint, by the name of
+    /// its stage or, with a `/`, the path of a Hugging Face folder.
     pub teacher: TeacherSettings,
     /// How to sample.
     pub sampling: Sampling,
 }
 
-/// What the journal keeps of one sample.
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    rollout_id: String,
-    #[serde(flatten)]
-    outcome: Outcome,
-    telemetry: Telemetry,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Outcome {
-    Rollout(Box<Rollout>),
-    Dropped { drop_reason: String, message: String },
-}
-
 impl Sample {
     pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        vec![Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] }]
+        let prompts =
+            Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] };
+        match &self.teacher {
+            TeacherSettings::Checkpoint(name) => {
+                vec![prompts, Input { pointer: "/teacher".into(), source: name, accepts: &[Kind::Checkpoint] }]
+            }
+            TeacherSettings::Endpoint(_) | TeacherSettings::Replay(_) => vec![prompts],
+        }
     }
 
     pub(crate) fn problems(&self) -> Vec<(String, String)> {
@@ -67,19 +58,13 @@ impl Sample {
                 .into_iter()
                 .map(|problem| (name("/teacher", problem.field), format!("`{}` {}", problem.field, problem.message))),
         );
-        if let TeacherSettings::Checkpoint(name) = &self.teacher {
-            let message = format!(
-                "`{name}`: a checkpoint cannot be asked yet; give `endpoint` and `model`, or `replay` and `model`"
-            );
-            problems.push(("/teacher".into(), message));
-        }
         problems
     }
 
-    pub(crate) fn files(&self) -> Vec<(String, &str)> {
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
         match &self.teacher {
             TeacherSettings::Replay(replay) => {
-                replay.replay.to_str().map(|path| ("/teacher/replay".to_owned(), path)).into_iter().collect()
+                replay.replay.to_str().map(|path| ("/teacher/replay".into(), path.into())).into_iter().collect()
             }
             TeacherSettings::Endpoint(_) | TeacherSettings::Checkpoint(_) => Vec::new(),
         }
@@ -90,7 +75,8 @@ impl Sample {
         let teacher = match &self.teacher {
             TeacherSettings::Endpoint(endpoint) => endpoint.identity(),
             TeacherSettings::Replay(replay) => replay.identity(),
-            TeacherSettings::Checkpoint(name) => json!({ "checkpoint": name }),
+            // Which one it is stands among the inputs.
+            TeacherSettings::Checkpoint(_) => json!("checkpoint"),
         };
         json!({ "teacher": teacher, "sampling": self.sampling })
     }
@@ -122,16 +108,14 @@ impl Sample {
                 let resolved = ReplaySettings { replay: path, model: replay.model.clone() };
                 (Box::new(Replay::open(&resolved, Path::new("/"))?), 64)
             }
-            TeacherSettings::Checkpoint(name) => {
-                return Err(context.fail(format!("checkpoint `{name}` cannot be asked yet")));
-            }
+            TeacherSettings::Checkpoint(_) => return self.run_embedded(context, journal),
         };
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started("sample", Some(total), "samples");
-        context.advanced(journal.index.len() as u64, "")?;
+        context.advanced(journal.finished(), "")?;
 
-        let sampling = canonical(&serde_json::to_value(&self.sampling).unwrap_or_default()).to_string();
-        let known = journal.index.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let sampling = sampling_text(&self.sampling);
+        let known = journal.ids();
         let mut failed_read = None;
         let requests = self
             .requests(context, prompts.rows::<Prompt>()?, teacher.name(), &sampling)
@@ -141,7 +125,7 @@ impl Sample {
         let mut done = |attempted: Attempted| {
             let record = || -> Result<(), PipelineError> {
                 journal.append(&entry(attempted, teacher.name(), &sampling))?;
-                context.advanced(journal.index.len() as u64, "")
+                context.advanced(journal.finished(), "")
             };
             match record() {
                 Ok(()) => ControlFlow::Continue(()),
@@ -156,8 +140,22 @@ impl Sample {
             return Err(error);
         }
         let summary = summary?;
-        check_stop(context, &summary, journal.index.len() as u64, total)?;
-        self.collect(context, journal, teacher.name(), &sampling)
+        check_stop(context, &summary, journal.finished(), total)?;
+        self.collect(context, journal, (teacher.name(), teacher.name()), &sampling)
+    }
+
+    /// Asks a checkpoint inside this program.
+    fn run_embedded(&self, context: &Context<'_>, mut journal: Journal) -> Result<Made, PipelineError> {
+        let prompts = context.input("prompts")?;
+        let teacher = Embedded::open(context.input("teacher")?)?;
+        let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
+        context.started("sample", Some(total), "samples");
+        context.advanced(journal.finished(), "")?;
+        let sampling = sampling_text(&self.sampling);
+        let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher.identity, &sampling);
+        let mut told = |done: u64, note: &str| context.advanced(done, note);
+        teacher.sample(context, requests, &self.sampling, &sampling, &mut journal, &mut told)?;
+        self.collect(context, journal, (&teacher.name, &teacher.identity), &sampling)
     }
 
     fn requests(
@@ -170,18 +168,7 @@ impl Sample {
         prompts.flat_map(move |prompt| {
             let requests: Vec<Result<Request, PipelineError>> = match prompt {
                 Err(error) => vec![Err(error.into())],
-                Ok(prompt) => (0..self.sampling.n)
-                    .map(|sample_index| {
-                        let seed = context.seed(&prompt.prompt_id, sample_index);
-                        Ok(Request {
-                            rollout_id: rollout_id(&prompt.prompt_id, teacher, sampling, seed),
-                            prompt_id: prompt.prompt_id.clone(),
-                            sample_index,
-                            messages: prompt.messages.clone(),
-                            seed,
-                        })
-                    })
-                    .collect(),
+                Ok(prompt) => requests_of(context, &prompt, self.sampling.n, teacher, sampling).map(Ok).collect(),
             };
             requests
         })
@@ -192,7 +179,7 @@ impl Sample {
         &self,
         context: &Context<'_>,
         mut journal: Journal,
-        teacher: &str,
+        (teacher, identity): (&str, &str),
         sampling: &str,
     ) -> Result<Made, PipelineError> {
         let prompts = context.input("prompts")?;
@@ -200,7 +187,7 @@ impl Sample {
         let mut telemetry = context.writer::<Telemetry>()?;
         let mut dropping = Dropping::new(context)?;
         let (mut total, mut truncated, mut reasoning, mut tokens, mut cost) = (0_u64, 0_u64, 0_u64, 0_u64, 0.0_f64);
-        for request in self.requests(context, prompts.rows::<Prompt>()?, teacher, sampling) {
+        for request in self.requests(context, prompts.rows::<Prompt>()?, identity, sampling) {
             let request = request?;
             total += 1;
             let entry = journal.read(&request.rollout_id)?;
@@ -238,6 +225,31 @@ impl Sample {
         dropping.finish(&mut made, total, kept)?;
         Ok(made)
     }
+}
+
+/// The sampling settings as rollouts hold them: canonical JSON.
+pub(super) fn sampling_text(sampling: &Sampling) -> String {
+    canonical(&serde_json::to_value(sampling).unwrap_or_default()).to_string()
+}
+
+/// The requests of one prompt, one a sample.
+pub(super) fn requests_of(
+    context: &Context<'_>,
+    prompt: &Prompt,
+    n: u32,
+    teacher: &str,
+    sampling: &str,
+) -> impl Iterator<Item = Request> {
+    (0..n).map(move |sample_index| {
+        let seed = context.seed(&prompt.prompt_id, sample_index);
+        Request {
+            rollout_id: rollout_id(&prompt.prompt_id, teacher, sampling, seed),
+            prompt_id: prompt.prompt_id.clone(),
+            sample_index,
+            messages: prompt.messages.clone(),
+            seed,
+        }
+    })
 }
 
 fn rollout_id(prompt_id: &str, teacher: &str, sampling: &str, seed: u64) -> String {
@@ -281,85 +293,5 @@ fn check_stop(context: &Context<'_>, summary: &Summary, done: u64, total: u64) -
         Stopped::Finished => {
             Err(context.fail(format!("{done} of {total} samples are there\nhint: run again to go on")))
         }
-    }
-}
-
-/// Finished samples, one JSON line each, appended and made durable as they come.
-struct Journal {
-    path: PathBuf,
-    file: File,
-    /// Offset of each sample's line.
-    index: BTreeMap<String, u64>,
-    bytes: u64,
-    spend: Spend,
-}
-
-impl Journal {
-    /// Opens or creates the journal; a line that a crash cut off is removed.
-    fn open(folder: &Path) -> Result<Self, PipelineError> {
-        std::fs::create_dir_all(folder).map_err(PipelineError::io("create", folder))?;
-        let path = folder.join("samples.jsonl");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(PipelineError::io("open", &path))?;
-        let mut journal = Self { path, file, index: BTreeMap::new(), bytes: 0, spend: Spend::default() };
-        journal.load().map_err(PipelineError::io("read", &journal.path))?;
-        Ok(journal)
-    }
-
-    fn load(&mut self) -> std::io::Result<()> {
-        let mut reader = BufReader::new(&self.file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line)? as u64;
-            match serde_json::from_slice::<Entry>(&line) {
-                Ok(entry) if line.ends_with(b"\n") => {
-                    self.spend.cost += entry.telemetry.cost.unwrap_or_default();
-                    if let Outcome::Rollout(rollout) = &entry.outcome {
-                        let count = |tokens: Option<u32>| u64::from(tokens.unwrap_or_default());
-                        self.spend.tokens += count(rollout.prompt_tokens) + count(rollout.completion_tokens);
-                    }
-                    self.index.insert(entry.rollout_id, self.bytes);
-                    self.bytes += read;
-                }
-                _ => break,
-            }
-        }
-        self.file.set_len(self.bytes)
-    }
-
-    /// What the samples so far have cost.
-    fn spent(&self) -> Spend {
-        self.spend
-    }
-
-    fn append(&mut self, entry: &Entry) -> Result<(), PipelineError> {
-        let mut line = serde_json::to_vec(entry).unwrap_or_default();
-        line.push(b'\n');
-        retort_tables::abort_point("before-sample");
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
-        written.map_err(PipelineError::io("write", &self.path))?;
-        retort_tables::abort_point("after-sample");
-        self.index.insert(entry.rollout_id.clone(), self.bytes);
-        self.bytes += line.len() as u64;
-        Ok(())
-    }
-
-    fn read(&mut self, rollout_id: &str) -> Result<Entry, PipelineError> {
-        let offset = *self.index.get(rollout_id).ok_or_else(|| {
-            PipelineError::Argument(format!("the journal `{}` has no sample `{rollout_id}`", self.path.display()))
-        })?;
-        let mut line = String::new();
-        let read = (|| -> std::io::Result<Entry> {
-            self.file.seek(SeekFrom::Start(offset))?;
-            BufReader::new(Read::by_ref(&mut self.file)).read_line(&mut line)?;
-            Ok(serde_json::from_str(&line)?)
-        })();
-        read.map_err(PipelineError::io("read", &self.path))
     }
 }
