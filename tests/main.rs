@@ -6,6 +6,7 @@ mod exports;
 mod from_rollouts;
 mod golden;
 mod messages;
+mod quickstart;
 mod resume;
 mod sampling;
 mod schemas;

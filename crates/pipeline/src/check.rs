@@ -145,7 +145,8 @@ fn model_of(read: &Read, access: &Access, name: &str, depth: usize) -> Option<Mo
         return if depth < read.order.len() { model_of(read, access, &source, depth + 1) } else { None };
     }
     let folder = access.resolve(&source).ok()?;
-    let folder = if is_checkpoint(&folder) { folder } else { Finished::open(&source, &folder).ok()?.checkpoint_folder() };
+    let folder =
+        if is_checkpoint(&folder) { folder } else { Finished::open(&source, &folder).ok()?.checkpoint_folder() };
     Checkpoint::open(&folder).ok()?.config().ok()
 }
 

@@ -87,13 +87,10 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
 }
 
 /// What a stage would take, as far as its inputs are there; an error for training that does not fit into memory.
-fn forecast(
-    keys: &Keys<'_>,
-    node: &Node,
-    finished: &BTreeMap<String, Finished>,
-) -> Result<String, PipelineError> {
+fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>) -> Result<String, PipelineError> {
     let input = |reads: &str| -> Option<Finished> { keys.input(node.inputs.get(reads)?, finished).ok() };
-    let prompts = || input("prompts").and_then(|prompts| prompts.manifest.tables.get("prompts").map(|table| table.rows));
+    let prompts =
+        || input("prompts").and_then(|prompts| prompts.manifest.tables.get("prompts").map(|table| table.rows));
     Ok(match &node.work {
         Work::Stage(Stage::Sample(sample)) => sample.forecast(prompts()),
         Work::Stage(Stage::Evaluate(evaluate)) => evaluate.forecast(prompts()),
@@ -101,7 +98,9 @@ fn forecast(
             let base = input("base");
             let tokenizer = match (&base, &train.init) {
                 (Some(base), _) => Some(base.checkpoint_folder()),
-                (None, Some(init)) if train.base.is_none() => Some(keys.checked.access.resolve(&init.tokenizer).map_err(PipelineError::Argument)?),
+                (None, Some(init)) if train.base.is_none() => {
+                    Some(keys.checked.access.resolve(&init.tokenizer).map_err(PipelineError::Argument)?)
+                }
                 (None, _) => None,
             };
             let Some((data, tokenizer)) = input("data").zip(tokenizer) else { return Ok(String::new()) };

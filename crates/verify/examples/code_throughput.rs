@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (form, tests) in [
             ("stdin", r#"{"inputs": ["1 2"], "outputs": ["3"]}"#),
             ("calls", r#"{"fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}"#),
-            ("humaneval", r#"{"prompt": "def add(a, b):\n    'x'\n", "entry_point": "add", "test": "def check(f):\n    assert f(1, 2) == 3\n"}"#),
+            (
+                "humaneval",
+                r#"{"prompt": "def add(a, b):\n    'x'\n", "entry_point": "add", "test": "def check(f):\n    assert f(1, 2) == 3\n"}"#,
+            ),
             ("asserts", r#"{"test_list": ["assert add(1, 2) == 3"]}"#),
         ] {
             let cases = vec![Case { completion, tests: Some(tests), ..Case::default() }; 100];

@@ -106,7 +106,9 @@ impl Embedded {
         let encoded: Vec<Result<Vec<u32>, (String, String)>> = chunk
             .par_iter()
             .map(|request| match encode_prompt(&self.tokenizer, self.template.as_ref(), &request.messages) {
-                Ok(ids) if ids.is_empty() => Ok(Err(("empty_prompt".to_owned(), "the prompt has no tokens".to_owned()))),
+                Ok(ids) if ids.is_empty() => {
+                    Ok(Err(("empty_prompt".to_owned(), "the prompt has no tokens".to_owned())))
+                }
                 Ok(ids) if ids.len() >= most => {
                     let detail = format!("{} tokens, the model's context is {most}", ids.len());
                     Ok(Err(("prompt_too_long".to_owned(), detail)))

@@ -70,7 +70,8 @@ impl Evaluate {
         let mut seen = BTreeMap::new();
         for (index, source) in self.checkpoints.iter().enumerate() {
             if let Some(first) = seen.insert(crate::inputs::label(source).to_owned(), index) {
-                let message = format!("`{}` has the name of checkpoint {first}: tables could not tell them apart", source.0);
+                let message =
+                    format!("`{}` has the name of checkpoint {first}: tables could not tell them apart", source.0);
                 problems.push((format!("/checkpoints/{index}"), message));
             }
         }
@@ -237,7 +238,12 @@ fn classes(set: &mut [PromptOutcomes]) {
 }
 
 /// The row of one checkpoint; `None` when it has no samples.
-fn row(name: &str, measures: &Measures, against: Option<&Comparison>, first: Option<&MeasureRow>) -> Option<MeasureRow> {
+fn row(
+    name: &str,
+    measures: &Measures,
+    against: Option<&Comparison>,
+    first: Option<&MeasureRow>,
+) -> Option<MeasureRow> {
     let (accuracy, tokens, cons) = (measures.pass_at_1?, measures.mean_tokens?, measures.cons.value?);
     let accuracy_difference = against.and_then(|against| against.accuracy);
     let tokens_difference = against.and_then(|against| against.tokens);

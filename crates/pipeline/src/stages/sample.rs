@@ -11,8 +11,8 @@ use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_records::{Prompt, Rollout, Telemetry, id_of};
 use retort_teacher::{
-    Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Stopped, Summary, Teacher, TeacherSettings,
-    sample_all,
+    Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Stopped, Summary, Teacher,
+    TeacherSettings, sample_all,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

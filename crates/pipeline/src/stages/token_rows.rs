@@ -1,8 +1,8 @@
 //! Training examples and preference pairs as rows of tokens.
 
+use super::Context;
 use super::dropping::Dropping;
 use super::rows::examples;
-use super::Context;
 use crate::error::PipelineError;
 use crate::inputs::Finished;
 use rayon::prelude::*;
@@ -53,8 +53,7 @@ impl Encoder {
     }
 
     fn pair(&self, row: &Pair) -> Result<Result<PairTokens, Unusable>, ChatError> {
-        let side =
-            |text: &str| usable(encode_pair(&self.tokenizer, self.template.as_ref(), &row.prompt, text));
+        let side = |text: &str| usable(encode_pair(&self.tokenizer, self.template.as_ref(), &row.prompt, text));
         let (chosen, rejected) = match (side(&row.chosen)?, side(&row.rejected)?) {
             (Ok(chosen), Ok(rejected)) => (chosen, rejected),
             (Err(reason), _) | (_, Err(reason)) => return Ok(Err(reason)),

@@ -95,9 +95,8 @@ impl Train {
             Method::Dpo => &[Kind::Pairs],
         };
         let base = self.base.iter();
-        let mut inputs: Vec<Input<'_>> = base
-            .map(|base| Input { pointer: "/base".into(), source: base, accepts: &[Kind::Checkpoint] })
-            .collect();
+        let mut inputs: Vec<Input<'_>> =
+            base.map(|base| Input { pointer: "/base".into(), source: base, accepts: &[Kind::Checkpoint] }).collect();
         inputs.push(Input { pointer: "/data".into(), source: &self.data, accepts });
         inputs
     }
@@ -356,7 +355,8 @@ impl Train {
         let encoder = Encoder::open(tokenizer)?;
         let (rows, lengths) = encoder.lengths(data, FORECAST_ROWS, self.method == Method::Dpo)?;
         let wanted = rows as usize * self.sequences_per_row();
-        let lengths: Vec<usize> = lengths.iter().copied().cycle().take(if lengths.is_empty() { 0 } else { wanted }).collect();
+        let lengths: Vec<usize> =
+            lengths.iter().copied().cycle().take(if lengths.is_empty() { 0 } else { wanted }).collect();
         Ok(retort_student::forecast(&self.config(base)?, &self.training, &lengths, self.sequences_per_row()))
     }
 }

@@ -62,8 +62,10 @@ impl Verify {
                 current = Some(Arc::clone(&prompt));
                 cases.push((prompt, rollout));
             }
-            let judged: Vec<VerdictRow> =
-                cases.into_par_iter().map(|(prompt, rollout)| judge_rollout(&verifiers, self.require, &prompt, rollout)).collect();
+            let judged: Vec<VerdictRow> = cases
+                .into_par_iter()
+                .map(|(prompt, rollout)| judge_rollout(&verifiers, self.require, &prompt, rollout))
+                .collect();
             done += judged.len() as u64;
             for row in judged {
                 *counts.entry(word(row.verdict)).or_default() += 1;

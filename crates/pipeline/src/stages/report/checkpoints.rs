@@ -49,7 +49,8 @@ pub fn training(stage: &Finished) -> Option<Section> {
     if dpo {
         blocks.push(Block::Figure(Figure {
             alt: format!("share of pairs that `{}` prefers rightly, over {} steps", stage.name, steps.len()),
-            caption: "Share of each step's pairs whose chosen completion became more probable than the rejected one.".into(),
+            caption: "Share of each step's pairs whose chosen completion became more probable than the rejected one."
+                .into(),
             svg: lines(&Lines {
                 x_name: "step".into(),
                 y_name: "pairs preferred rightly (share)".into(),
@@ -67,11 +68,7 @@ pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
     let points = rows.iter().map(|row| Point {
         label: row.checkpoint.clone(),
         x: Interval { value: row.mean_tokens, low: row.mean_tokens_low, high: row.mean_tokens_high },
-        y: Interval {
-            value: 100.0 * row.accuracy,
-            low: 100.0 * row.accuracy_low,
-            high: 100.0 * row.accuracy_high,
-        },
+        y: Interval { value: 100.0 * row.accuracy, low: 100.0 * row.accuracy_low, high: 100.0 * row.accuracy_high },
     });
     let confidence = stage.manifest.facts["confidence"].as_f64().unwrap_or(0.95) * 100.0;
     let mut blocks = vec![
@@ -79,11 +76,18 @@ pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
             alt: format!(
                 "accuracy against mean completion length: {}",
                 rows.iter()
-                    .map(|row| format!("{} {:.1} % in {:.0} tokens", row.checkpoint, 100.0 * row.accuracy, row.mean_tokens))
+                    .map(|row| format!(
+                        "{} {:.1} % in {:.0} tokens",
+                        row.checkpoint,
+                        100.0 * row.accuracy,
+                        row.mean_tokens
+                    ))
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
-            caption: format!("Accuracy against length; whiskers are {confidence:.0} % bootstrap intervals over prompts."),
+            caption: format!(
+                "Accuracy against length; whiskers are {confidence:.0} % bootstrap intervals over prompts."
+            ),
             svg: scatter(&Scatter {
                 x_name: "mean completion length (tokens)".into(),
                 y_name: "accuracy, pass@1 (%)".into(),
@@ -137,7 +141,8 @@ fn difference_table(rows: &[MeasureRow]) -> Option<Block> {
     let first = rows.first()?;
     let mut table = Table::new(
         format!("Differences from `{}` on the same prompts, paired bootstrap", first.checkpoint),
-        ["checkpoint", "accuracy (points)", "mean tokens", "tokens, ratio", "accuracy-efficiency score"].map(Column::right),
+        ["checkpoint", "accuracy (points)", "mean tokens", "tokens, ratio", "accuracy-efficiency score"]
+            .map(Column::right),
     );
     table.columns[0] = Column::left("checkpoint");
     for row in &rows[1..] {
@@ -197,9 +202,7 @@ fn completions(stage: &Finished) -> Result<Block, PipelineError> {
             blocks.push(Block::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)));
         }
     }
-    let blocks = shown
-        .into_iter()
-        .map(|(_, asked, blocks)| Block::Details { summary: cut(&asked, 110), blocks })
-        .collect();
+    let blocks =
+        shown.into_iter().map(|(_, asked, blocks)| Block::Details { summary: cut(&asked, 110), blocks }).collect();
     Ok(Block::Details { summary: "Completions to read".into(), blocks })
 }

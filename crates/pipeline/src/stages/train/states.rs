@@ -119,8 +119,7 @@ impl Recorder {
         self.told.1 += report.tokens;
         let elapsed = self.told.0.elapsed();
         let rate = self.told.1 as f64 / elapsed.as_secs_f64().max(1e-9);
-        let preferred =
-            report.preferred.map(|share| format!(", {:.0} % preferred", share * 100.0)).unwrap_or_default();
+        let preferred = report.preferred.map(|share| format!(", {:.0} % preferred", share * 100.0)).unwrap_or_default();
         let note = format!("loss {:.4}{preferred}, {rate:.0} tokens/s", report.loss);
         let event = crate::observe::Event::Advanced { stage: context.stage, done: report.step as u64, note: &note };
         context.observer.event(event);
@@ -199,8 +198,7 @@ impl ReferenceJournal {
 
     pub fn append(&mut self, pairs: impl Iterator<Item = (f64, f64)>) -> Result<(), PipelineError> {
         let pairs: Vec<(f64, f64)> = pairs.collect();
-        let lines: String =
-            pairs.iter().map(|pair| serde_json::to_string(pair).unwrap_or_default() + "\n").collect();
+        let lines: String = pairs.iter().map(|pair| serde_json::to_string(pair).unwrap_or_default() + "\n").collect();
         abort_point("before-reference");
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(PipelineError::io("write", &self.path))?;
