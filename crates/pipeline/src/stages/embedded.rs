@@ -23,6 +23,18 @@ const CHUNK_TIME: Duration = Duration::from_secs(5);
 /// Samples of the first chunk, of the smallest and of the largest.
 const CHUNKS: (usize, usize, usize) = (64, 8, 4096);
 
+/// Everything that the chunks of one stage share.
+struct Asked<'a> {
+    generator: Generator<'a>,
+    settings: GenerateSettings,
+    /// Texts that end a completion.
+    stop: &'a [String],
+    /// What the rollouts' `sampling` column holds.
+    sampling: &'a str,
+    /// Tokens of the model's context.
+    context: usize,
+}
+
 /// A checkpoint with its tokenizer and template.
 pub struct Embedded {
     /// What the `teacher` column holds.
@@ -68,15 +80,19 @@ impl Embedded {
         }
         let checkpoint = Checkpoint::open(&self.folder)?;
         let student = Student::load(&checkpoint, Target::Cpu)?;
-        let generator = Generator::new(&student);
-        let settings = self.settings(sampling)?;
-        let most = student.config().max_position_embeddings;
+        let asked = Asked {
+            generator: Generator::new(&student),
+            settings: self.settings(sampling)?,
+            stop: &sampling.stop,
+            sampling: sampling_text,
+            context: student.config().max_position_embeddings,
+        };
         let (mut rest, mut size) = (open.as_slice(), CHUNKS.0);
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(size.min(rest.len()));
             rest = later;
             let started = Instant::now();
-            let (entries, tokens) = self.chunk(context, chunk, &generator, &settings, sampling, sampling_text, most)?;
+            let (entries, tokens) = self.chunk(context, chunk, &asked)?;
             if context.cancel.load(Ordering::Relaxed) {
                 return Err(PipelineError::Interrupted { stage: context.stage.to_owned() });
             }
@@ -95,11 +111,7 @@ impl Embedded {
         &self,
         context: &Context<'_>,
         chunk: &[Request],
-        generator: &Generator<'_>,
-        settings: &GenerateSettings,
-        sampling: &Sampling,
-        sampling_text: &str,
-        most: usize,
+        asked: &Asked<'_>,
     ) -> Result<(Vec<Entry>, u64), PipelineError> {
         let started_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let started = Instant::now();
@@ -109,8 +121,8 @@ impl Embedded {
                 Ok(ids) if ids.is_empty() => {
                     Ok(Err(("empty_prompt".to_owned(), "the prompt has no tokens".to_owned())))
                 }
-                Ok(ids) if ids.len() >= most => {
-                    let detail = format!("{} tokens, the model's context is {most}", ids.len());
+                Ok(ids) if ids.len() >= asked.context => {
+                    let detail = format!("{} tokens, the model's context is {}", ids.len(), asked.context);
                     Ok(Err(("prompt_too_long".to_owned(), detail)))
                 }
                 Ok(ids) => Ok(Ok(ids)),
@@ -129,10 +141,9 @@ impl Embedded {
             .collect();
         // Asked after every token, so that Ctrl-C need not wait for the chunk.
         let done = |_: usize, ids: &[u32]| {
-            context.cancel.load(Ordering::Relaxed)
-                || (!sampling.stop.is_empty() && self.stopped_text(ids, &sampling.stop).is_some())
+            context.cancel.load(Ordering::Relaxed) || self.stopped_text(ids, asked.stop).is_some()
         };
-        let mut generated = generator.generate_until(&wanted, settings, &done)?.into_iter();
+        let mut generated = asked.generator.generate_until(&wanted, &asked.settings, &done)?.into_iter();
         let latency_ms = started.elapsed().as_millis() as u64;
         let mut tokens = 0;
         let entries = chunk
@@ -144,7 +155,7 @@ impl Embedded {
                     Ok(ids) => {
                         let generated = generated.next().expect("every encoded prompt was generated from");
                         tokens += generated.ids.len() as u64;
-                        let rollout = self.rollout(request, ids.len(), &generated, &sampling.stop, sampling_text);
+                        let rollout = self.rollout(request, ids.len(), &generated, asked);
                         Outcome::Rollout(Box::new(rollout))
                     }
                 };
@@ -166,15 +177,8 @@ impl Embedded {
         Ok((entries, tokens))
     }
 
-    fn rollout(
-        &self,
-        request: &Request,
-        prompt_tokens: usize,
-        generated: &Generated,
-        stop: &[String],
-        sampling_text: &str,
-    ) -> Rollout {
-        let text = match self.stopped_text(&generated.ids, stop) {
+    fn rollout(&self, request: &Request, prompt_tokens: usize, generated: &Generated, asked: &Asked<'_>) -> Rollout {
+        let text = match self.stopped_text(&generated.ids, asked.stop) {
             Some(text) => text,
             None => self.tokenizer.decode(&generated.ids, true),
         };
@@ -200,7 +204,7 @@ impl Embedded {
             prompt_tokens: Some(prompt_tokens as u32),
             completion_tokens: Some(count as u32),
             seed: Some(request.seed),
-            sampling: sampling_text.to_owned(),
+            sampling: asked.sampling.to_owned(),
             source_id: None,
             completion: text,
         }
