@@ -1,6 +1,7 @@
 //! Starts the binary and compares what it leaves behind.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -38,7 +39,7 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn test_data(test: &str) -> Option<PathBuf> {
     let found = std::env::var_os("RETORT_TEST_DATA").map(PathBuf::from).filter(|folder| folder.is_dir());
     if found.is_none() {
-        eprintln!("SKIPPED {test}: set RETORT_TEST_DATA to the folder of test data");
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: set RETORT_TEST_DATA to the folder of test data");
     }
     found
 }

@@ -13,7 +13,7 @@ fn chosen_rollouts_leave_with_the_columns_of_trl_and_come_back() {
             {"text": "\\boxed{3}", "model": "t", "tokens": 12}]}),
         json!({"problem": "2+2?", "answer": "4", "generations": [{"text": "\\boxed{5}", "model": "t", "tokens": 3}]}),
     ];
-    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let text = rows.map(|row| row.to_string()).join("\n");
     std::fs::write(work.path().join("nested.jsonl"), text).expect("rollouts");
     std::fs::write(
         work.path().join("p.yaml"),

@@ -124,7 +124,7 @@ fn the_labels_of_the_gsm8k_solutions_are_reproduced() {
     let pipeline = out.path().join("gsm8k.yaml");
     std::fs::write(
         &pipeline,
-        "name: gsm8k\nstages:\n  rollouts:\n    import:\n      path: ${RETORT_TEST_DATA}/datasets/gsm8k_test_4model_solutions.jsonl\n      as: rollouts\n      domain: math\n  verdicts:\n    verify: { rollouts: rollouts, verifiers: [{ answer-pattern: { pattern: \"A:\" } }] }\n",
+        "name: gsm8k\nstages:\n  rollouts:\n    import:\n      path: ${RETORT_TEST_DATA}/datasets/gsm8k_test_4model_solutions.jsonl\n      as: rollouts\n      domain: math\n  verdicts:\n    verify: { rollouts: rollouts, verifiers: [{ answer-pattern: { prefix: \"A:\" } }] }\n",
     )
     .expect("a pipeline can be written");
     let folder = out.path().to_string_lossy().into_owned();

@@ -4,9 +4,10 @@
 use crate::binary::{root, succeed};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
-const PIPELINE: &str = r#"
+const PIPELINE: &str = "
 name: golden
 seed: 11
 stages:
@@ -14,12 +15,13 @@ stages:
   made: { synthesize: { task: { arithmetic: {} }, count: 20 } }
   sampled: { sample: { prompts: imported, teacher: { replay: recorded.jsonl, model: r }, sampling: { n: 2, max_tokens: 99 } } }
   verdicts: { verify: { rollouts: imported, verifiers: [math] } }
+  judged: { judge: { verdicts: verdicts, teacher: { replay: judge.jsonl, model: j }, rows: { sample: 9 } } }
   kept: { filter: { verdicts: verdicts, keep: { max_tokens: 25 } } }
   short: { select: { verdicts: verdicts, rule: shortest-correct } }
   pairs: { pair: { verdicts: verdicts } }
   corpus: { compose: { data: [short], quota: { take: { general: 2 } } } }
   sft: { export: { data: corpus } }
-"#;
+";
 
 fn write_inputs(folder: &Path) {
     let (mut rollouts, mut recorded) = (String::new(), String::new());
@@ -41,18 +43,47 @@ fn write_inputs(folder: &Path) {
     }
     std::fs::write(folder.join("rollouts.jsonl"), rollouts).expect("rollouts");
     std::fs::write(folder.join("recorded.jsonl"), recorded).expect("a recording");
+    std::fs::write(folder.join("judge.jsonl"), judge_line("none", 0)).expect("a recording");
     std::fs::write(folder.join("golden.yaml"), PIPELINE).expect("a pipeline");
+}
+
+fn judge_line(rollout_id: &str, order: usize) -> String {
+    let said = ["correct", "incorrect"][usize::from(rollout_id.as_bytes()[0].is_multiple_of(2) && order == 1)];
+    let text = format!("<think>hm</think>{{\"analysis\": \"so\", \"correctness\": \"{said}\"}}");
+    json!({"prompt_id": rollout_id, "sample_index": order, "completion": text, "finish_reason": "stop"}).to_string()
+        + "\n"
+}
+
+/// Replies of a judge about the rollouts, whose ids are known once they are judged by rule.
+fn write_judge(folder: &Path) {
+    succeed(folder, &["run", "golden.yaml", "--only", "verdicts"]);
+    let (rows, _) = succeed(folder, &["show", "runs/golden/verdicts", "--json", "--limit", "99"]);
+    let ids = rows.lines().map(|row| serde_json::from_str::<Value>(row).expect("a row")["rollout_id"].clone());
+    let ids: Vec<String> = ids.filter_map(|id| id.as_str().map(str::to_owned)).collect();
+    let lines: String = ids.iter().flat_map(|id| [judge_line(id, 0), judge_line(id, 1)]).collect();
+    std::fs::write(folder.join("judge.jsonl"), lines).expect("a recording");
 }
 
 #[test]
 fn outputs_change_only_with_their_code_version() {
     let work = tempfile::tempdir().expect("a temporary folder");
     write_inputs(work.path());
+    write_judge(work.path());
     succeed(work.path(), &["run", "golden.yaml"]);
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for stage in
-        ["imported", "made", "sampled", "verdicts", "kept", "short", "pairs", "corpus", "sft", "imported.lengths"]
-    {
+    for stage in [
+        "imported",
+        "made",
+        "sampled",
+        "verdicts",
+        "judged",
+        "kept",
+        "short",
+        "pairs",
+        "corpus",
+        "sft",
+        "imported.lengths",
+    ] {
         let path = work.path().join("runs/golden").join(stage).join("manifest.json");
         let manifest: Value = serde_json::from_slice(&std::fs::read(path).expect("a manifest")).expect("JSON");
         let mut hashes = Vec::new();
@@ -62,8 +93,12 @@ fn outputs_change_only_with_their_code_version() {
         for file in manifest["files"].as_array().into_iter().flatten() {
             hashes.push(format!("{} {}", file["path"], file["sha256"].as_str().unwrap_or_default()));
         }
-        let key =
-            format!("{} {}", manifest["key"]["kind"].as_str().unwrap_or_default(), manifest["key"]["code_version"]);
+        let parts = &manifest["key"];
+        let mut key = format!("{} {}", parts["kind"].as_str().unwrap_or_default(), parts["code_version"]);
+        // Verifiers change with a version of their own, which is part of the key too.
+        if let Some(verifiers) = parts["versions"]["verifiers"].as_str() {
+            let _ = write!(key, ", verifiers {verifiers}");
+        }
         found.insert(key, hashes.join(", "));
     }
     let path = root().join("tests/golden/outputs.json");

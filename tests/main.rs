@@ -3,13 +3,15 @@
 mod architecture;
 mod binary;
 mod exports;
+mod filtering;
 mod from_rollouts;
 mod golden;
+mod judging;
 mod messages;
 mod quickstart;
 mod resume;
 mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
-#[allow(dead_code)]
 mod server;
+mod verify_command;

@@ -40,7 +40,7 @@ fn write_pipeline(folder: &Path, teacher: &str, n: usize) {
 fn reply(a: u64, seed: u64) -> (String, String, u32) {
     let steps = 1 + seed % 7;
     let reasoning = format!("Let me add {a} and 7. ").repeat(usize::try_from(steps).expect("few steps"));
-    let answer = if seed % 5 == 0 { a + 8 } else { a + 7 };
+    let answer = if seed.is_multiple_of(5) { a + 8 } else { a + 7 };
     (reasoning, format!("\\boxed{{{answer}}}"), 20 * u32::try_from(steps).expect("few steps"))
 }
 

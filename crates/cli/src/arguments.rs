@@ -33,6 +33,8 @@ pub enum Command {
     Plan(Plan),
     /// Run a pipeline, going on where it stopped.
     Run(Run),
+    /// Judge the rows of a JSONL file, or one prediction, with one verifier.
+    Verify(crate::verify_command::Verify),
     /// Print a table or the record of a finished stage.
     Show(Show),
     /// Print the JSON Schema of pipeline files, or write all schemas to a folder.
@@ -54,7 +56,7 @@ pub enum Command {
 
 /// Which pipeline file, and what to change in it.
 #[derive(Debug, Args)]
-pub struct File {
+pub struct Pipeline {
     /// The pipeline file.
     pub file: PathBuf,
     /// Change a setting: `stage.key=value`, also `seed=3`; the value is YAML. May be given several times.
@@ -74,7 +76,7 @@ pub struct File {
 )]
 pub struct Check {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
 }
 
 /// Where results are kept.
@@ -91,7 +93,7 @@ pub struct Out {
 )]
 pub struct Plan {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
     #[command(flatten)]
     pub out: Out,
 }
@@ -106,7 +108,7 @@ Examples:
 A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.")]
 pub struct Run {
     #[command(flatten)]
-    pub file: File,
+    pub pipeline: Pipeline,
     #[command(flatten)]
     pub out: Out,
     /// Run only this stage and what it needs.
@@ -164,6 +166,9 @@ pub struct Gc {
     /// Only say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
+    /// Also remove the finished samples of stages that never finished.
+    #[arg(long)]
+    pub unfinished: bool,
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ fn check_file(file: &File) -> Result<Checked, PipelineError> {
 
 /// `check`.
 pub fn check(arguments: &Check) -> Outcome {
-    let file = &arguments.file;
+    let file = &arguments.pipeline;
     match check_file(file) {
         Ok(checked) => {
             for warning in &checked.warnings {
@@ -35,7 +35,7 @@ pub fn check(arguments: &Check) -> Outcome {
 
 /// `plan`.
 pub fn plan(arguments: &Plan) -> Outcome {
-    let file = &arguments.file;
+    let file = &arguments.pipeline;
     let checked = check_file(file)?;
     for warning in &checked.warnings {
         note(&format!("warning: {warning}"));
@@ -64,7 +64,7 @@ pub fn plan(arguments: &Plan) -> Outcome {
 pub fn run(arguments: &Run) -> Outcome {
     static CANCEL: AtomicBool = AtomicBool::new(false);
     let started = Instant::now();
-    let file = &arguments.file;
+    let file = &arguments.pipeline;
     let checked = check_file(file)?;
     let form = match (arguments.quiet, arguments.json) {
         (true, _) => Form::Quiet,
@@ -179,9 +179,12 @@ pub fn explain(arguments: &Explain) -> Outcome {
 pub fn gc(arguments: &Gc) -> Outcome {
     let store = Store::open(&arguments.out.out)?;
     let _lock = store.lock()?;
-    let freed = store.gc(arguments.dry_run)?;
+    let freed = store.gc(arguments.dry_run, arguments.unfinished)?;
     let verb = if arguments.dry_run { "would free" } else { "freed" };
     line(&format!("{verb} {} in {} outputs", bytes(freed.bytes), freed.outputs))?;
+    if freed.unfinished > 0 {
+        note(&format!("{} unfinished stages keep their samples; remove them with `--unfinished`", freed.unfinished));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -197,7 +200,9 @@ pub fn verify_data(arguments: &VerifyData) -> Outcome {
 
 /// `completions`.
 pub fn completions(shell: clap_complete::Shell) -> Outcome {
-    clap_complete::generate(shell, &mut Arguments::command(), "retort", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "retort", &mut script);
+    line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod progress;
 mod screen;
+mod verify_command;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check(&check),
         Command::Plan(plan) => commands::plan(&plan),
         Command::Run(run) => commands::run(&run),
+        Command::Verify(verify) => verify_command::verify(&verify),
         Command::Show(show) => commands::show(&show),
         Command::Schema(schema) => commands::schema(&schema),
         Command::Explain(explain) => commands::explain(&explain),

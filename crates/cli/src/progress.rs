@@ -43,6 +43,15 @@ impl Progress {
         Self { form, terminal: std::io::stderr().is_terminal(), current: Mutex::new(None) }
     }
 
+    /// Takes the bar off the screen.
+    pub fn clear(&self) {
+        if let Ok(mut current) = self.current.lock()
+            && let Some(current) = current.take()
+        {
+            current.bar.finish_and_clear();
+        }
+    }
+
     fn human(&self, event: &Event<'_>) {
         let Ok(mut current) = self.current.lock() else { return };
         match event {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a node does.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a run has a handful of nodes, and matches look through the stage")]
 pub enum Work {
     /// A stage of the file.
     Stage(Stage),

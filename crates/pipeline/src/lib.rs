@@ -21,6 +21,7 @@ mod stage;
 mod stages;
 mod store;
 mod synthesize;
+mod verify_file;
 mod workspace;
 
 pub use check::{Checked, check, check_within};
@@ -33,4 +34,5 @@ pub use run::{RunOptions, RunSummary, StageSummary, run};
 pub use show::{Shown, show};
 pub use stage::{explain, explained_names};
 pub use store::{Store, VerifyReport};
+pub use verify_file::{FileCounts, JudgedRow, verifier, verify_lines, verify_one};
 pub use workspace::Access;

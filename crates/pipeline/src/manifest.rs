@@ -5,6 +5,7 @@ use retort_tables::{FileDigest, TableFiles, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// Everything that decides a stage's output. Equal parts, equal bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,15 +128,15 @@ impl Manifest {
         let mut text = String::new();
         for (name, table) in self.tables.iter().filter(|(name, _)| !OUTSIDE.contains(&name.as_str())) {
             for file in &table.files {
-                text.push_str(&format!("{name}/{} {} {}\n", file.path, file.bytes, file.sha256));
+                let _ = writeln!(text, "{name}/{} {} {}", file.path, file.bytes, file.sha256);
             }
         }
         for file in &self.files {
-            text.push_str(&format!("{} {} {}\n", file.path, file.bytes, file.sha256));
+            let _ = writeln!(text, "{} {} {}", file.path, file.bytes, file.sha256);
         }
         // Two outputs with equal rows but different origins must not be taken for each other.
         for (name, key) in &self.lineage {
-            text.push_str(&format!("{name} {key}\n"));
+            let _ = writeln!(text, "{name} {key}");
         }
         sha256_hex(text.as_bytes())[..32].to_owned()
     }

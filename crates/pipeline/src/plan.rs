@@ -53,7 +53,7 @@ impl Plan {
     }
 }
 
-/// Says for every stage whether it would run, and why. Reads only.
+/// Says for every stage whether it would run, and why. Runs nothing.
 pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
     let store = Store::open(out)?;
     let keys = Keys::new(checked, &store)?;
@@ -109,6 +109,9 @@ fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>)
                 return Err(PipelineError::stage(&node.name, too_large(&forecast, keys.checked.memory)));
             }
             forecast_words(&forecast)
+        }
+        Work::Stage(Stage::Judge(judge)) => {
+            judge.forecast(node.inputs.get("verdicts").and_then(|source| finished.get(source.as_str())))
         }
         _ => String::new(),
     })

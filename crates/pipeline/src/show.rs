@@ -3,9 +3,12 @@
 use crate::error::PipelineError;
 use crate::inputs::Finished;
 use crate::manifest::Manifest;
-use retort_records::{Dropped, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow};
+use retort_records::{
+    Dropped, JudgementRow, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow,
+};
 use retort_tables::follow;
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::path::Path;
 
 /// What `show` shows.
@@ -24,14 +27,15 @@ pub fn show(folder: &Path, table: Option<&str>, limit: usize, join: bool) -> Res
     }
     let finished = Finished::open(&folder.display().to_string(), folder)?;
     let manifest = &finished.manifest;
-    let main = manifest.tables.keys().find(|name| !["prompts", "dropped", "telemetry"].contains(&name.as_str()));
+    let main =
+        manifest.tables.keys().find(|name| !["prompts", "dropped", "judgements", "telemetry"].contains(&name.as_str()));
     let name = table.map(str::to_owned).or_else(|| main.cloned()).or_else(|| manifest.tables.keys().next().cloned());
     let mut heading = format!("{}: {}\n", manifest.key.kind, manifest.summary);
     for (table, files) in &manifest.tables {
-        heading.push_str(&format!("table {table}: {} rows\n", files.rows));
+        let _ = writeln!(heading, "table {table}: {} rows", files.rows);
     }
     for file in &manifest.files {
-        heading.push_str(&format!("file {}: {} bytes\n", file.path, file.bytes));
+        let _ = writeln!(heading, "file {}: {} bytes", file.path, file.bytes);
     }
     let rows = match name {
         Some(name) => rows(&finished, &name, limit, join)?,
@@ -68,6 +72,7 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
         Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| &row.rollout_id)),
         LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
         VerdictRow::TABLE => read::<VerdictRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
+        JudgementRow::TABLE => read::<JudgementRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
         Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| &row.rollout_id)),
         SftExample::TABLE => read::<SftExample>(finished, limit, None),
         Pair::TABLE => read::<Pair>(finished, limit, None),

@@ -18,6 +18,8 @@ pub enum Stage {
     Sample(stages::sample::Sample),
     /// Judges rollouts against reference answers.
     Verify(stages::verify::Verify),
+    /// Asks a model about verdicts that rules leave open.
+    Judge(stages::judge::Judge),
     /// Keeps the rollouts that meet conditions.
     Filter(stages::filter::Filter),
     /// Chooses rollouts per prompt.
@@ -51,11 +53,12 @@ pub struct Input<'a> {
 
 impl Stage {
     /// The key that names the kind in a pipeline file, for every kind.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 14] = [
         "import",
         "synthesize",
         "sample",
         "verify",
+        "judge",
         "filter",
         "select",
         "pair",
@@ -74,6 +77,7 @@ impl Stage {
             Self::Synthesize(_) => "synthesize",
             Self::Sample(_) => "sample",
             Self::Verify(_) => "verify",
+            Self::Judge(_) => "judge",
             Self::Filter(_) => "filter",
             Self::Select(_) => "select",
             Self::Pair(_) => "pair",
@@ -94,6 +98,7 @@ impl Stage {
             | Self::Synthesize(_)
             | Self::Sample(_)
             | Self::Verify(_)
+            | Self::Judge(_)
             | Self::Filter(_)
             | Self::Select(_)
             | Self::Pair(_)
@@ -112,7 +117,7 @@ impl Stage {
             Self::Import(import) => import.output(),
             Self::Synthesize(synthesize) => synthesize.output(),
             Self::Sample(_) => Kind::Rollouts,
-            Self::Verify(_) | Self::Filter(_) => Kind::Verdicts,
+            Self::Verify(_) | Self::Judge(_) | Self::Filter(_) => Kind::Verdicts,
             Self::Select(_) => Kind::Selection,
             Self::Pair(_) => Kind::Pairs,
             Self::Compose(_) => Kind::Sft,
@@ -129,6 +134,7 @@ impl Stage {
             Self::Import(_) | Self::Synthesize(_) => Vec::new(),
             Self::Sample(sample) => sample.inputs(),
             Self::Verify(verify) => verify.inputs(),
+            Self::Judge(judge) => judge.inputs(),
             Self::Filter(filter) => filter.inputs(),
             Self::Select(select) => select.inputs(),
             Self::Pair(pair) => pair.inputs(),
@@ -161,6 +167,7 @@ impl Stage {
         }
         match self {
             Self::Sample(sample) => settings[tag] = sample.key_settings(),
+            Self::Judge(judge) => settings[tag] = judge.key_settings(),
             Self::Import(import) => settings[tag] = import.key_settings(),
             Self::Train(train) => settings[tag] = train.key_settings(),
             _ => {}
@@ -174,6 +181,7 @@ impl Stage {
             self,
             Self::Synthesize(_)
                 | Self::Sample(_)
+                | Self::Judge(_)
                 | Self::Select(_)
                 | Self::Pair(_)
                 | Self::Compose(_)
@@ -188,6 +196,7 @@ impl Stage {
             Self::Import(import) => import.files(),
             Self::Sample(sample) => sample.files(),
             Self::Train(train) => train.files(),
+            Self::Judge(judge) => judge.files(),
             _ => Vec::new(),
         }
     }
@@ -199,6 +208,7 @@ impl Stage {
             Self::Synthesize(synthesize) => synthesize.problems(),
             Self::Sample(sample) => sample.problems(),
             Self::Verify(verify) => verify.problems(),
+            Self::Judge(judge) => judge.problems(),
             Self::Filter(filter) => filter.problems(),
             Self::Pair(pair) => pair.problems(),
             Self::Compose(compose) => compose.problems(),
@@ -212,8 +222,8 @@ impl Stage {
 
 /// The documentation of a stage kind, verifier, rule or filter, in Markdown.
 pub fn explain(name: &str) -> Option<String> {
-    stages::explain(name).map(str::to_owned).or_else(|| retort_verify::explain(name).map(str::to_owned))
-    //TMPC .or_else(|| retort_curate::explain(name).map(str::to_owned))
+    let text = stages::explain(name).or_else(|| retort_verify::explain(name)).or_else(|| retort_curate::explain(name));
+    text.map(str::to_owned)
 }
 
 /// Everything that [`explain`] knows, by group.
@@ -221,6 +231,6 @@ pub fn explained_names() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("stages", Stage::KINDS.to_vec()),
         ("verifiers", retort_verify::names().to_vec()),
-        //TMPC ("rules and filters", retort_curate::names().to_vec()),
+        ("rules and filters", retort_curate::names().to_vec()),
     ]
 }

@@ -29,6 +29,8 @@ pub struct Freed {
     pub outputs: usize,
     /// Their size in bytes.
     pub bytes: u64,
+    /// Journals of unfinished stages that were kept, because their samples may have cost money.
+    pub unfinished: usize,
 }
 
 /// What `verify-data` found.
@@ -131,9 +133,9 @@ impl Store {
         Ok(pointers)
     }
 
-    /// Removes every output, journal and leftover that no run points to, directly or through the origins of what it
-    /// points to. `dry` only counts.
-    pub fn gc(&self, dry: bool) -> Result<Freed, PipelineError> {
+    /// Removes every output and leftover that no run points to, directly or through the origins of what it points to.
+    /// Journals of unfinished stages stay unless `unfinished` asks for them too. `dry` only counts.
+    pub fn gc(&self, dry: bool, unfinished: bool) -> Result<Freed, PipelineError> {
         let mut used: BTreeSet<String> = BTreeSet::new();
         for (_, _, key) in self.pointers()? {
             if let Some(manifest) = read_manifest(&self.folder(&key)) {
@@ -144,9 +146,16 @@ impl Store {
         let mut freed = Freed::default();
         let root = self.root.join("store");
         for name in names(&root)? {
+            let path = root.join(&name);
+            if let Some(key) = name.strip_suffix(".journal")
+                && !self.folder(key).exists()
+                && !unfinished
+            {
+                freed.unfinished += 1;
+                continue;
+            }
             let key = name.trim_end_matches(PendingFolder::SUFFIX);
             let leftover = name.ends_with(PendingFolder::SUFFIX) || name.ends_with(".journal");
-            let path = root.join(&name);
             if name.starts_with('.') || (used.contains(key) && !leftover) || !path.is_dir() {
                 continue;
             }

@@ -12,6 +12,6 @@ mod row;
 pub use checkpoint_rows::{MeasureRow, ReferenceLogProbs};
 pub use id::{derive_seed, hex_id, id_of};
 pub use row::{
-    Check, Dropped, FinishReason, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample, SftMessage,
-    Telemetry, Verdict, VerdictRow,
+    Check, Dropped, FinishReason, JudgementRow, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample,
+    SftMessage, Telemetry, Verdict, VerdictRow,
 };

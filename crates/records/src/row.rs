@@ -31,6 +31,7 @@ row!(Prompt, "prompts", prompt_id);
 row!(Rollout, "rollouts", rollout_id);
 row!(LengthRow, "lengths", rollout_id);
 row!(VerdictRow, "verdicts", rollout_id);
+row!(JudgementRow, "judgements", judgement_id);
 row!(Selection, "selection", rollout_id);
 row!(SftExample, "sft", example_id);
 row!(Pair, "pairs", pair_id);
@@ -201,6 +202,31 @@ pub struct VerdictRow {
     pub verifier_version: String,
 }
 
+/// What a judging model says of one rollout, shown in one order: its raw text and what was read from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JudgementRow {
+    /// Id of the judgement.
+    pub judgement_id: String,
+    /// The rollout that is judged.
+    pub rollout_id: String,
+    /// The prompt it answers.
+    pub prompt_id: String,
+    /// What the judge read first: `reference_first` or `prediction_first`.
+    pub order: String,
+    /// The model that judged.
+    pub judge: String,
+    /// What it decided; undecided also when its text cannot be read.
+    pub verdict: Verdict,
+    /// Its account of the comparison.
+    pub analysis: Option<String>,
+    /// Why its text could not be read, or why there is none.
+    pub problem: Option<String>,
+    /// Everything the judge wrote, think tags included.
+    pub completion: String,
+    /// Why its text ended.
+    pub finish_reason: FinishReason,
+}
+
 /// A rollout that a `select` stage chose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Selection {
@@ -263,7 +289,8 @@ pub struct Pair {
     pub chosen_rollout_id: String,
     /// The rollout to avoid.
     pub rejected_rollout_id: String,
-    /// Why the rejected side was taken: `incorrect_longer` or `correct_longer`.
+    /// Why the rejected side was taken: `incorrect_longer`, `correct_longer` or `incorrect_shorter`; `imported` where
+    /// somebody else chose.
     pub pair_kind: String,
     /// Subject area of the prompt.
     pub domain: String,

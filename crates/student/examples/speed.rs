@@ -53,7 +53,7 @@ fn main() -> Result<(), retort_student::Error> {
     let token = |i: usize| ((i * 2_654_435_761) >> 7) % vocabulary;
     if text(1) == "generate" {
         let (batch, prompt, tokens) = (number(2, 32), number(3, 64), number(4, 64));
-        let generator = Generator::new(&student);
+        let generator = Generator::new(&student)?;
         let request = |i: usize| GenerateRequest {
             prompt_ids: (0..prompt).map(|t| token(i * prompt + t) as u32).collect(),
             seed: i as u64,

@@ -1,12 +1,13 @@
 use std::path::Path;
 
+use burn::tensor::Tensor;
 use serde_json::{Value, json};
 
-use crate::fused::{Model, Pass};
 use crate::settings::{DpoLoss, setting};
 use crate::sft::{fits, lay_out};
-use crate::train::{BatchLoss, Objective, run};
-use crate::{Control, DpoSettings, Error, StepReport, Student, TokenRow, TrainSettings, Trained};
+use crate::tensors::{Learner, Weighing};
+use crate::train::{BatchLoss, Objective, add_gradient, run};
+use crate::{Control, DpoSettings, Error, StepReport, TokenRow, TrainSettings, Trained, Trainee};
 
 /// Two completions of one prompt, prompt included, with the completions' tokens marked, and what the reference model gives
 /// them.
@@ -24,8 +25,8 @@ pub struct PreferencePair {
 
 /// Preference training with reference log-probs computed beforehand ([`crate::sequence_log_probs`]); `batch_size` counts
 /// pairs. Reproducible like [`crate::train_sft`].
-pub fn train_dpo(
-    student: &mut Student,
+pub fn train_dpo<'a>(
+    trainee: impl Into<Trainee<'a>>,
     pairs: &[PreferencePair],
     settings: &TrainSettings,
     dpo: &DpoSettings,
@@ -35,6 +36,8 @@ pub fn train_dpo(
 ) -> Result<Trained, Error> {
     settings.check()?;
     dpo.check()?;
+    let trainee = trainee.into();
+    let student = &*trainee.student;
     let (mut usable, mut dropped) = (Vec::with_capacity(pairs.len()), Vec::new());
     for (index, pair) in pairs.iter().enumerate() {
         let mut fit = pair.reference_chosen.is_finite() && pair.reference_rejected.is_finite();
@@ -45,7 +48,7 @@ pub fn train_dpo(
         if fit { usable.push(index) } else { dropped.push(index) }
     }
     let objective = Dpo { pairs, settings: dpo };
-    let trained = run(student, &objective, &usable, settings, seed, resume, on_step)?;
+    let trained = run(trainee, &objective, &usable, settings, seed, resume, on_step)?;
     Ok(Trained { dropped, ..trained })
 }
 
@@ -129,53 +132,43 @@ impl Objective for Dpo<'_> {
         self.pairs.iter().map(longer).max().unwrap_or(0)
     }
 
-    fn accumulate(
-        &self,
-        model: &Model,
-        pass: &mut Pass,
-        rows: &[usize],
-        batch_size: usize,
-        gradients: &mut [f32],
-    ) -> BatchLoss {
+    fn accumulate(&self, learner: &Learner, rows: &[usize], batch_size: usize) -> (BatchLoss, Tensor<1>) {
         let scale = 1.0 / rows.len() as f64;
         let mut total = BatchLoss { loss: 0.0, tokens: 0, trained_tokens: 0, preferred: None };
-        let mut preferred = 0.0;
+        let (mut preferred, mut gradient) = (0.0, None);
         for indices in rows.chunks(batch_size) {
             let pairs: Vec<&PreferencePair> = indices.iter().map(|index| &self.pairs[*index]).collect();
             let rows: Vec<&TokenRow> = pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).collect();
             let (batch, positions, targets) = lay_out(&rows);
-            pass.forward(model, &batch);
-            let log_probs = pass.log_probs(model, &positions, &targets);
-            let mut log_probs = log_probs.as_slice();
-            let mut sum = |row: &TokenRow| {
-                let (own, others) = log_probs.split_at(row.trained_tokens());
-                log_probs = others;
-                own.iter().map(|x| f64::from(*x)).sum::<f64>()
-            };
-            let mut weights = Vec::with_capacity(positions.len());
-            for pair in &pairs {
-                let mut completion = |row: &TokenRow, reference: f64| Completion {
-                    student: sum(row),
-                    reference,
-                    tokens: row.trained_tokens() as f64,
-                };
-                let chosen = completion(&pair.chosen, pair.reference_chosen);
-                let rejected = completion(&pair.rejected, pair.reference_rejected);
-                let (loss, dchosen, drejected) = pair_loss(self.settings, chosen, rejected);
-                total.loss += loss * scale;
-                if chosen.student - chosen.reference > rejected.student - rejected.reference {
-                    preferred += scale;
-                }
-                weights.extend(std::iter::repeat_n((dchosen * scale) as f32, pair.chosen.trained_tokens()));
-                weights.extend(std::iter::repeat_n((drejected * scale) as f32, pair.rejected.trained_tokens()));
-            }
-            pass.log_probs_backward(model, &positions, &targets, &weights, gradients);
-            pass.backward(model, &batch, gradients);
             total.tokens += batch.len();
             total.trained_tokens += positions.len();
+            let mut weigh = |log_probs: &[f32]| {
+                let mut log_probs = log_probs;
+                let mut weights = Vec::with_capacity(log_probs.len());
+                for pair in &pairs {
+                    let mut completion = |row: &TokenRow, reference: f64| {
+                        let (own, others) = log_probs.split_at(row.trained_tokens());
+                        log_probs = others;
+                        let student = own.iter().map(|x| f64::from(*x)).sum();
+                        Completion { student, reference, tokens: own.len() as f64 }
+                    };
+                    let chosen = completion(&pair.chosen, pair.reference_chosen);
+                    let rejected = completion(&pair.rejected, pair.reference_rejected);
+                    let (loss, dchosen, drejected) = pair_loss(self.settings, chosen, rejected);
+                    total.loss += loss * scale;
+                    if chosen.student - chosen.reference > rejected.student - rejected.reference {
+                        preferred += scale;
+                    }
+                    weights.extend(std::iter::repeat_n((dchosen * scale) as f32, pair.chosen.trained_tokens()));
+                    weights.extend(std::iter::repeat_n((drejected * scale) as f32, pair.rejected.trained_tokens()));
+                }
+                weights
+            };
+            let (_, one) = learner.gradient(batch, positions, targets, Weighing::Later(&mut weigh));
+            add_gradient(&mut gradient, one);
         }
         total.preferred = Some(preferred);
-        total
+        (total, gradient.expect("a batch has pairs"))
     }
 
     fn fingerprint(&self) -> Value {

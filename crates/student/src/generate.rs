@@ -5,12 +5,13 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{Buffers, Cache, Decoder, Segment};
+use crate::fused::{Batch, Buffers, Cache, Decoder, Segment};
 use crate::kernels::rowwise::{exponentials, largest};
 use crate::rotary::Rotary;
 use crate::sampling::{pick, random_of};
 use crate::settings::setting;
-use crate::{Error, Student};
+use crate::tensors::{Tables, device_logits, download, upload};
+use crate::{Error, Student, Target};
 
 /// How completions are sampled; vLLM's words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -166,8 +167,16 @@ pub struct Generated {
 #[derive(Debug)]
 pub struct Generator<'a> {
     student: &'a Student,
-    decoder: Decoder,
-    rotary: Rotary,
+    engine: Engine,
+}
+
+/// What computes logits.
+#[derive(Debug)]
+enum Engine {
+    /// Kernels with a cache of keys and values.
+    Cpu(Decoder),
+    /// Plain tensor operations on a device, without a cache: every token reads its whole sequence again.
+    Device(Tables),
 }
 
 /// Parameters up to this many fit into caches beside the sequences, so that each thread had best decode on its own.
@@ -176,12 +185,18 @@ const SMALL: usize = 4 << 20;
 const PROMPT_TOKENS: usize = 256;
 
 impl<'a> Generator<'a> {
-    /// Packs the weights of a student; needs about as much memory again as its parameters.
-    pub fn new(student: &'a Student) -> Self {
-        let rotary = Rotary::new(&student.config, 0);
-        let decoder = Decoder::new(&student.model(&rotary), student.parameters() > SMALL);
-        let rotary = Rotary::new(&student.config, student.config.max_position_embeddings.min(1 << 17));
-        Self { student, decoder, rotary }
+    /// Prepares a student: on the CPU its weights are packed, which takes about as much memory again as its parameters; on
+    /// another device they are copied there.
+    pub fn new(student: &'a Student) -> Result<Self, Error> {
+        let rotary = Rotary::default();
+        let engine = match student.target {
+            Target::Cpu => Engine::Cpu(Decoder::new(&student.model(&rotary), student.parameters() > SMALL)),
+            Target::Cuda(_) => {
+                let parameters = upload(student.parameters.clone(), &student.target.device()?);
+                Engine::Device(Tables::cut(&student.layout, &parameters))
+            }
+        };
+        Ok(Self { student, engine })
     }
 
     /// Completes every request, in their order. Finished sequences leave and waiting ones enter at once, and yet each
@@ -201,22 +216,27 @@ impl<'a> Generator<'a> {
         settings.check()?;
         for (index, request) in requests.iter().enumerate() {
             let tokens = request.prompt_ids.len();
-            if tokens == 0 || tokens >= self.rotary.positions() {
-                let most = self.rotary.positions() - 1;
+            if tokens == 0 || tokens >= self.context() {
+                let most = self.context() - 1;
                 return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {most}")));
             }
             self.student
                 .check_tokens(&request.prompt_ids)
                 .map_err(|error| Error::Rows(format!("prompt {index}: {error}")))?;
         }
-        let workers =
-            if self.decoder.parallel { 1 } else { rayon::current_num_threads().min(settings.batch_size).max(1) };
+        let longest = requests.iter().map(|request| request.prompt_ids.len()).max().unwrap_or(0);
+        let rotary = Rotary::new(&self.student.config, self.context().min(longest.saturating_add(settings.max_tokens)));
+        let decoder = match &self.engine {
+            Engine::Cpu(decoder) => decoder,
+            Engine::Device(tables) => return self.on_device(tables, &rotary, requests, settings, done),
+        };
+        let workers = if decoder.parallel { 1 } else { rayon::current_num_threads().min(settings.batch_size).max(1) };
         let next = AtomicUsize::new(0);
         let finished: Vec<Mutex<Option<Generated>>> = requests.iter().map(|_| Mutex::new(None)).collect();
         let work = |worker: usize| {
             // Sequences are shared out as they come: who decodes which changes nothing.
             let places = (settings.batch_size + worker) / workers;
-            self.work(requests, settings, done, places.max(1), &next, &finished);
+            self.work(decoder, &rotary, requests, settings, done, places.max(1), &next, &finished);
         };
         if workers == 1 {
             work(0);
@@ -228,8 +248,66 @@ impl<'a> Generator<'a> {
         Ok(finished.into_iter().map(|slot| take(slot).expect("every request was worked on")).collect())
     }
 
+    /// Most tokens of prompt and completion together.
+    fn context(&self) -> usize {
+        self.student.config.max_position_embeddings
+    }
+
+    /// Completes requests by plain tensor operations, `batch_size` at a time.
+    fn on_device(
+        &self,
+        tables: &Tables,
+        rotary: &Rotary,
+        requests: &[GenerateRequest],
+        settings: &GenerateSettings,
+        done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
+    ) -> Result<Vec<Generated>, Error> {
+        let Student { config, layout, .. } = self.student;
+        let device = self.student.target.device()?;
+        let mut finished = Vec::with_capacity(requests.len());
+        let mut scratch = Vec::new();
+        for (group, requests) in requests.chunks(settings.batch_size).enumerate() {
+            let first = group * settings.batch_size;
+            let mut sequences: Vec<Sequence> = requests
+                .iter()
+                .enumerate()
+                .map(|(i, request)| self.sequence(first + i, request, settings, None))
+                .collect();
+            loop {
+                let active: Vec<usize> = (0..sequences.len()).filter(|i| sequences[*i].ended.is_none()).collect();
+                if active.is_empty() {
+                    break;
+                }
+                let so_far = |i: &usize| [sequences[*i].request.prompt_ids.as_slice(), &sequences[*i].ids].concat();
+                let tokens: Vec<Vec<u32>> = active.iter().map(so_far).collect();
+                let batch = Batch::new(tokens.iter().map(Vec::as_slice));
+                let last: Vec<usize> = batch.starts[1..].iter().map(|end| end - 1).collect();
+                let logits = device_logits(config, layout, rotary, tables, &batch, &last, &device);
+                for (i, logits) in active.iter().zip(download(logits).chunks_exact(config.vocab_size)) {
+                    sequences[*i].sample(logits, settings, done, &mut scratch);
+                }
+            }
+            finished.extend(sequences.into_iter().map(|sequence| sequence.finish(settings).2));
+        }
+        Ok(finished)
+    }
+
+    fn sequence<'r>(
+        &self,
+        index: usize,
+        request: &'r GenerateRequest,
+        settings: &GenerateSettings,
+        cache: Option<Cache>,
+    ) -> Sequence<'r> {
+        let limit = settings.max_tokens.min(self.context() - request.prompt_ids.len());
+        Sequence { index, request, cache, limit, ids: Vec::new(), log_probs: Vec::new(), ended: None }
+    }
+
+    #[allow(clippy::too_many_arguments)]
     fn work(
         &self,
+        decoder: &Decoder,
+        rotary: &Rotary,
         requests: &[GenerateRequest],
         settings: &GenerateSettings,
         done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
@@ -237,7 +315,7 @@ impl<'a> Generator<'a> {
         next: &AtomicUsize,
         finished: &[Mutex<Option<Generated>>],
     ) {
-        let model = self.student.model(&self.rotary);
+        let model = self.student.model(rotary);
         let mut active: Vec<Sequence> = Vec::new();
         let mut spare: Vec<Cache> = Vec::new();
         let (mut buffers, mut scratch) = (Buffers::default(), Vec::new());
@@ -245,21 +323,12 @@ impl<'a> Generator<'a> {
             while active.len() < places {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = requests.get(index) else { break };
-                let most = self.rotary.positions() - request.prompt_ids.len();
-                let limit = settings.max_tokens.min(most);
-                let capacity = request.prompt_ids.len() + limit;
+                let capacity = request.prompt_ids.len() + settings.max_tokens;
+                let capacity = capacity.min(self.context());
                 let position = spare.iter().position(|cache| cache.capacity() >= capacity);
                 let mut cache = position.map_or_else(|| Cache::new(&model, capacity), |index| spare.swap_remove(index));
                 cache.clear();
-                active.push(Sequence {
-                    index,
-                    request,
-                    cache,
-                    limit,
-                    ids: Vec::new(),
-                    log_probs: Vec::new(),
-                    ended: None,
-                });
+                active.push(self.sequence(index, request, settings, Some(cache)));
             }
             if active.is_empty() {
                 return;
@@ -268,7 +337,8 @@ impl<'a> Generator<'a> {
             let mut sampled: Vec<usize> = Vec::with_capacity(active.len());
             let mut segments: Vec<Segment> = Vec::with_capacity(active.len());
             for (place, sequence) in active.iter_mut().enumerate() {
-                let read = sequence.cache.length;
+                let cache = sequence.cache.as_mut().expect("sequences on the CPU have a cache");
+                let read = cache.length;
                 let prompt = &sequence.request.prompt_ids;
                 let tokens = match prompt.len() - read.min(prompt.len()) {
                     0 => &sequence.ids[sequence.ids.len() - 1..],
@@ -282,16 +352,16 @@ impl<'a> Generator<'a> {
                 if wanted {
                     sampled.push(place);
                 }
-                segments.push(Segment { cache: &mut sequence.cache, tokens, wanted });
+                segments.push(Segment { cache, tokens, wanted });
             }
-            let logits = self.decoder.step(&model, &mut segments, &mut buffers);
+            let logits = decoder.step(&model, &mut segments, &mut buffers);
             for (place, logits) in sampled.iter().zip(logits.chunks_exact(model.config.vocab_size)) {
                 active[*place].sample(logits, settings, done, &mut scratch);
             }
             for place in (0..active.len()).rev() {
                 if active[place].ended.is_some() {
                     let (index, cache, generated) = active.swap_remove(place).finish(settings);
-                    spare.push(cache);
+                    spare.extend(cache);
                     *finished[index].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(generated);
                 }
             }
@@ -303,7 +373,7 @@ impl<'a> Generator<'a> {
 struct Sequence<'a> {
     index: usize,
     request: &'a GenerateRequest,
-    cache: Cache,
+    cache: Option<Cache>,
     limit: usize,
     ids: Vec<u32>,
     log_probs: Vec<f32>,
@@ -339,7 +409,7 @@ impl Sequence<'_> {
         }
     }
 
-    fn finish(self, settings: &GenerateSettings) -> (usize, Cache, Generated) {
+    fn finish(self, settings: &GenerateSettings) -> (usize, Option<Cache>, Generated) {
         let (finish, stop_token) = self.ended.unwrap_or((Finish::Length, None));
         let log_probs = settings.log_probs.then_some(self.log_probs);
         (self.index, self.cache, Generated { ids: self.ids, stop_token, finish, log_probs })

@@ -50,6 +50,13 @@ pub struct BlockPlaces {
     pub down: usize,
 }
 
+impl BlockPlaces {
+    /// Places of the seven matrices, in the order of computation.
+    pub fn projections(&self) -> [usize; 7] {
+        [self.query, self.key, self.value, self.output, self.gate, self.up, self.down]
+    }
+}
+
 /// All tensors of a decoder.
 #[derive(Clone, Debug)]
 pub struct Layout {

@@ -3,6 +3,7 @@
 //!
 //! This crate knows nothing about Parquet, pipelines, verdicts or the network; it is the only one that sees Burn.
 
+mod adapter;
 mod architecture;
 mod device;
 mod dpo;
@@ -18,8 +19,10 @@ mod sampling;
 mod settings;
 mod sft;
 mod student;
+mod tensors;
 mod train;
 
+pub use adapter::{Adapter, LoraSettings, TargetModule};
 pub use architecture::{Architecture, Family};
 pub use device::Target;
 pub use dpo::{PreferencePair, train_dpo};
@@ -29,4 +32,5 @@ pub use generate::{Finish, GenerateRequest, GenerateSettings, Generated, Generat
 pub use settings::{DpoLoss, DpoSettings, OverLong, Schedule, TrainSettings};
 pub use sft::{NamedGradients, loss_and_gradients, sequence_log_probs, token_log_probs, train_sft};
 pub use student::Student;
+pub use tensors::Trainee;
 pub use train::{Control, StepReport, TokenRow, Trained};

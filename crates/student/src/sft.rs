@@ -1,20 +1,23 @@
 use std::path::Path;
 
+use burn::tensor::Tensor;
 use serde_json::{Value, json};
 
-use crate::fused::{Batch, Model, Pass, Saving};
+use crate::fused::{Batch, Pass, Saving};
 use crate::rotary::Rotary;
 use crate::settings::OverLong;
-use crate::train::{BatchLoss, Objective, run};
-use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained};
+use crate::tensors::{Learner, Weighing, download};
+use crate::train::{BatchLoss, Objective, add_gradient, run};
+use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained, Trainee};
 
 /// Supervised fine-tuning: the mean negative log-prob of the trained tokens of each step goes down. Rows are shuffled anew
 /// in each epoch. The result is the same, bit for bit, whether or not the run was interrupted and resumed and whatever the
 /// number of threads, on one kind of CPU.
 ///
+/// `trainee` is `&mut student`, or `(&mut student, &mut adapter)` to train adapters alone (LoRA).
 /// `resume` is a folder that [`Control::Save`] named; the student's weights are then taken from there.
-pub fn train_sft(
-    student: &mut Student,
+pub fn train_sft<'a>(
+    trainee: impl Into<Trainee<'a>>,
     rows: &[TokenRow],
     settings: &TrainSettings,
     seed: u64,
@@ -22,6 +25,8 @@ pub fn train_sft(
     on_step: &mut dyn FnMut(StepReport) -> Control,
 ) -> Result<Trained, Error> {
     settings.check()?;
+    let trainee = trainee.into();
+    let student = &*trainee.student;
     let mut usable = Vec::with_capacity(rows.len());
     let mut dropped = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -33,7 +38,7 @@ pub fn train_sft(
         }
     }
     let objective = Sft { rows };
-    let trained = run(student, &objective, &usable, settings, seed, resume, on_step)?;
+    let trained = run(trainee, &objective, &usable, settings, seed, resume, on_step)?;
     Ok(Trained { dropped, ..trained })
 }
 
@@ -58,28 +63,20 @@ impl Objective for Sft<'_> {
         self.rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0)
     }
 
-    fn accumulate(
-        &self,
-        model: &Model,
-        pass: &mut Pass,
-        rows: &[usize],
-        batch_size: usize,
-        gradients: &mut [f32],
-    ) -> BatchLoss {
+    fn accumulate(&self, learner: &Learner, rows: &[usize], batch_size: usize) -> (BatchLoss, Tensor<1>) {
         let trained_tokens: usize = rows.iter().map(|row| self.rows[*row].trained_tokens()).sum();
         let weight = -1.0 / trained_tokens as f32;
-        let (mut sum, mut tokens) = (0.0, 0);
+        let (mut sum, mut tokens, mut gradient) = (0.0, 0, None);
         for rows in rows.chunks(batch_size) {
             let rows: Vec<&TokenRow> = rows.iter().map(|row| &self.rows[*row]).collect();
             let (batch, positions, targets) = lay_out(&rows);
-            pass.forward(model, &batch);
-            let weights = vec![weight; positions.len()];
-            let log_probs = pass.log_probs_backward(model, &positions, &targets, &weights, gradients);
-            pass.backward(model, &batch, gradients);
-            sum += log_probs.iter().map(|x| f64::from(*x)).sum::<f64>();
             tokens += batch.len();
+            let (log_probs, one) = learner.gradient(batch, positions, targets, Weighing::Even(weight));
+            add_gradient(&mut gradient, one);
+            sum += log_probs.iter().map(|x| f64::from(*x)).sum::<f64>();
         }
-        BatchLoss { loss: -sum / trained_tokens as f64, tokens, trained_tokens, preferred: None }
+        let loss = BatchLoss { loss: -sum / trained_tokens as f64, tokens, trained_tokens, preferred: None };
+        (loss, gradient.expect("a batch has rows"))
     }
 
     fn fingerprint(&self) -> Value {
@@ -152,11 +149,11 @@ pub fn loss_and_gradients(student: &Student, rows: &[TokenRow]) -> Result<(f64, 
         row.check(index, student)?;
     }
     let objective = Sft { rows };
-    let rotary = Rotary::new(&student.config, objective.longest());
-    let mut gradients = vec![0.0; student.layout.total];
+    let mut student = student.clone();
+    let learner = Learner::new(&mut (&mut student).into(), None, objective.longest(), false)?;
     let all: Vec<usize> = (0..rows.len()).collect();
-    let mut pass = Pass::new(Saving::All);
-    let outcome = objective.accumulate(&student.model(&rotary), &mut pass, &all, rows.len().max(1), &mut gradients);
+    let (outcome, gradient) = objective.accumulate(&learner, &all, rows.len().max(1));
+    let gradients = download(gradient);
     let named = student.layout.places.iter().map(|place| (place.name.clone(), gradients[place.range()].to_vec()));
     Ok((outcome.loss, named.collect()))
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::fused::{Batch, Model, Pass, Saving};
 use crate::layout::Layout;
 use crate::rotary::Rotary;
+use crate::tensors::{Tables, device_logits, download, upload};
 use crate::{Architecture, Error, Target};
 
 /// A decoder with its parameters, f32.
@@ -25,7 +26,7 @@ impl Student {
     /// Loads a checkpoint. Tensors that the config does not ask for are left out only where they are known to be copies
     /// (a tied `lm_head.weight`, rotary tables); others are an error.
     pub fn load(checkpoint: &Checkpoint, target: Target) -> Result<Self, Error> {
-        target.check()?;
+        target.device()?;
         let config = checkpoint.config()?;
         let layout = Layout::of(&config);
         let mut parameters = vec![0.0; layout.total];
@@ -52,7 +53,7 @@ impl Student {
     /// A decoder with random weights: matrices normal with `initializer_range`, norms 1, biases 0. The same seed gives the
     /// same weights everywhere.
     pub fn random(architecture: &Architecture, seed: u64, target: Target) -> Result<Self, Error> {
-        target.check()?;
+        target.device()?;
         let config = architecture.config()?;
         let layout = Layout::of(&config);
         let mut parameters = vec![0.0; layout.total];
@@ -71,6 +72,11 @@ impl Student {
     /// Writes `config.json` and `model.safetensors` into `dir`, creating it if needed. Tokenizer and template are the
     /// caller's to copy (`retort_weights::copy_companions`).
     pub fn save(&self, dir: &Path, dtype: Dtype) -> Result<(), Error> {
+        self.save_parameters(&self.parameters, dir, dtype)
+    }
+
+    /// [`Student::save`] with other parameters than its own, in its layout.
+    pub(crate) fn save_parameters(&self, parameters: &[f32], dir: &Path, dtype: Dtype) -> Result<(), Error> {
         let tensors: Vec<TensorShape> = self
             .layout
             .places
@@ -79,7 +85,7 @@ impl Student {
             .collect();
         write_checkpoint(dir, &self.config_json, &tensors, dtype, None, |name| {
             let place = self.layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
-            Ok(Cow::Borrowed(&self.parameters[place.range()]))
+            Ok(Cow::Borrowed(&parameters[place.range()]))
         })?;
         Ok(())
     }
@@ -139,14 +145,25 @@ impl Student {
         self.check_tokens(tokens)?;
         let batch = Batch::new([tokens]);
         let rotary = Rotary::new(&self.config, batch.longest());
+        let rows: Vec<usize> = (0..tokens.len()).collect();
+        if self.target != Target::Cpu {
+            return self.plain_logits(&rotary, &batch, &rows);
+        }
         let model = self.model(&rotary);
         let mut pass = Pass::new(Saving::Nothing);
         pass.forward(&model, &batch);
-        Ok(pass.logits(&model, &(0..tokens.len()).collect::<Vec<_>>()))
+        Ok(pass.logits(&model, &rows))
+    }
+
+    /// Logits `[rows, vocab_size]` by plain tensor operations on the student's device.
+    pub(crate) fn plain_logits(&self, rotary: &Rotary, batch: &Batch, rows: &[usize]) -> Result<Vec<f32>, Error> {
+        let device = self.target.device()?;
+        let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
+        Ok(download(device_logits(&self.config, &self.layout, rotary, &tables, batch, rows, &device)))
     }
 
     pub(crate) fn model<'a>(&'a self, rotary: &'a Rotary) -> Model<'a> {
-        Model { config: &self.config, layout: &self.layout, parameters: &self.parameters, rotary }
+        Model { config: &self.config, layout: &self.layout, parameters: &self.parameters, rotary, adapters: None }
     }
 
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), Error> {
@@ -155,18 +172,6 @@ impl Student {
                 Err(Error::Rows(format!("token `{token}` is not among the {} of the model", self.config.vocab_size)))
             }
             None => Ok(()),
-        }
-    }
-}
-
-impl Target {
-    fn check(self) -> Result<(), Error> {
-        match self {
-            Self::Cpu => Ok(()),
-            Self::Cuda(_) => Err(Error::Device {
-                device: self.to_string(),
-                reason: "this build computes on the CPU only".to_owned(),
-            }),
         }
     }
 }

@@ -1,15 +1,12 @@
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-use retort_weights::{Checkpoint, Dtype, TensorShape, write_checkpoint};
+use burn::tensor::Tensor;
+use retort_weights::{Checkpoint, CheckpointWriter, Dtype, TensorShape, write_config};
 use serde_json::{Value, json};
 
-use crate::fused::{Model, Pass, Saving};
-use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
 use crate::random::Random;
-use crate::rotary::Rotary;
-use crate::{Error, Student, TrainSettings};
+use crate::tensors::{Learner, Vector};
+use crate::{Adapter, Error, Student, TrainSettings, Trainee};
 
 /// One row of token ids with the tokens that are trained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,22 +100,23 @@ pub(crate) struct BatchLoss {
 pub(crate) trait Objective {
     /// Tokens of the longest sequence.
     fn longest(&self) -> usize;
-    /// Adds the gradients of one accumulated batch. `rows` are indices of rows, `batch_size` of them at a time.
-    fn accumulate(
-        &self,
-        model: &Model,
-        pass: &mut Pass,
-        rows: &[usize],
-        batch_size: usize,
-        gradients: &mut [f32],
-    ) -> BatchLoss;
+    /// Loss and gradient `[parameters]` of one accumulated batch. `rows` are indices of rows, `batch_size` of them at a time.
+    fn accumulate(&self, learner: &Learner, rows: &[usize], batch_size: usize) -> (BatchLoss, Tensor<1>);
     /// Anything that must be the same for a resume to be allowed.
     fn fingerprint(&self) -> Value;
 }
 
+/// Adds a batch's gradient to those before it.
+pub(crate) fn add_gradient(sum: &mut Option<Tensor<1>>, gradient: Tensor<1>) {
+    *sum = Some(match sum.take() {
+        Some(sum) => sum + gradient,
+        None => gradient,
+    });
+}
+
 /// The loop: batches, updates, reports, saving and resuming. `rows` are the usable ones among the caller's.
 pub(crate) fn run(
-    student: &mut Student,
+    mut trainee: Trainee,
     objective: &dyn Objective,
     rows: &[usize],
     settings: &TrainSettings,
@@ -129,52 +127,72 @@ pub(crate) fn run(
     if rows.is_empty() {
         return Err(Error::Rows("no row is left to train on".to_owned()));
     }
-    let total = settings.steps(rows.len());
     let settings_json = serde_json::to_value(settings).map_err(|error| Error::Rows(error.to_string()))?;
     let identity =
         json!({"objective": objective.fingerprint(), "rows": rows.len(), "seed": seed, "settings": settings_json});
-    let mut state = match resume {
-        Some(path) => State::load(path, student, &identity)?,
-        None => State { step: 0, first: vec![0.0; student.layout.total], second: vec![0.0; student.layout.total] },
+    let (step, moments) = match resume {
+        Some(path) => load(path, &mut trainee, &identity)?,
+        None => (0, None),
     };
-    let rotary = Rotary::new(&student.config, objective.longest());
-    let mut pass = Pass::new(if settings.gradient_checkpointing { Saving::Inputs } else { Saving::All });
-    let mut gradients = vec![0.0_f32; student.layout.total];
-    let mut last_loss = None;
-    let mut order = Order { seed, epoch: usize::MAX, rows: Vec::new() };
-    while state.step < total {
-        let step = state.step;
-        let batch = order.batch(rows, step, settings.rows_per_step());
-        gradients.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
-        let outcome =
-            objective.accumulate(&student.model(&rotary), &mut pass, &batch, settings.batch_size, &mut gradients);
-        let grad_norm = sum_of_squares(&gradients).sqrt();
-        for (what, value) in [("loss", outcome.loss), ("gradient norm", grad_norm)] {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { what, value, step: step + 1, rows: batch });
+    let mut learner = Learner::new(&mut trainee, moments, objective.longest(), settings.gradient_checkpointing)?;
+    let run = Run { trainee: &trainee, objective, rows, settings, seed, identity };
+    let outcome = run.steps(&mut learner, step, on_step);
+    learner.finish(&mut trainee);
+    outcome
+}
+
+/// What stays the same over a run.
+struct Run<'a> {
+    trainee: &'a Trainee<'a>,
+    objective: &'a dyn Objective,
+    rows: &'a [usize],
+    settings: &'a TrainSettings,
+    seed: u64,
+    identity: Value,
+}
+
+impl Run<'_> {
+    fn steps(
+        &self,
+        learner: &mut Learner,
+        mut step: usize,
+        on_step: &mut dyn FnMut(StepReport) -> Control,
+    ) -> Result<Trained, Error> {
+        let (settings, total) = (self.settings, self.settings.steps(self.rows.len()));
+        let mut last_loss = None;
+        let mut order = Order { seed: self.seed, epoch: usize::MAX, rows: Vec::new() };
+        while step < total {
+            let batch = order.batch(self.rows, step, settings.rows_per_step());
+            learner.set_noise(Random::new(&[self.seed, 0x6e6f_6973, step as u64]).next());
+            let (outcome, gradient) = self.objective.accumulate(learner, &batch, settings.batch_size);
+            let grad_norm = learner.norm(&gradient);
+            for (what, value) in [("loss", outcome.loss), ("gradient norm", grad_norm)] {
+                if !value.is_finite() {
+                    return Err(Error::NotFinite { what, value, step: step + 1, rows: batch });
+                }
+            }
+            let learning_rate = settings.learning_rate_at(step, total);
+            step += 1;
+            learner.update(gradient, settings, learning_rate, step, grad_norm);
+            last_loss = Some(outcome.loss);
+            let report = StepReport {
+                step,
+                total,
+                loss: outcome.loss,
+                learning_rate,
+                grad_norm,
+                tokens: outcome.tokens,
+                trained_tokens: outcome.trained_tokens,
+                preferred: outcome.preferred,
+            };
+            match on_step(report) {
+                Control::Continue => {}
+                Control::Save(path) => save(&path, self.trainee, learner, step, &self.identity)?,
+                Control::Stop => break,
             }
         }
-        let learning_rate = settings.learning_rate_at(step, total);
-        update(student, &gradients, &mut state, settings, learning_rate, grad_norm);
-        state.step += 1;
-        last_loss = Some(outcome.loss);
-        let report = StepReport {
-            step: state.step,
-            total,
-            loss: outcome.loss,
-            learning_rate,
-            grad_norm,
-            tokens: outcome.tokens,
-            trained_tokens: outcome.trained_tokens,
-            preferred: outcome.preferred,
-        };
-        match on_step(report) {
-            Control::Continue => {}
-            Control::Save(path) => state.save(&path, student, &identity)?,
-            Control::Stop => break,
-        }
+        Ok(Trained { steps: step, complete: step >= total, last_loss, dropped: Vec::new() })
     }
-    Ok(Trained { steps: state.step, complete: state.step >= total, last_loss, dropped: Vec::new() })
 }
 
 /// Which rows each step takes: a new shuffle for every epoch.
@@ -197,104 +215,84 @@ impl Order {
     }
 }
 
-/// One AdamW update of all parameters (decoupled decay, bias correction, clipping by the global norm).
-fn update(
-    student: &mut Student,
-    gradients: &[f32],
-    state: &mut State,
-    settings: &TrainSettings,
-    learning_rate: f64,
-    grad_norm: f64,
-) {
-    const CHUNK: usize = 1 << 15;
-    let time = (state.step + 1) as i32;
-    // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm.
-    let clip = match settings.max_grad_norm {
-        most if most > 0.0 => (most / (grad_norm + 1e-6)).min(1.0),
-        _ => 1.0,
-    };
-    let factors = |decay: f64| AdamwFactors {
-        clip: clip as f32,
-        keep: (1.0 - learning_rate * decay) as f32,
-        beta1: settings.adam_beta1 as f32,
-        beta2: settings.adam_beta2 as f32,
-        step_size: (learning_rate / (1.0 - settings.adam_beta1.powi(time))) as f32,
-        root_correction: (1.0 - settings.adam_beta2.powi(time)).sqrt() as f32,
-        epsilon: settings.adam_epsilon as f32,
-    };
-    for place in &student.layout.places {
-        let decays = place.is_matrix() || settings.decay_norms_and_biases;
-        let factors = factors(if decays { settings.weight_decay } else { 0.0 });
-        let range = place.range();
-        student.parameters[range.clone()]
-            .par_chunks_mut(CHUNK)
-            .zip(gradients[range.clone()].par_chunks(CHUNK))
-            .zip(state.first[range.clone()].par_chunks_mut(CHUNK).zip(state.second[range].par_chunks_mut(CHUNK)))
-            .for_each(|((parameter, gradient), (first, second))| adamw(parameter, gradient, first, second, &factors));
+/// Writes weights, moments and step: `dir` is a checkpoint folder, `dir/optimizer` one whose tensors are the moments and
+/// whose `config.json` is the state.
+fn save(dir: &Path, trainee: &Trainee, learner: &Learner, step: usize, identity: &Value) -> Result<(), Error> {
+    let access = |source| retort_weights::Error::File { path: dir.to_owned(), source };
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = dir.with_file_name(name);
+    if partial.exists() {
+        std::fs::remove_dir_all(&partial).map_err(access)?;
     }
-}
-
-/// Optimizer state: AdamW's moments in the parameters' layout.
-struct State {
-    step: usize,
-    first: Vec<f32>,
-    second: Vec<f32>,
-}
-
-impl State {
-    /// Writes weights, moments and step: `dir` is a checkpoint folder, `dir/optimizer` one whose tensors are the moments
-    /// and whose `config.json` is the state.
-    fn save(&self, dir: &Path, student: &Student, identity: &Value) -> Result<(), Error> {
-        let access = |source| retort_weights::Error::File { path: dir.to_owned(), source };
-        let mut name = dir.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let partial = dir.with_file_name(name);
-        if partial.exists() {
-            std::fs::remove_dir_all(&partial).map_err(access)?;
-        }
-        student.save(&partial, Dtype::Float32)?;
-        let mut tensors = Vec::new();
-        for moment in ["first", "second"] {
-            tensors.extend(
-                student
-                    .layout
-                    .places
-                    .iter()
-                    .map(|place| TensorShape { name: format!("{moment}.{}", place.name), shape: place.shape.clone() }),
-            );
-        }
-        let state = json!({"step": self.step, "run": identity});
-        write_checkpoint(&partial.join("optimizer"), &state, &tensors, Dtype::Float32, None, |name| {
-            let (moment, tensor) = name.split_once('.').expect("the names were just made");
-            let buffer = if moment == "first" { &self.first } else { &self.second };
-            let place = student.layout.places.iter().find(|place| place.name == tensor).expect("as above");
-            Ok(Cow::Borrowed(&buffer[place.range()]))
+    learner.read(Vector::Parameters, |trained| match &trainee.adapter {
+        None => trainee.student.save_parameters(trained, &partial, Dtype::Float32),
+        Some(adapter) => adapter.save_values(trained, &partial, ""),
+    })?;
+    let mut tensors = Vec::new();
+    for (moment, _) in MOMENTS {
+        tensors.extend(
+            trainee
+                .places()
+                .iter()
+                .map(|place| TensorShape { name: format!("{moment}.{}", place.name), shape: place.shape.clone() }),
+        );
+    }
+    let optimizer = partial.join("optimizer");
+    let mut writer = CheckpointWriter::create(&optimizer, &tensors, Dtype::Float32, None)?;
+    let mut places: Vec<_> = trainee.places().iter().collect();
+    places.sort_by(|a, b| a.name.cmp(&b.name));
+    for (moment, vector) in MOMENTS {
+        learner.read(vector, |elements| {
+            places
+                .iter()
+                .try_for_each(|place| writer.write(&format!("{moment}.{}", place.name), &elements[place.range()]))
         })?;
-        if dir.exists() {
-            std::fs::remove_dir_all(dir).map_err(access)?;
-        }
-        std::fs::rename(&partial, dir).map_err(access)?;
-        Ok(())
     }
+    writer.finish()?;
+    write_config(&optimizer, &json!({"step": step, "run": identity}), Dtype::Float32)?;
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).map_err(access)?;
+    }
+    std::fs::rename(&partial, dir).map_err(access)?;
+    Ok(())
+}
 
-    fn load(dir: &Path, student: &mut Student, identity: &Value) -> Result<Self, Error> {
-        let refuse = |reason: &str| Error::Resume { path: dir.to_owned(), reason: reason.to_owned() };
-        let optimizer = Checkpoint::open(&dir.join("optimizer"))?;
-        let saved = optimizer.config_json();
-        if saved.get("run") != Some(identity) {
-            return Err(refuse("it was written with other settings, another seed or other rows"));
-        }
-        let step = saved.get("step").and_then(Value::as_u64).ok_or_else(|| refuse("it has no step"))? as usize;
-        let weights = Student::load(&Checkpoint::open(dir)?, student.target)?;
-        if weights.layout.places != student.layout.places {
-            return Err(refuse("its model has other tensors"));
-        }
-        student.parameters = weights.parameters;
-        let mut state = Self { step, first: vec![0.0; student.layout.total], second: vec![0.0; student.layout.total] };
-        for place in &student.layout.places {
-            optimizer.read_into(&format!("first.{}", place.name), &mut state.first[place.range()])?;
-            optimizer.read_into(&format!("second.{}", place.name), &mut state.second[place.range()])?;
-        }
-        Ok(state)
+/// AdamW's two moments.
+type Moments = [Vec<f32>; 2];
+
+const MOMENTS: [(&str, Vector); 2] = [("first", Vector::First), ("second", Vector::Second)];
+
+/// Reads what [`save`] wrote: puts the weights into the student and gives back the step and the moments.
+fn load(dir: &Path, trainee: &mut Trainee, identity: &Value) -> Result<(usize, Option<Moments>), Error> {
+    let refuse = |reason: &str| Error::Resume { path: dir.to_owned(), reason: reason.to_owned() };
+    let optimizer = Checkpoint::open(&dir.join("optimizer"))?;
+    let saved = optimizer.config_json();
+    if saved.get("run") != Some(identity) {
+        return Err(refuse("it was written with other settings, another seed or other rows"));
     }
+    let step = saved.get("step").and_then(Value::as_u64).ok_or_else(|| refuse("it has no step"))? as usize;
+    match &mut trainee.adapter {
+        None => {
+            let weights = Student::load(&Checkpoint::open(dir)?, trainee.student.target)?;
+            if weights.layout.places != trainee.student.layout.places {
+                return Err(refuse("its model has other tensors"));
+            }
+            trainee.student.parameters = weights.parameters;
+        }
+        Some(adapter) => {
+            let saved = Adapter::load(dir, trainee.student)?;
+            if saved.layout != adapter.layout {
+                return Err(refuse("its adapters have other tensors"));
+            }
+            adapter.values = saved.values;
+        }
+    }
+    let mut moments = [vec![0.0; trainee.total()], vec![0.0; trainee.total()]];
+    for ((name, _), moment) in MOMENTS.iter().zip(&mut moments) {
+        for place in trainee.places() {
+            optimizer.read_into(&format!("{name}.{}", place.name), &mut moment[place.range()])?;
+        }
+    }
+    Ok((step, Some(moments)))
 }

@@ -31,7 +31,7 @@ fn read(path: &Path) -> Value {
 fn greedy(student: &Student, prompt: &[u32], max_tokens: usize) -> Vec<u32> {
     let settings = GenerateSettings { temperature: 0.0, max_tokens, ..GenerateSettings::default() };
     let request = GenerateRequest { prompt_ids: prompt.to_vec(), seed: 0 };
-    Generator::new(student).generate(&[request], &settings).unwrap().remove(0).ids
+    Generator::new(student).unwrap().generate(&[request], &settings).unwrap().remove(0).ids
 }
 
 fn ids(value: &Value) -> Vec<u32> {
@@ -89,7 +89,7 @@ fn random_student(family: Family) -> Student {
 }
 
 fn requests() -> Vec<GenerateRequest> {
-    let prompt = |i: u32| (0..1 + i * 37 % 61).map(|t| (t * 7 + i) % 40).collect();
+    let prompt = |i: u32| (0..=i * 37 % 61).map(|t| (t * 7 + i) % 40).collect();
     (0..23).map(|i| GenerateRequest { prompt_ids: prompt(i), seed: u64::from(i) }).collect()
 }
 
@@ -97,7 +97,7 @@ fn requests() -> Vec<GenerateRequest> {
 fn a_completion_does_not_depend_on_its_neighbours() {
     for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
         let student = random_student(family);
-        let generator = Generator::new(&student);
+        let generator = Generator::new(&student).unwrap();
         let settings = GenerateSettings {
             max_tokens: 50,
             stop_token_ids: vec![3],
@@ -131,17 +131,18 @@ fn prompts_log_probs_and_steps_agree() {
     let student = random_student(Family::Qwen3);
     let settings = GenerateSettings { max_tokens: 600, log_probs: true, ..GenerateSettings::default() };
     let request = GenerateRequest { prompt_ids: vec![1, 2], seed: 9 };
-    let whole = Generator::new(&student).generate(&[request], &settings).unwrap().remove(0);
+    let whole = Generator::new(&student).unwrap().generate(&[request], &settings).unwrap().remove(0);
     let mut prompt = vec![1, 2];
     prompt.extend(&whole.ids[..580]);
     let greedy_settings = GenerateSettings { temperature: 0.0, max_tokens: 20, log_probs: true, ..settings };
     let long = GenerateRequest { prompt_ids: prompt.clone(), seed: 0 };
-    let first = Generator::new(&student).generate(std::slice::from_ref(&long), &greedy_settings).unwrap().remove(0);
+    let first =
+        Generator::new(&student).unwrap().generate(std::slice::from_ref(&long), &greedy_settings).unwrap().remove(0);
     for start in [1, 100, 579] {
         // The rest of the prompt is forced token by token through the seeds' choice being greedy on equal logits.
         let part = GenerateRequest { prompt_ids: prompt[..prompt.len() - start].to_vec(), seed: 0 };
         let settings = GenerateSettings { max_tokens: 1, ..greedy_settings.clone() };
-        let one = Generator::new(&student).generate(&[part], &settings).unwrap().remove(0);
+        let one = Generator::new(&student).unwrap().generate(&[part], &settings).unwrap().remove(0);
         let row = TokenRow {
             loss: (0..=prompt.len() - start).map(|i| i == prompt.len() - start).collect(),
             input_ids: prompt[..prompt.len() - start].iter().chain(&one.ids).copied().collect(),
@@ -162,7 +163,7 @@ fn prompts_log_probs_and_steps_agree() {
 #[test]
 fn callers_and_limits_stop() {
     let student = random_student(Family::Llama);
-    let generator = Generator::new(&student);
+    let generator = Generator::new(&student).unwrap();
     let settings = GenerateSettings { max_tokens: 30, ..GenerateSettings::default() };
     let out = generator.generate_until(&requests(), &settings, &|index, ids| ids.len() > index).unwrap();
     for (index, one) in out.iter().enumerate() {

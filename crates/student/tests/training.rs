@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use retort_student::{
-    Architecture, Control, DpoSettings, Error, Family, OverLong, PreferencePair, Student, Target, TokenRow,
-    TrainSettings, loss_and_gradients, sequence_log_probs, train_dpo, train_sft,
+    Adapter, Architecture, Control, DpoSettings, Error, Family, LoraSettings, OverLong, PreferencePair, Student,
+    Target, TokenRow, TrainSettings, loss_and_gradients, sequence_log_probs, train_dpo, train_sft,
 };
 use retort_weights::Dtype;
 
@@ -171,7 +171,9 @@ fn packed_is_unpacked() {
     let (loss, together) = loss_and_gradients(&student, &rows).unwrap();
     let tokens: usize = rows.iter().map(TokenRow::trained_tokens).sum();
     let (mut sum, mut added) = (0.0, together.clone());
-    added.iter_mut().for_each(|(_, gradient)| gradient.fill(0.0));
+    for (_, gradient) in &mut added {
+        gradient.fill(0.0);
+    }
     for row in &rows {
         let share = row.trained_tokens() as f64 / tokens as f64;
         let (loss, gradients) = loss_and_gradients(&student, std::slice::from_ref(row)).unwrap();
@@ -263,4 +265,79 @@ fn a_loss_that_is_no_number_names_its_rows() {
     trained.add_to_tensor("model.norm.weight", &vec![f32::INFINITY; size]).unwrap();
     let error = train_sft(&mut trained, &rows(4, 40), &settings(), 1, None, &mut |_| Control::Continue).unwrap_err();
     assert!(matches!(error, Error::NotFinite { step: 1, ref rows, .. } if rows.len() == 4), "{error}");
+}
+
+fn lora(dropout: f64) -> LoraSettings {
+    LoraSettings { r: 4, lora_alpha: 8.0, lora_dropout: dropout, ..LoraSettings::default() }
+}
+
+/// Adapters applied beside the weights give what they give merged into them, and training them moves nothing else.
+#[test]
+fn merged_adapters_are_applied_ones() {
+    for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
+        let mut base = student(family);
+        let untouched = bytes(&base);
+        let mut adapter = Adapter::new(&base, &lora(0.0), 3).unwrap();
+        let rows = rows(8, 60);
+        let settings = TrainSettings { max_steps: Some(8), learning_rate: 2e-2, ..settings() };
+        let mut losses = Vec::new();
+        train_sft((&mut base, &mut adapter), &rows, &settings, 1, None, &mut |report| {
+            losses.push(report.loss);
+            Control::Continue
+        })
+        .unwrap();
+        assert_eq!(bytes(&base), untouched);
+        assert!(losses[7] < losses[0], "{losses:?}");
+        // One more step with everything as a batch: its loss is that of the merged student.
+        let whole = TrainSettings { max_steps: Some(1), batch_size: 8, ..settings.clone() };
+        let mut applied = 0.0;
+        let before = adapter.clone();
+        train_sft((&mut base, &mut adapter), &rows, &whole, 1, None, &mut |report| {
+            applied = report.loss;
+            Control::Stop
+        })
+        .unwrap();
+        base.merge(&before);
+        let merged = loss_and_gradients(&base, &rows).unwrap().0;
+        assert!((merged - applied).abs() < 1e-5, "{family:?}: {merged} against {applied}");
+        assert_ne!(bytes(&base), untouched);
+    }
+}
+
+#[test]
+fn adapters_are_written_as_peft_writes_them() {
+    let base = student(Family::Llama);
+    let adapter = Adapter::new(&base, &lora(0.1), 3).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    adapter.save(dir.path(), "base").unwrap();
+    assert_eq!(Adapter::load(dir.path(), &base).unwrap().settings(), adapter.settings());
+    let names = retort_weights::Adapter::open(dir.path()).unwrap();
+    assert!(names.names().any(|name| name == "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"));
+    assert_eq!(names.config_json()["peft_type"], "LORA");
+    assert!(Adapter::load(dir.path(), &student(Family::Llama)).is_ok());
+}
+
+#[test]
+fn adapters_resume_and_ignore_threads() {
+    let train = |threads: usize, resume: Option<&Path>, save: Option<&Path>| {
+        let mut base = student(Family::Qwen3);
+        let mut adapter = Adapter::new(&base, &lora(0.2), 3).unwrap();
+        let mut on_step = |report: retort_student::StepReport| match save {
+            Some(path) if report.step == 3 => Control::Save(path.to_owned()),
+            Some(_) if report.step == 4 => Control::Stop,
+            _ => Control::Continue,
+        };
+        on_threads(threads, || {
+            train_sft((&mut base, &mut adapter), &rows(20, 90), &settings(), 1, resume, &mut on_step).unwrap();
+        });
+        let dir = tempfile::tempdir().unwrap();
+        adapter.save(dir.path(), "base").unwrap();
+        std::fs::read(dir.path().join("adapter_model.safetensors")).unwrap()
+    };
+    let whole = train(1, None, None);
+    assert_eq!(train(2, None, None), whole);
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    train(1, None, Some(&state));
+    assert_eq!(train(4, Some(&state), None), whole);
 }

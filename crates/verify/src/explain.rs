@@ -19,6 +19,7 @@ pub fn explain(name: &str) -> Option<&'static str> {
         "answer-pattern" => include_str!("answer_pattern.md"),
         "choice" => include_str!("choice.md"),
         "format" => include_str!("format.md"),
+        "code" => include_str!("code/code.md"),
         "json" => include_str!("json.md"),
         "language" => include_str!("language.md"),
         "repetition" => include_str!("repetition.md"),

@@ -11,6 +11,7 @@ mod error;
 mod explain;
 pub mod format;
 pub mod json;
+pub mod judge;
 pub mod language;
 pub mod length;
 pub mod math;

@@ -13,6 +13,7 @@ use crate::{
     Verifier, VerifyError,
     answer_pattern::AnswerPatternSettings,
     choice::ChoiceSettings,
+    code::CodeSettings,
     format::FormatSettings,
     json::JsonSettings,
     language::LanguageSettings,
@@ -130,6 +131,8 @@ verifiers! {
     Choice(ChoiceSettings) = "choice",
     /// Think tags, answer box and answer tags.
     Format(FormatSettings) = "format",
+    /// Programs run against tests in a sandbox.
+    Code(CodeSettings) = "code",
     /// JSON, well formed or equal to the reference answer.
     Json(JsonSettings) = "json",
     /// The share of words in the target language.
@@ -188,7 +191,11 @@ mod tests {
             assert_eq!(bare, read(&format!("{{{name:?}: {{}}}}")).unwrap());
             assert_eq!(bare, read(&format!("{{{name:?}: null}}")).unwrap());
             assert_eq!(bare.name(), *name);
-            assert_eq!(bare.build().unwrap().name(), *name);
+            // Where no sandbox works, `code` refuses instead of running anything.
+            match bare.build() {
+                Ok(verifier) => assert_eq!(verifier.name(), *name),
+                Err(error) => assert_eq!(*name, "code", "{error}"),
+            }
             let written = serde_json::to_string(&bare).unwrap();
             assert_eq!(read(&written).unwrap(), bare, "{written}");
         }

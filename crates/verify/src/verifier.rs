@@ -65,6 +65,9 @@ impl<'a> Case<'a> {
         let Some(reference) = self.reference_answer.map(str::trim).filter(|text| !text.is_empty()) else {
             return Err(Outcome::new(Verdict::Undecided, "no_reference", "the prompt has no reference answer"));
         };
+        // A reference answer may be a whole completion with its reasoning.
+        let parts = completion::split(reference);
+        let reference = parts.answer.filter(|_| parts.form != ThinkForm::Absent).unwrap_or(reference);
         match self.answer_text() {
             Some(answer) => Ok((answer, reference)),
             None => {

@@ -1,5 +1,6 @@
 //! HumanEval and MBPP: every reference solution passes, and fails once it returns nothing.
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -23,11 +24,38 @@ fn verifier() -> Option<CodeVerifier> {
     CodeVerifier::new(settings).inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
 }
 
+/// The programs whose first `return` returns nothing and that pass all the same: the tests do not reach it, or take
+/// `None` for false. Plain Python without any sandbox passes exactly these too, and fails no reference solution.
+const HUMANEVAL_SURVIVORS: &[&str] = &[
+    "HumanEval/12",
+    "HumanEval/39",
+    "HumanEval/46",
+    "HumanEval/52",
+    "HumanEval/56",
+    "HumanEval/59",
+    "HumanEval/61",
+    "HumanEval/75",
+    "HumanEval/94",
+    "HumanEval/119",
+    "HumanEval/127",
+    "HumanEval/128",
+    "HumanEval/137",
+];
+const MBPP_SURVIVORS: &[&str] = &[
+    "mbpp/28", "mbpp/39", "mbpp/47", "mbpp/83", "mbpp/92", "mbpp/93", "mbpp/113", "mbpp/123", "mbpp/127", "mbpp/150",
+    "mbpp/167", "mbpp/169", "mbpp/189", "mbpp/198", "mbpp/223", "mbpp/246", "mbpp/297", "mbpp/302", "mbpp/403",
+    "mbpp/415", "mbpp/448", "mbpp/453", "mbpp/463", "mbpp/485", "mbpp/498", "mbpp/509", "mbpp/515", "mbpp/532",
+    "mbpp/546", "mbpp/550", "mbpp/577", "mbpp/605", "mbpp/628", "mbpp/664", "mbpp/689", "mbpp/692", "mbpp/711",
+    "mbpp/717", "mbpp/746", "mbpp/755", "mbpp/761", "mbpp/819", "mbpp/834", "mbpp/845", "mbpp/871", "mbpp/890",
+    "mbpp/895", "mbpp/899", "mbpp/922",
+];
+
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row[key].as_str().unwrap_or_else(|| panic!("no `{key}`"))
 }
 
 /// A task as a completion that a chat model could have written, with its tests.
+#[derive(Clone)]
 struct Task {
     id: String,
     /// What stands before the solution.
@@ -51,6 +79,12 @@ fn returns_nothing(program: &str) -> String {
     format!("{}return None{}", &program[..at], &program[end..])
 }
 
+/// The program with every `return` turned into `return None`.
+fn always_returns_nothing(program: &str) -> String {
+    let line = |line: &str| if line.contains("return") { returns_nothing(line) } else { line.to_owned() };
+    program.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn judge(verifier: &CodeVerifier, tasks: &[Task], wrap: impl Fn(&Task) -> String) -> Vec<CodeOutcome> {
     let completions: Vec<String> = tasks.iter().map(wrap).collect();
     let cases: Vec<Case<'_>> = tasks
@@ -72,7 +106,7 @@ fn those<'a>(tasks: &'a [Task], outcomes: &'a [CodeOutcome], verdict: Verdict) -
         .collect()
 }
 
-fn sweep(name: &str, tasks: &[Task], upstream_failures: &[&str], may_survive: &[&str]) {
+fn sweep(name: &str, tasks: &[Task], may_survive: &[&str]) {
     let Some(verifier) = verifier() else { return };
     let started = Instant::now();
     let fenced = |head: &str, solution: &str| format!("Here it is:\n\n```python\n{head}{solution}\n```\n\nIt works.");
@@ -86,13 +120,15 @@ fn sweep(name: &str, tasks: &[Task], upstream_failures: &[&str], may_survive: &[
     );
 
     assert_eq!(those(tasks, &right, Verdict::Undecided), [], "{name}: the tests work");
-    let failures = those(tasks, &right, Verdict::Incorrect);
-    let failed: Vec<&str> = failures.iter().map(|(id, _)| *id).collect();
-    assert_eq!(failed, upstream_failures, "{failures:#?}");
+    assert_eq!(those(tasks, &right, Verdict::Incorrect), [], "{name}: no reference solution fails");
     let survivors = those(tasks, &mutants, Verdict::Correct);
     let survived: Vec<&str> = survivors.iter().map(|(id, _)| *id).collect();
     assert_eq!(survived, may_survive, "{survivors:#?}");
     assert_eq!(those(tasks, &mutants, Verdict::Undecided), []);
+    // Those whose first `return` the tests do not notice fail once every `return` returns nothing.
+    let survivors: Vec<Task> = tasks.iter().filter(|task| may_survive.contains(&task.id.as_str())).cloned().collect();
+    let mutants = judge(&verifier, &survivors, |task| fenced(&task.head, &always_returns_nothing(&task.solution)));
+    assert_eq!(those(&survivors, &mutants, Verdict::Correct), []);
 }
 
 #[test]
@@ -106,7 +142,7 @@ fn humaneval() {
     };
     let tasks: Vec<Task> = rows.iter().map(task).collect();
     assert_eq!(tasks.len(), 164);
-    sweep("HumanEval", &tasks, &[], &[]);
+    sweep("HumanEval", &tasks, HUMANEVAL_SURVIVORS);
 }
 
 /// The form in which a base model completes the prompt: the body alone, without a fence.
@@ -141,5 +177,5 @@ fn mbpp() {
     };
     let tasks: Vec<Task> = rows.iter().map(task).collect();
     assert_eq!(tasks.len(), 974);
-    sweep("MBPP", &tasks, &[], &[]);
+    sweep("MBPP", &tasks, MBPP_SURVIVORS);
 }

@@ -40,8 +40,12 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let config_path = path.join("config.json");
         let config = read_json(&config_path)?;
+        Self::map(path, config, shard_files(path)?)
+    }
+
+    fn map(path: &Path, config: serde_json::Value, files: Vec<String>) -> Result<Self, Error> {
         let (mut shards, mut places) = (Vec::new(), BTreeMap::new());
-        for name in shard_files(path)? {
+        for name in files {
             let file_path = path.join(&name);
             let file = File::open(&file_path).map_err(Error::file(&file_path))?;
             #[allow(unsafe_code)]
@@ -67,6 +71,12 @@ impl Checkpoint {
             shards.push(map);
         }
         Ok(Self { path: path.to_owned(), config, shards, places })
+    }
+
+    /// Opens a folder's JSON file and one safetensors file by their names.
+    pub(crate) fn open_files(path: &Path, config: &str, tensors: &str) -> Result<Self, Error> {
+        let config = read_json(&path.join(config))?;
+        Self::map(path, config, vec![tensors.to_owned()])
     }
 
     /// The folder this was opened from.

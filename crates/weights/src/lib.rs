@@ -4,6 +4,7 @@
 //! This crate knows nothing about Burn, gradients, tokens or pipelines; whole-folder atomicity (temporary name, rename)
 //! is the caller's.
 
+mod adapter;
 mod checkpoint;
 mod config;
 mod error;
@@ -11,6 +12,7 @@ mod merge;
 mod merge_math;
 mod write;
 
+pub use adapter::Adapter;
 pub use checkpoint::Checkpoint;
 pub use config::{Llama3Scaling, ModelConfig, ModelType, end_of_sequence_ids};
 pub use error::Error;

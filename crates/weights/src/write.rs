@@ -57,6 +57,17 @@ impl CheckpointWriter {
         dtype: Dtype,
         max_shard_bytes: Option<usize>,
     ) -> Result<Self, Error> {
+        Self::named(dir, "model", tensors, dtype, max_shard_bytes)
+    }
+
+    /// [`CheckpointWriter::create`] with another stem than `model` for the names of files.
+    pub(crate) fn named(
+        dir: &Path,
+        stem: &str,
+        tensors: &[TensorShape],
+        dtype: Dtype,
+        max_shard_bytes: Option<usize>,
+    ) -> Result<Self, Error> {
         std::fs::create_dir_all(dir).map_err(Error::file(dir))?;
         let mut sorted = tensors.to_vec();
         sorted.sort_by(|a, b| a.name.cmp(&b.name));
@@ -74,7 +85,7 @@ impl CheckpointWriter {
             filled += size;
             groups.last_mut().expect("there is always a group").push(tensor);
         }
-        let shards = name_shards(groups);
+        let shards = name_shards(stem, groups);
         if shards.len() > 1 {
             write_index(dir, &shards, dtype)?;
         }
@@ -196,11 +207,11 @@ fn bytes(shape: &[usize], dtype: Dtype) -> usize {
     shape.iter().product::<usize>() * dtype.bytes()
 }
 
-fn name_shards(groups: Vec<Vec<TensorShape>>) -> Vec<Shard> {
+fn name_shards(stem: &str, groups: Vec<Vec<TensorShape>>) -> Vec<Shard> {
     let count = groups.len();
     let name = |index: usize| match count {
-        1 => "model.safetensors".to_owned(),
-        _ => format!("model-{:05}-of-{count:05}.safetensors", index + 1),
+        1 => format!("{stem}.safetensors"),
+        _ => format!("{stem}-{:05}-of-{count:05}.safetensors", index + 1),
     };
     groups.into_iter().enumerate().map(|(index, tensors)| Shard { file: name(index), tensors }).collect()
 }

@@ -6,3 +6,4 @@ pub mod schema;
 mod schema_check;
 
 pub use read::{PipelineFile, Read, read};
+pub(crate) use schema_check::violations;

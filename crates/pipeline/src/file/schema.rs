@@ -5,8 +5,8 @@ use crate::file::PipelineFile;
 use crate::stage::Stage;
 use jsonschema::Validator;
 use retort_records::{
-    Dropped, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample, Telemetry,
-    VerdictRow,
+    Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
+    Telemetry, VerdictRow,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -38,6 +38,13 @@ pub(crate) fn header_validator() -> Option<Validator> {
     jsonschema::validator_for(&header).ok()
 }
 
+/// The schema of one verifier's settings.
+pub(crate) fn of_verifier(name: &str) -> Option<Value> {
+    let schema = inline::<retort_verify::VerifierSettings>();
+    let mut forms = schema["anyOf"].as_array().into_iter().flatten();
+    forms.find_map(|form| form["properties"].get(name)).cloned()
+}
+
 fn variants() -> impl Iterator<Item = &'static Value> {
     PIPELINE["properties"]["stages"]["additionalProperties"]["oneOf"].as_array().into_iter().flatten()
 }
@@ -50,6 +57,7 @@ pub fn files() -> Vec<(String, String)> {
         table::<Rollout>(),
         table::<LengthRow>(),
         table::<VerdictRow>(),
+        table::<JudgementRow>(),
         table::<Selection>(),
         table::<SftExample>(),
         table::<Pair>(),

@@ -4,7 +4,7 @@
 //! generated in chunks that only decide how much a crash can lose.
 
 use super::Context;
-use super::journal::{Entry, Journal, Outcome};
+use super::asking::{Entry, Journal, Outcome};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
 use rayon::prelude::*;

@@ -1,8 +1,8 @@
 //! `evaluate`: checkpoints answer the same prompts with the same seeds, and are compared.
 
+use super::asking::{Journal, Outcome as Sampled, sampling_text};
 use super::embedded::Embedded;
-use super::journal::{Journal, Outcome as Sampled};
-use super::sample::{requests_of, sampling_text};
+use super::sample::requests_of;
 use super::verify::judge_rollout;
 use super::{Context, Made};
 use crate::error::PipelineError;

@@ -11,6 +11,8 @@ use retort_records::{LengthRow, Prompt, Rollout, Row, VerdictRow};
 use retort_tables::follow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Keeps the rollouts that meet every condition given; the others go to `dropped` with the first condition they failed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,8 @@ impl Filter {
         context.started("filter", Some(total), "rows");
         let mut writer = context.writer::<VerdictRow>()?;
         let mut dropping = Dropping::new(context)?;
+        // A row is dropped once but may fail several conditions.
+        let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
         for (done, verdict) in verdicts.enumerate() {
             let verdict = verdict?;
             let view = RowView {
@@ -51,14 +55,20 @@ impl Filter {
             };
             match filter::keep(&self.keep, &view) {
                 Ok(()) => writer.push(verdict)?,
-                Err(drop) => dropping.push(&verdict.rollout_id, &verdict.prompt_id, drop.reason, drop.detail)?,
+                Err(drop) => {
+                    for reason in filter::all_reasons(&self.keep, &view) {
+                        *failed.entry(reason.reason).or_default() += 1;
+                    }
+                    dropping.push(&verdict.rollout_id, &verdict.prompt_id, drop.reason, drop.detail)?;
+                }
             }
             if done % 256 == 255 {
                 context.advanced(done as u64 + 1, &format!("{} dropped", dropping.count()))?;
             }
         }
         let kept = writer.rows();
-        let mut made = Made { summary: format!("{kept} of {total} kept{}", dropping.in_words()), ..Made::default() };
+        let summary = format!("{kept} of {total} kept{}", dropping.in_words());
+        let mut made = Made { summary, facts: json!({ "failed": failed }), ..Made::default() };
         made.add(writer)?;
         dropping.finish(&mut made, total, kept)?;
         Ok(made)

@@ -5,6 +5,7 @@ pub mod evaluate;
 pub mod export;
 pub mod filter;
 pub mod import;
+pub mod judge;
 mod lengths;
 pub mod merge;
 pub mod pair;
@@ -15,9 +16,9 @@ pub mod synthesize;
 pub mod train;
 pub mod verify;
 
+mod asking;
 mod dropping;
 mod embedded;
-mod journal;
 mod rows;
 mod token_rows;
 
@@ -152,6 +153,7 @@ pub fn execute(work: &Work, context: &Context<'_>) -> Result<Made, PipelineError
         Work::Stage(Stage::Synthesize(settings)) => settings.run(context),
         Work::Stage(Stage::Sample(settings)) => settings.run(context),
         Work::Stage(Stage::Verify(settings)) => settings.run(context),
+        Work::Stage(Stage::Judge(settings)) => settings.run(context),
         Work::Stage(Stage::Filter(settings)) => settings.run(context),
         Work::Stage(Stage::Select(settings)) => settings.run(context),
         Work::Stage(Stage::Pair(settings)) => settings.run(context),
@@ -171,6 +173,7 @@ pub fn explain(kind: &str) -> Option<&'static str> {
         "synthesize" => include_str!("explain/synthesize.md"),
         "sample" => include_str!("explain/sample.md"),
         "verify" => include_str!("explain/verify.md"),
+        "judge" => include_str!("explain/judge.md"),
         "filter" => include_str!("explain/filter.md"),
         "select" => include_str!("explain/select.md"),
         "pair" => include_str!("explain/pair.md"),

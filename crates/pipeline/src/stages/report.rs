@@ -1,6 +1,8 @@
 //! `report`: one HTML file about the stages before it.
 
 mod checkpoints;
+mod dropped;
+mod judge;
 mod sections;
 
 use super::{Context, Made};
@@ -9,6 +11,7 @@ use crate::inputs::Finished;
 use crate::report::{Report as Page, render};
 use crate::source::{Kind, Source};
 use crate::stage::Input;
+use retort_records::{JudgementRow, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +70,12 @@ impl Report {
                 Kind::Measures => Some(checkpoints::measures(stage)?),
                 _ => None,
             });
+            if stage.manifest.tables.contains_key(JudgementRow::TABLE) {
+                sections.push(judge::section(stage));
+            }
+            if stage.manifest.key.kind == "filter" {
+                sections.extend(dropped::section(stage)?);
+            }
             context.advanced(done as u64 + 1, "")?;
         }
         let subtitle = format!("{} stages, written by Retort {}", stages.len(), env!("CARGO_PKG_VERSION"));

@@ -2,8 +2,9 @@ use rayon::prelude::*;
 
 use super::forward::{block_forward, tasks};
 use super::pass::{BlockSaved, Buffers, chunk_of, grow};
+use super::projection::{LowRows, Part, Projection, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
-use crate::kernels::product::{Packed, View, multiply, multiply_parallel, pack_parallel, packed_length};
+use crate::kernels::product::{View, multiply_parallel};
 use crate::kernels::rowwise::{add, rms_norm, rms_norm_backward, rotate_back, swiglu_backward};
 use crate::kernels::{SharedRows, attention, with_scratch};
 use crate::layout::BlockPlaces;
@@ -31,40 +32,9 @@ impl Pass {
                 &mut self.packed,
             );
         }
-        embedding_backward(model, batch, &self.gradients.stream, gradients);
-    }
-}
-
-/// Weights of a block, packed in the orientation of the backward pass (`dy · W`).
-struct PackedBlock<'a> {
-    query: Packed<'a>,
-    key: Packed<'a>,
-    value: Packed<'a>,
-    output: Packed<'a>,
-    gate: Packed<'a>,
-    up: Packed<'a>,
-    down: Packed<'a>,
-}
-
-impl<'a> PackedBlock<'a> {
-    fn new(model: &Model, places: &BlockPlaces, buffer: &'a mut Vec<f32>) -> Self {
-        let matrices = [places.query, places.key, places.value, places.output, places.gate, places.up, places.down];
-        let shape = |place: usize| {
-            let shape = &model.layout.places[place].shape;
-            (shape[0], shape[1])
-        };
-        let length = |place: &usize| packed_length(shape(*place).0, shape(*place).1);
-        grow(buffer, matrices.iter().map(length).sum());
-        let mut rest = buffer.as_mut_slice();
-        let packed = matrices.map(|place| {
-            let (depth, columns) = shape(place);
-            let (panels, after) = std::mem::take(&mut rest).split_at_mut(packed_length(depth, columns));
-            rest = after;
-            pack_parallel(View::rows(model.tensor(place), columns), depth, columns, panels);
-            Packed { panels, depth }
-        });
-        let [query, key, value, output, gate, up, down] = packed;
-        Self { query, key, value, output, gate, up, down }
+        if model.adapters.is_none() {
+            embedding_backward(model, batch, &self.gradients.stream, gradients);
+        }
     }
 }
 
@@ -114,10 +84,11 @@ fn block_backward(
     let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
     let tokens = batch.len();
     let chunk = chunk_of(tokens);
-    let packed = PackedBlock::new(model, places, packed);
+    let weights = Projections::new(model, layer, Way::Backward, packed);
     let sums = PartialSums::new(model);
-    let Buffers { stream: dstream, middle: dmiddle, attended, projected: dprojected, normed, gated, partial, .. } =
-        buffers;
+    let Buffers {
+        stream: dstream, middle: dmiddle, attended, projected: dprojected, normed, gated, partial, low, ..
+    } = buffers;
     grow(dmiddle, tokens * hidden);
     grow(attended, tokens * queries);
     grow(dprojected, tokens * projected);
@@ -125,12 +96,13 @@ fn block_backward(
     grow(gated, tokens * inner);
     grow(partial, tokens.div_ceil(chunk) * sums.width);
     partial.fill(0.0);
+    let low = &LowBuffers::new(model, layer, tokens, low);
 
     // Feed-forward, its norm, and the output projection. `gate` and `up` become their gradients, `gated` the product's value.
     let post_norm = model.tensor(places.post_norm);
     {
         let (gate, up) = (SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
-        let (middle, dstream) = (&saved.middle, &*dstream);
+        let (middle, dstream, forward_attended) = (&saved.middle, &*dstream, &saved.attended);
         let (dattended, normed, gated) = (SharedRows::new(attended), SharedRows::new(normed), SharedRows::new(gated));
         dmiddle.par_chunks_mut(chunk * hidden).zip(partial.par_chunks_exact_mut(sums.width)).enumerate().for_each(
             |(index, (dmiddle, partial))| {
@@ -147,34 +119,46 @@ fn block_backward(
                 };
                 let middle = &middle[first * hidden..][..rows * hidden];
                 let dstream = &dstream[first * hidden..][..rows * hidden];
-                multiply(rows, inner, hidden, View::rows(dstream, hidden), packed.down, gated, inner, false);
+                let down = low.rows(Part::Down);
+                weights.of(Part::Down).backward(first, rows, View::rows(dstream, hidden), gated, false, down);
                 swiglu_backward(gate, up, gated);
+                weights.of(Part::Down).keep_input(first, rows, gated, down);
                 for (row, x) in normed.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
                     rms_norm(x, post_norm, model.epsilon(), row);
                 }
                 dmiddle.copy_from_slice(dstream);
                 with_scratch(rows * hidden, |dnormed| {
-                    multiply(rows, hidden, inner, View::rows(gate, inner), packed.gate, dnormed, hidden, false);
-                    multiply(rows, hidden, inner, View::rows(up, inner), packed.up, dnormed, hidden, true);
+                    for (part, dout) in [(Part::Gate, &*gate), (Part::Up, &*up)] {
+                        let (weight, low) = (weights.of(part), low.rows(part));
+                        weight.keep_input(first, rows, normed, low);
+                        weight.backward(first, rows, View::rows(dout, inner), dnormed, part == Part::Up, low);
+                    }
                     norm_backward(model, middle, post_norm, dnormed, dmiddle, &mut partial[sums.post_norm..][..hidden]);
                 });
                 if places.output_bias.is_some() {
                     dmiddle.chunks_exact(hidden).for_each(|row| add(&mut partial[sums.output_bias..][..hidden], row));
                 }
-                multiply(rows, queries, hidden, View::rows(dmiddle, hidden), packed.output, dattended, queries, false);
+                let (weight, output) = (weights.of(Part::Output), low.rows(Part::Output));
+                weight.keep_input(first, rows, &forward_attended[first * queries..], output);
+                weight.backward(first, rows, View::rows(dmiddle, hidden), dattended, false, output);
             },
         );
     }
-    let mut weight = |place: usize, dout: &[f32], out_stride: usize, input: &[f32]| {
+    let mut weight = |part: Part, dout: &[f32], out_stride: usize, input: &[f32]| {
+        if model.adapters.is_some() {
+            adapter_gradient(model, layer, part, weights.of(part), low, dout, out_stride, input, gradients);
+            return;
+        }
+        let place = places.projections()[part as usize];
         let shape = &layout.places[place].shape;
         let (rows, columns) = (shape[0], shape[1]);
         let (left, right) = (View::transposed(dout, out_stride), View::rows(input, columns));
         multiply_parallel(rows, columns, tokens, left, right, layout.slice_mut(gradients, place), columns, true);
     };
-    weight(places.down, dstream, hidden, gated);
-    weight(places.gate, &saved.gate, inner, normed);
-    weight(places.up, &saved.up, inner, normed);
-    weight(places.output, dmiddle, hidden, &saved.attended);
+    weight(Part::Down, dstream, hidden, gated);
+    weight(Part::Gate, &saved.gate, inner, normed);
+    weight(Part::Up, &saved.up, inner, normed);
+    weight(Part::Output, dmiddle, hidden, &saved.attended);
 
     attention_backward(model, batch, saved, attended, dprojected);
 
@@ -203,10 +187,12 @@ fn block_backward(
                 }
                 dstream.copy_from_slice(&dmiddle[first * hidden..][..rows * hidden]);
                 with_scratch(rows * hidden, |dnormed| {
-                    let part = |start: usize| View::rows(&dprojected[start..], projected);
-                    multiply(rows, hidden, queries, part(0), packed.query, dnormed, hidden, false);
-                    multiply(rows, hidden, keys, part(queries), packed.key, dnormed, hidden, true);
-                    multiply(rows, hidden, keys, part(queries + keys), packed.value, dnormed, hidden, true);
+                    for (part, start) in [(Part::Query, 0), (Part::Key, queries), (Part::Value, queries + keys)] {
+                        let (weight, low) = (weights.of(part), low.rows(part));
+                        let dout = View::rows(&dprojected[start..], projected);
+                        weight.keep_input(first, rows, normed, low);
+                        weight.backward(first, rows, dout, dnormed, part != Part::Query, low);
+                    }
                     norm_backward(
                         model,
                         stream,
@@ -218,9 +204,12 @@ fn block_backward(
                 });
             });
     }
-    weight(places.query, dprojected, projected, normed);
-    weight(places.key, &dprojected[queries.min(dprojected.len())..], projected, normed);
-    weight(places.value, &dprojected[(queries + keys).min(dprojected.len())..], projected, normed);
+    weight(Part::Query, dprojected, projected, normed);
+    weight(Part::Key, &dprojected[queries.min(dprojected.len())..], projected, normed);
+    weight(Part::Value, &dprojected[(queries + keys).min(dprojected.len())..], projected, normed);
+    if model.adapters.is_some() {
+        return;
+    }
     for (place, start) in [
         (Some(places.post_norm), sums.post_norm),
         (places.output_bias, sums.output_bias),
@@ -233,6 +222,67 @@ fn block_backward(
     ] {
         if let Some(place) = place {
             sums.add_up(partial, start, layout.slice_mut(gradients, place));
+        }
+    }
+}
+
+/// Where the adapters of a block keep what their gradients need: for each projection two matrices `[tokens, rank]`.
+struct LowBuffers<'a> {
+    parts: [Option<LowRows<'a>>; 7],
+}
+
+impl<'a> LowBuffers<'a> {
+    fn new(model: &Model, layer: usize, tokens: usize, buffer: &'a mut Vec<f32>) -> Self {
+        let size = |part: usize| model.adapter(layer, part).map_or(0, |(rank, ..)| tokens * rank);
+        grow(buffer, (0..7).map(|part| 2 * size(part)).sum());
+        let mut rest = buffer.as_mut_slice();
+        let parts = std::array::from_fn(|part| {
+            let (inputs, after) = std::mem::take(&mut rest).split_at_mut(size(part));
+            let (gradients, after) = after.split_at_mut(size(part));
+            rest = after;
+            let low = LowRows { inputs: SharedRows::new(inputs), gradients: SharedRows::new(gradients) };
+            model.adapter(layer, part).map(|_| low)
+        });
+        Self { parts }
+    }
+
+    fn rows(&self, part: Part) -> Option<LowRows<'a>> {
+        self.parts[part as usize]
+    }
+}
+
+/// Gradients of one adapter: `dB += doutᵀ · low(x)`, `dA += low(dout)ᵀ · dropped(x)`.
+#[allow(clippy::too_many_arguments)]
+fn adapter_gradient(
+    model: &Model,
+    layer: usize,
+    part: Part,
+    projection: &Projection,
+    low: &LowBuffers,
+    dout: &[f32],
+    out_stride: usize,
+    input: &[f32],
+    gradients: &mut [f32],
+) {
+    let (Some(adapters), Some(adapter), Some(low)) = (model.adapters, &projection.adapter, low.rows(part)) else {
+        return;
+    };
+    let Some((a, b)) = adapters.layout.blocks[layer][part as usize] else { return };
+    let (a, b, rank) = (&adapters.layout.places[a], &adapters.layout.places[b], adapter.rank);
+    let (inputs, outputs) = (a.shape[1], b.shape[0]);
+    // SAFETY: the tasks that filled these rows have ended, and this thread alone reads them now.
+    let (low_inputs, low_gradients) = unsafe { (low.inputs.all(), low.gradients.all()) };
+    let tokens = low_inputs.len() / rank;
+    let left = View::transposed(dout, out_stride);
+    multiply_parallel(outputs, rank, tokens, left, View::rows(low_inputs, rank), &mut gradients[b.range()], rank, true);
+    let left = View::transposed(low_gradients, rank);
+    let gradient = &mut gradients[a.range()];
+    match adapter.dropout {
+        None => multiply_parallel(rank, inputs, tokens, left, View::rows(input, inputs), gradient, inputs, true),
+        Some(dropout) => {
+            let mut dropped = input[..tokens * inputs].to_vec();
+            dropped.par_chunks_mut(64 * inputs).enumerate().for_each(|(i, rows)| dropout.apply(64 * i, inputs, rows));
+            multiply_parallel(rank, inputs, tokens, left, View::rows(&dropped, inputs), gradient, inputs, true);
         }
     }
 }

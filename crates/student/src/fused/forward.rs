@@ -1,11 +1,10 @@
 use rayon::prelude::*;
 
 use super::pass::{BlockSaved, chunk_of, grow};
+use super::projection::{Part, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
-use crate::kernels::product::{Packed, View, multiply, pack_parallel, packed_length};
 use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
 use crate::kernels::{SharedRows, attention, with_scratch};
-use crate::layout::BlockPlaces;
 
 impl Pass {
     /// Runs the decoder's blocks over a batch; [`Pass::hidden`] has the result, before the last norm.
@@ -40,39 +39,6 @@ impl Pass {
     }
 }
 
-/// Where each packed weight of a block starts, in the orientation of the forward pass (`x · Wᵀ`).
-struct PackedBlock<'a> {
-    query: Packed<'a>,
-    key: Packed<'a>,
-    value: Packed<'a>,
-    output: Packed<'a>,
-    gate: Packed<'a>,
-    up: Packed<'a>,
-    down: Packed<'a>,
-}
-
-impl<'a> PackedBlock<'a> {
-    fn new(model: &Model, places: &BlockPlaces, buffer: &'a mut Vec<f32>) -> Self {
-        let matrices = [places.query, places.key, places.value, places.output, places.gate, places.up, places.down];
-        let shape = |place: usize| {
-            let shape = &model.layout.places[place].shape;
-            (shape[0], shape[1])
-        };
-        let length = |place: &usize| packed_length(shape(*place).1, shape(*place).0);
-        grow(buffer, matrices.iter().map(length).sum());
-        let mut rest = buffer.as_mut_slice();
-        let packed = matrices.map(|place| {
-            let (columns, depth) = shape(place);
-            let (panels, after) = std::mem::take(&mut rest).split_at_mut(packed_length(depth, columns));
-            rest = after;
-            pack_parallel(View::transposed(model.tensor(place), depth), depth, columns, panels);
-            Packed { panels, depth }
-        });
-        let [query, key, value, output, gate, up, down] = packed;
-        Self { query, key, value, output, gate, up, down }
-    }
-}
-
 /// One decoder block: `stream` to `after`, keeping its intermediate results in `saved`.
 pub(super) fn block_forward(
     model: &Model,
@@ -88,7 +54,7 @@ pub(super) fn block_forward(
     let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
     let tokens = batch.len();
     let chunk = chunk_of(tokens);
-    let packed = PackedBlock::new(model, places, packed);
+    let weights = Projections::new(model, layer, Way::Forward, packed);
 
     // Norm, projections, norms of queries and keys, rotation.
     let input_norm = model.tensor(places.input_norm);
@@ -102,10 +68,9 @@ pub(super) fn block_forward(
             for (row, x) in normed.chunks_exact_mut(hidden).zip(stream[first * hidden..].chunks_exact(hidden)) {
                 rms_norm(x, input_norm, model.epsilon(), row);
             }
-            let normed = View::rows(normed, hidden);
-            multiply(rows, queries, hidden, normed, packed.query, out, projected, false);
-            multiply(rows, keys, hidden, normed, packed.key, &mut out[queries..], projected, false);
-            multiply(rows, keys, hidden, normed, packed.value, &mut out[queries + keys..], projected, false);
+            weights.of(Part::Query).forward(first, rows, normed, out, projected, false);
+            weights.of(Part::Key).forward(first, rows, normed, &mut out[queries..], projected, false);
+            weights.of(Part::Value).forward(first, rows, normed, &mut out[queries + keys..], projected, false);
         });
         // SAFETY: each task has its own chunk of tokens.
         let before = unsafe { before_norm.part(first * before_width, rows * before_width) };
@@ -147,8 +112,7 @@ pub(super) fn block_forward(
             )
         };
         middle.copy_from_slice(&stream[first * hidden..][..rows * hidden]);
-        let view = View::rows(&attended[first * queries..], queries);
-        multiply(rows, hidden, queries, view, packed.output, middle, hidden, true);
+        weights.of(Part::Output).forward(first, rows, &attended[first * queries..], middle, hidden, true);
         if let Some(bias) = output_bias {
             middle.chunks_exact_mut(hidden).for_each(|row| add(row, bias));
         }
@@ -157,12 +121,11 @@ pub(super) fn block_forward(
             for (row, x) in scratch.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
                 rms_norm(x, post_norm, model.epsilon(), row);
             }
-            let normed = View::rows(scratch, hidden);
-            multiply(rows, inner, hidden, normed, packed.gate, gate, inner, false);
-            multiply(rows, inner, hidden, normed, packed.up, up, inner, false);
+            weights.of(Part::Gate).forward(first, rows, scratch, gate, inner, false);
+            weights.of(Part::Up).forward(first, rows, scratch, up, inner, false);
             let gated = &mut scratch[..rows * inner];
             swiglu(gate, up, gated);
-            multiply(rows, hidden, inner, View::rows(gated, inner), packed.down, out, hidden, true);
+            weights.of(Part::Down).forward(first, rows, gated, out, hidden, true);
         });
     });
 }

@@ -57,8 +57,10 @@ impl Pass {
             let (logits, normed) = (&buffers.logits, &buffers.normed);
             let head = model.tensor(layout.head);
             let left = View::transposed(logits, vocabulary);
-            let dhead = layout.slice_mut(gradients, layout.head);
-            multiply_parallel(vocabulary, hidden, rows.len(), left, View::rows(normed, hidden), dhead, hidden, true);
+            if model.adapters.is_none() {
+                let (dhead, right) = (layout.slice_mut(gradients, layout.head), View::rows(normed, hidden));
+                multiply_parallel(vocabulary, hidden, rows.len(), left, right, dhead, hidden, true);
+            }
             grow(&mut buffers.rows, rows.len() * hidden);
             let (left, right) = (View::rows(logits, vocabulary), View::rows(head, hidden));
             multiply_parallel(rows.len(), hidden, vocabulary, left, right, &mut buffers.rows, hidden, false);
@@ -83,8 +85,10 @@ impl Pass {
             for (row, dx) in rows.iter().zip(buffers.normed.chunks_exact(hidden)) {
                 add(&mut buffers.stream[row * hidden..][..hidden], dx);
             }
-            let dnorm = layout.slice_mut(gradients, layout.norm);
-            buffers.partial.chunks_exact(hidden).for_each(|partial| add(dnorm, partial));
+            if model.adapters.is_none() {
+                let dnorm = layout.slice_mut(gradients, layout.norm);
+                buffers.partial.chunks_exact(hidden).for_each(|partial| add(dnorm, partial));
+            }
         }
         found
     }

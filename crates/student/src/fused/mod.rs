@@ -9,12 +9,15 @@ mod decode;
 mod forward;
 mod head;
 mod pass;
+mod projection;
 
 pub use cache::Cache;
 pub use decode::{Buffers, Decoder, Segment};
 pub use head::LOGITS;
 pub use pass::{Batch, Pass, Saving};
 
+use crate::LoraSettings;
+use crate::adapter::{AdapterLayout, Dropout};
 use crate::layout::{BlockPlaces, Layout};
 use crate::rotary::Rotary;
 use retort_weights::ModelConfig;
@@ -30,6 +33,21 @@ pub struct Model<'a> {
     pub parameters: &'a [f32],
     /// Tables for at least as many positions as the longest sequence has.
     pub rotary: &'a Rotary,
+    /// Adapters beside the projections; with them nothing else is trained.
+    pub adapters: Option<Adapters<'a>>,
+}
+
+/// Adapters while they are trained.
+#[derive(Clone, Copy, Debug)]
+pub struct Adapters<'a> {
+    /// Rank, scale, dropout.
+    pub settings: &'a LoraSettings,
+    /// Where matrices lie in `values`.
+    pub layout: &'a AdapterLayout,
+    /// All adapters, f32.
+    pub values: &'a [f32],
+    /// Decides which inputs drop out.
+    pub seed: u64,
 }
 
 impl<'a> Model<'a> {
@@ -43,6 +61,18 @@ impl<'a> Model<'a> {
 
     fn block(&self, layer: usize) -> &'a BlockPlaces {
         &self.layout.blocks[layer]
+    }
+
+    /// Rank, A and B of a projection's adapter.
+    fn adapter(&self, layer: usize, part: usize) -> Option<(usize, &'a [f32], &'a [f32])> {
+        let adapters = self.adapters?;
+        let (a, b) = adapters.layout.blocks[layer][part]?;
+        let matrix = |place: usize| &adapters.values[adapters.layout.places[place].range()];
+        Some((adapters.settings.r, matrix(a), matrix(b)))
+    }
+
+    fn dropout(&self, layer: usize, part: usize) -> Option<Dropout> {
+        self.adapters.and_then(|adapters| Dropout::new(adapters.settings, adapters.seed, layer, part))
     }
 
     /// Width of all query heads together.

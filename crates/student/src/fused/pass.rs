@@ -122,6 +122,8 @@ pub(super) struct Buffers {
     /// Logits or their gradients.
     pub logits: Vec<f32>,
     pub rows: Vec<f32>,
+    /// What adapters keep for their gradients.
+    pub low: Vec<f32>,
 }
 
 impl Pass {

@@ -149,6 +149,18 @@ vectorized! {
         }
     }
 
+    /// Sets elements to zero by random bits of (`key`, index) below `threshold`, and multiplies the others by `factor`.
+    pub fn drop_out(x: &mut [f32], key: u32, threshold: u32, factor: f32) {
+        for (i, value) in x.iter_mut().enumerate() {
+            // The mixer "lowbias32".
+            let mut bits = (i as u32).wrapping_mul(0x9e37_79b9) ^ key;
+            bits = (bits ^ (bits >> 16)).wrapping_mul(0x7feb_352d);
+            bits = (bits ^ (bits >> 15)).wrapping_mul(0x846c_a68b);
+            bits ^= bits >> 16;
+            *value = if bits < threshold { 0.0 } else { *value * factor };
+        }
+    }
+
     /// Gradient of softmax: `ds = p * (dp - along) * scale`, written over `dp`.
     pub fn softmax_backward(p: &[f32], dp: &mut [f32], along: f32, scale: f32) {
         for (p, dp) in p.iter().zip(dp) {

@@ -17,6 +17,16 @@ pub struct Resolved {
     pub paths: Vec<PathBuf>,
     /// Where Python looks for installed packages; empty for other languages.
     pub packages: Vec<String>,
+    /// Whether it is CPython, version 3.
+    is_python: bool,
+}
+
+impl Resolved {
+    /// Whether this is a plain Python, whose start may leave `site` out: it reads every `.pth` file of the machine, which
+    /// takes longer than all the rest.
+    pub(super) fn starts_without_site(&self) -> bool {
+        self.is_python && self.command.len() == 2 && self.command[1] == "{file}"
+    }
 }
 
 /// Finds the command's executable.
@@ -27,11 +37,12 @@ pub fn resolve(command: &[String]) -> Result<Resolved, CodeError> {
     let no_command = || CodeError::Setting { setting: "command", given: "[]".into(), allowed: "a command" };
     let (name, rest) = command.split_first().ok_or_else(no_command)?;
     let path = find(name).ok_or_else(|| CodeError::NoCommand(name.clone()))?;
-    let is_python = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python"));
-    let python = if is_python { ask_python(&path) } else { None };
+    let named_python = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("python"));
+    let python = if named_python { ask_python(&path) } else { None };
+    let is_python = python.is_some();
     let (path, paths, packages) = python.unwrap_or_else(|| (path, Vec::new(), Vec::new()));
     let first = path.to_str().ok_or_else(|| CodeError::NoCommand(name.clone()))?.to_owned();
-    Ok(Resolved { command: std::iter::once(first).chain(rest.iter().cloned()).collect(), paths, packages })
+    Ok(Resolved { command: std::iter::once(first).chain(rest.iter().cloned()).collect(), paths, packages, is_python })
 }
 
 /// The executable file that `name` means: a path as it is, a bare name through `PATH`.
@@ -52,6 +63,7 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
 fn ask_python(path: &Path) -> Option<(PathBuf, Vec<PathBuf>, Vec<String>)> {
     const ASK: &str = "import json, site, sys\n\
                        packages = [p for p in sys.path if p.rstrip('/').endswith('-packages')]\n\
+                       assert sys.implementation.name == 'cpython'\n\
                        print(json.dumps([sys.executable, [sys.prefix, sys.base_prefix, sys.exec_prefix], packages]))";
     let output = Command::new(path).args(["-I", "-c", ASK]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -8,7 +8,7 @@ use super::data::Data;
 /// Whether `printed` is `expected` by LiveCodeBench's rule: surrounding white space removed, the same number of lines,
 /// and each line equal or made of equal decimal numbers. Otherwise says where they differ.
 pub(super) fn output(printed: &str, expected: &str) -> Result<(), String> {
-    let lines = |text: &'_ str| -> Vec<String> { text.trim().split('\n').map(|line| line.trim().to_owned()).collect() };
+    let lines = |text: &str| -> Vec<String> { text.trim().lines().map(|line| line.trim().to_owned()).collect() };
     let (printed, expected) = (lines(printed), lines(expected));
     let differing = printed.iter().zip(&expected).position(|(a, b)| a != b && !equal_decimals(a, b));
     if let Some(at) = differing {

@@ -13,6 +13,8 @@ use super::sandbox::{Limits, Program, RunResult, Sandbox, Status};
 use super::verifier::{TestResult, TestStatus};
 use super::{CodeError, Data, Tests};
 
+const START: &str = include_str!("python/start.py");
+const LAUNCH: &str = include_str!("python/launch.py");
 const WIRE: &str = include_str!("python/wire.py");
 const SOLUTION: &str = include_str!("python/solution.py");
 const JUDGE: &str = include_str!("python/judge.py");
@@ -73,7 +75,15 @@ impl Bench<'_> {
 
     /// A run for each test: input in, output out, compared here.
     fn stdin(&self, program: &str, cases: &[(String, String)]) -> Result<Ran, CodeError> {
-        let program = Program { file: self.file, source: program, command: &self.command.command };
+        let (launcher, launch);
+        let program = if self.command.starts_without_site() {
+            let payload = json!({ "packages": self.command.packages, "sources": [program] });
+            launcher = format!("{START}\n\nPAYLOAD = {}\n{LAUNCH}", python_literal(&payload));
+            launch = self.driver_command();
+            Program { file: "main.py", source: &launcher, command: &launch }
+        } else {
+            Program { file: self.file, source: program, command: &self.command.command }
+        };
         let mut tests: Vec<TestResult> = Vec::with_capacity(cases.len());
         for (input, expected) in cases {
             let failed = tests.last().is_some_and(|last| last.status != TestStatus::Passed);
@@ -174,14 +184,28 @@ impl Bench<'_> {
     /// A Python file that begins with the wire and ends with a call of `start` on `payload`.
     fn driver(&self, body: &str, start: &str, mut payload: Value) -> String {
         payload["packages"] = json!(self.command.packages);
-        // A JSON string is a Python string literal.
-        format!("{WIRE}\n\n{body}\n\n{start}(loads({}))\n", Value::String(payload.to_string()))
+        format!("{START}\n\n{WIRE}\n\n{body}\n\n{start}({})\n", python_literal(&payload))
     }
 
     fn driver_command(&self) -> Vec<String> {
         let mut command: Vec<String> = self.command.command.first().cloned().into_iter().collect();
         command.extend(["-s", "-S", "{file}"].map(String::from));
         command
+    }
+}
+
+/// Strings, lists, `null` and objects as Python writes them: JSON's strings are Python's, and only `null` differs.
+fn python_literal(value: &Value) -> String {
+    match value {
+        Value::Null => "None".into(),
+        Value::Array(items) => format!("[{}]", items.iter().map(python_literal).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entry = |(key, value): (&String, &Value)| format!("{}: {}", json!(key), python_literal(value));
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::String(_) | Value::Number(_) => value.to_string(),
     }
 }
 
@@ -192,7 +216,7 @@ fn bodies(text: &str) -> Vec<String> {
     if first.starts_with([' ', '\t']) {
         return vec![text.to_owned()];
     }
-    let indented: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let indented = text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
     vec![format!("    {}", text.trim_start()), indented, text.to_owned()]
 }
 

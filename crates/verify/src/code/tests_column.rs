@@ -68,12 +68,12 @@ impl Tests {
             return Ok(Self::HumanEval { prompt, entry_point, test });
         }
         if has("test_list") {
-            let Mbpp { test_list, test_setup_code, test_imports } = serde_json::from_str(json).map_err(bad)?;
-            if test_list.is_empty() {
+            let Mbpp { asserts, setup, imports } = serde_json::from_str(json).map_err(bad)?;
+            if asserts.is_empty() {
                 return Err("`test_list` is empty".into());
             }
-            let setup = test_imports.into_iter().chain([test_setup_code]).collect::<Vec<_>>().join("\n");
-            return Ok(Self::Asserts { setup, asserts: test_list });
+            let setup = imports.into_iter().chain([setup]).collect::<Vec<_>>().join("\n");
+            return Ok(Self::Asserts { setup, asserts });
         }
         if has("inputs") && has("outputs") {
             let InputsOutputs { fn_name, inputs, outputs } = serde_json::from_str(json).map_err(bad)?;
@@ -158,11 +158,12 @@ struct HumanEval {
 
 #[derive(Deserialize)]
 struct Mbpp {
-    test_list: Vec<String>,
-    #[serde(default)]
-    test_setup_code: String,
-    #[serde(default)]
-    test_imports: Vec<String>,
+    #[serde(rename = "test_list")]
+    asserts: Vec<String>,
+    #[serde(default, rename = "test_setup_code")]
+    setup: String,
+    #[serde(default, rename = "test_imports")]
+    imports: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -109,8 +109,8 @@ impl<'b> Eval<'b> {
                 let a = self.value(a)?;
                 Ok(self.arithmetic.neg(&a))
             }
-            Expr::Add(items) => self.fold(items, |arithmetic, a, b| arithmetic.add(a, b)),
-            Expr::Mul(items) => self.fold(items, |arithmetic, a, b| arithmetic.mul(a, b)),
+            Expr::Add(items) => self.fold(items, super::value::Arithmetic::add),
+            Expr::Mul(items) => self.fold(items, super::value::Arithmetic::mul),
             Expr::Div(a, b) => {
                 let (a, b) = (self.value(a)?, self.value(b)?);
                 self.arithmetic.div(&a, &b)
@@ -172,7 +172,7 @@ impl<'b> Eval<'b> {
             }
         }
         let mut parts: Vec<&[u8]> = vec![b"function", name.as_bytes()];
-        parts.extend(key.iter().map(|text| text.as_bytes()));
+        parts.extend(key.iter().map(std::string::String::as_bytes));
         // Fractions even at integer points: a sequence of small integers would repeat itself.
         Ok(Number::exact(Point { family: Family::Fractions, ..self.point }.value(&parts)))
     }

@@ -8,7 +8,10 @@ use std::{borrow::Cow, sync::LazyLock};
 use memchr::memmem;
 use regex::Regex;
 
-use super::{limits::MAX_ANSWER, words};
+use super::{
+    limits::MAX_ANSWER,
+    prose::{formulas, is_prose, last_value},
+};
 
 /// Bytes at the end of a text in which announcing phrases and last sentences are looked for.
 const TAIL: usize = 3000;
@@ -28,8 +31,11 @@ pub enum Place {
     Whole,
     /// The only formula of a text.
     OnlyFormula,
-    /// The last value of the sentence that announces the answer, or of the last sentence.
+    /// The last value of the sentence that announces the answer, or of the last sentence, where the sentence says that
+    /// this is the value: `… is 5`.
     LastValue,
+    /// The last value of such a sentence that merely stands there.
+    StrayValue,
 }
 
 impl Place {
@@ -42,12 +48,13 @@ impl Place {
             Self::Whole => "whole",
             Self::OnlyFormula => "formula",
             Self::LastValue => "last value",
+            Self::StrayValue => "stray value",
         }
     }
 
     /// Whether another value at this place proves the completion wrong.
     pub fn is_sure(self) -> bool {
-        self != Self::LastValue
+        !matches!(self, Self::LastValue | Self::StrayValue)
     }
 }
 
@@ -94,7 +101,9 @@ fn boxes_backward(text: &str) -> impl Iterator<Item = Boxed<'_>> {
             if let Some(inner) = trimmed.strip_prefix('{') {
                 if let Some(content) = balanced(inner) {
                     let stop = at + "\\boxed".len() + skipped + 1 + content.len() + 1;
-                    return Some(Boxed { content, start: at, end: stop });
+                    // Doubled backslashes belong to the command.
+                    let start = text[..at].trim_end_matches('\\').len();
+                    return Some(Boxed { content, start, end: stop });
                 }
             } else if let Some(symbol) = trimmed.chars().next().filter(char::is_ascii_digit) {
                 // `\boxed 5`
@@ -214,22 +223,25 @@ pub fn candidates(text: &str) -> Vec<Candidate<'_>> {
         match direct(rest) {
             Some(answer) => add(Place::Announced, answer),
             None => {
-                if let Some(value) = last_value(rest) {
-                    add(Place::LastValue, value.into());
+                if let Some((place, value)) = last_value(rest) {
+                    add(place, value.into());
                 }
             }
         }
     }
     if text.len() <= MAX_ANSWER && !is_prose(text) {
-        add(Place::Whole, text.trim().into());
+        match labelled(text) {
+            Some(value) => add(Place::Whole, value.into()),
+            None => add(Place::Whole, text.trim().into()),
+        }
     }
     if is_prose(tail) {
         let formulas = formulas(tail);
         if let ([only], true) = (formulas.as_slice(), tail.len() == text.len()) {
             add(Place::OnlyFormula, (*only).into());
         }
-        if let Some(value) = last_value(last_sentence(tail)) {
-            add(Place::LastValue, value.into());
+        if let Some((place, value)) = last_value(last_sentence(tail)) {
+            add(place, value.into());
         }
     }
     found
@@ -261,6 +273,16 @@ fn tagged(text: &str) -> Option<&str> {
     let rest = &text[start..];
     let content = rest.split("</answer>").next().unwrap_or(rest).trim();
     (!content.is_empty()).then_some(content)
+}
+
+/// The value after a label in words, as in `Area: 5`.
+fn labelled(text: &str) -> Option<&str> {
+    let (label, value) = text.split_once([':', '：'])?;
+    let words = label.trim().trim_matches('*');
+    let plain = words.chars().filter(|c| c.is_alphabetic()).count() >= 3
+        && words.chars().all(|c| c.is_alphabetic() || c == ' ');
+    let value = value.trim();
+    (plain && value.contains(|c: char| c.is_ascii_digit() || c == '\\')).then_some(value)
 }
 
 /// What follows an announcement, up to the end of its sentence, or the next line when it ends its own.
@@ -312,164 +334,23 @@ fn direct(rest: &str) -> Option<Cow<'_, str>> {
     if rest.is_empty() {
         return None;
     }
+    let formulas = formulas(rest);
+    if let [only] = formulas.as_slice()
+        && let Some(after) = rest.find(only).map(|at| &rest[at + only.len()..])
+        && after.trim_matches(|c: char| matches!(c, '$' | '\\' | ')' | ']' | '.') || c.is_whitespace()).is_empty()
+        && !rest[..rest.find(only)?].contains(char::is_alphanumeric)
+    {
+        return Some((*only).into());
+    }
     if !is_prose(rest) {
         return Some(rest.into());
     }
-    let formulas = formulas(rest);
     let first = formulas.first()?;
     let start = rest.find(first)?;
     if rest[..start].trim_matches(|c: char| matches!(c, '$' | '\\' | '(' | '[') || c.is_whitespace()).is_empty() {
         return Some((*first).into());
     }
     None
-}
-
-/// The last formula or number of a sentence, with the unit or percent sign after it.
-fn last_value(sentence: &str) -> Option<&str> {
-    let formulas = formulas(sentence);
-    if let Some(last) = formulas.last() {
-        let end = sentence.rfind(last)? + last.len();
-        let after = sentence.get(end..).unwrap_or_default();
-        if !after.contains(|c: char| c.is_ascii_digit()) {
-            return Some(last);
-        }
-    }
-    NUMBER.find_iter(sentence).last().map(|found| found.as_str())
-}
-
-/// A number in prose: grouped, decimal, fraction, tuple of numbers, or percentage.
-static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?x)
-        [(\[]\s*-?\d+(?:\.\d+)?(?:/\d+)?(?:\s*,\s*-?\d+(?:\.\d+)?(?:/\d+)?)+\s*[)\]]
-        | (?:[$€£¥]|\\\$)?-?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?:\ \d{3})+|\d+[.,]\d+|\.\d+|\d+)(?:\s?/\s?\d+)?(?:\s?\\?%|[€°])?
-    ")
-    .expect("the pattern is constant")
-});
-
-/// The contents of a text's formulas: `$…$`, `$$…$$`, `\(…\)`, `\[…\]`.
-fn formulas(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['$', '\\']) {
-        let here = &rest[at..];
-        let pair = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")]
-            .into_iter()
-            .find(|(open, _)| here.starts_with(open));
-        let Some((open, close)) = pair else {
-            // A command, or an escaped dollar sign.
-            let width = here.char_indices().nth(2).map_or(here.len(), |(at, _)| at);
-            rest = &here[width..];
-            continue;
-        };
-        let inner = &here[open.len()..];
-        match inner.find(close) {
-            Some(end) if open == "$" && currency(&inner[..end]) => rest = inner,
-            Some(end) => {
-                if !inner[..end].trim().is_empty() {
-                    found.push(inner[..end].trim());
-                }
-                rest = &inner[end + close.len()..];
-            }
-            None => rest = inner,
-        }
-    }
-    found
-}
-
-/// Whether a dollar sign was a price and what follows is prose up to the next price.
-fn currency(content: &str) -> bool {
-    content.starts_with(|c: char| c.is_ascii_digit()) && is_prose(content)
-}
-
-/// Whether a text has words that belong to no formula: at least two, or one Chinese clause.
-pub fn is_prose(text: &str) -> bool {
-    let mut words = 0;
-    let mut chars = text.char_indices().peekable();
-    let mut depth_of_text = 0usize;
-    while let Some((at, c)) = chars.next() {
-        if c == '\\' {
-            // A command; the words inside `\text{…}` are part of the formula.
-            let name: String = text[at + 1..].chars().take_while(char::is_ascii_alphabetic).collect();
-            for _ in 0..name.len().max(1) {
-                chars.next();
-            }
-            if matches!(
-                name.as_str(),
-                "text"
-                    | "textbf"
-                    | "mbox"
-                    | "mathrm"
-                    | "textit"
-                    | "operatorname"
-                    | "begin"
-                    | "end"
-                    | "mathbf"
-                    | "textrm"
-            ) && text[at + 1 + name.len()..].starts_with('{')
-            {
-                depth_of_text = 1;
-                chars.next();
-            }
-            continue;
-        }
-        if depth_of_text > 0 {
-            match c {
-                '{' => depth_of_text += 1,
-                '}' => depth_of_text -= 1,
-                _ => {}
-            }
-            continue;
-        }
-        if !c.is_alphabetic() {
-            continue;
-        }
-        let mut run = String::from(c);
-        while let Some((_, next)) = chars.peek() {
-            if !next.is_alphabetic() {
-                break;
-            }
-            run.push(*next);
-            chars.next();
-        }
-        let letters = run.chars().count();
-        if c.is_ascii() {
-            let lower = run.to_ascii_lowercase();
-            let mathematical =
-                words::plain_word(&run).is_some() || words::is_unit(&run) || words::leading_function(&run).is_some();
-            let spoken = letters >= 4
-                || matches!(
-                    lower.as_str(),
-                    "the"
-                        | "is"
-                        | "are"
-                        | "so"
-                        | "we"
-                        | "it"
-                        | "of"
-                        | "to"
-                        | "for"
-                        | "has"
-                        | "was"
-                        | "not"
-                        | "its"
-                        | "get"
-                        | "be"
-                        | "by"
-                        | "an"
-                        | "as"
-                        | "this"
-                        | "let"
-                );
-            words += usize::from(spoken && !mathematical);
-        } else if words::greek_letter(c).is_none() || letters > 1 {
-            // Scripts without spaces: four characters are about two words.
-            words += letters.div_ceil(4).max(1);
-        }
-        if words >= 2 {
-            return true;
-        }
-    }
-    false
 }
 
 #[cfg(test)]
@@ -513,7 +394,7 @@ mod tests {
             ("Also ist die Antwort: 3/4", "3/4"),
             ("Ответ: 15", "15"),
             ("答えは 8", "8"),
-            ("**Answer:** \\[ \\frac{3}{4} \\]", "\\[ \\frac{3}{4} \\]"),
+            ("**Answer:** \\[ \\frac{3}{4} \\]", "\\frac{3}{4}"),
         ] {
             assert_eq!(first(text), (Place::Announced, expected.to_owned()), "{text}");
         }
@@ -525,7 +406,8 @@ mod tests {
         assert_eq!(first("3*sqrt(13)"), (Place::Whole, "3*sqrt(13)".into()));
         assert_eq!(first("Therefore $x \\geq 5$ is the solution."), (Place::OnlyFormula, "x \\geq 5".into()));
         assert_eq!(first("We see 10 and 20, so there are 30 of them."), (Place::LastValue, "30".into()));
-        assert_eq!(first("it costs $5 and then $1,000.99 in all"), (Place::LastValue, "$1,000.99".into()));
+        assert_eq!(first("it costs $5 and then $1,000.99 in all"), (Place::StrayValue, "$1,000.99".into()));
+        assert_eq!(first("so there are 5 boys and the number of girls is 7"), (Place::LastValue, "7".into()));
         assert!(candidates("").is_empty() || candidates("").iter().all(|found| found.text.is_empty()));
     }
 }

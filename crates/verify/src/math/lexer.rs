@@ -364,6 +364,10 @@ impl Lexer {
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {
             self.push(tok);
+        } else if let Some((tok, rest)) = words::leading_join(run).filter(|_| after_number && !self.space) {
+            // `1orx = 2`
+            self.push(tok);
+            self.run_of_letters(rest);
         } else if let Some((func, rest)) = words::leading_function(run) {
             // `sinx`
             self.push(Tok::Func(func));
@@ -408,7 +412,7 @@ impl Lexer {
                 '$' => self.push(Tok::Currency("dollar")),
                 '&' => self.push(Tok::And),
                 '(' | ')' | '[' | ']' | ',' | ';' | ':' | '!' | ' ' | '\0' | '\n' | '\t' | '/' | '>' => {
-                    self.space = true
+                    self.space = true;
                 }
                 '_' | '#' => self.space = true,
                 _ => return Err("an unknown command"),
@@ -461,7 +465,7 @@ impl Lexer {
                 let letter = self.argument()?;
                 match letter.trim() {
                     "N" | "Z" | "Q" | "R" | "C" => {
-                        self.push(Tok::NumberSet(letter.trim().chars().next().unwrap_or('R')))
+                        self.push(Tok::NumberSet(letter.trim().chars().next().unwrap_or('R')));
                     }
                     other => self.push(Tok::Var(format!("mathbb {other}"))),
                 }

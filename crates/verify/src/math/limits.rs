@@ -9,16 +9,18 @@ pub const MAX_DIGITS: usize = 2000;
 pub const MAX_BITS: u64 = 24_000;
 /// Largest argument of an exact factorial.
 pub const MAX_FACTORIAL: u32 = 2_500;
-/// Nesting of brackets, fractions and scripts.
-pub const MAX_DEPTH: u32 = 48;
+/// Nested calls of the parser: some seven for each bracket, fraction or script.
+pub const MAX_DEPTH: u32 = 280;
+/// Powers, quotients, signs and unions that stand one behind another, each around those before it.
+pub const MAX_CHAINED: u32 = 120;
 /// Elements of a list, set, tuple or matrix.
 pub const MAX_ITEMS: usize = 400;
 /// Terms of a sum or product that is added up.
 pub const MAX_TERMS: i64 = 400;
 /// Largest precision of a numeric comparison, in bits.
 pub const MAX_PRECISION: u32 = 3_000;
-/// Steps of one verdict. A step is roughly ten nanoseconds of arithmetic.
-pub const STEPS: u64 = 1_500_000;
+/// Steps of one verdict. A step is some ten to thirty nanoseconds of arithmetic.
+pub const STEPS: u64 = 600_000;
 
 /// The steps that are left.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Budget {
     /// Takes the price of multiplying or reducing numbers of `bits` bits.
     pub fn arithmetic(&mut self, bits: u64) -> Result<(), Exhausted> {
         let limbs = bits / 64 + 1;
-        self.take(8 + limbs * limbs / 2)
+        self.take(20 + limbs * limbs / 2)
     }
 }
 

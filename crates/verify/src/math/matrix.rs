@@ -1,6 +1,11 @@
 //! Sums and products of matrices, folded into one matrix.
 
+use num_rational::BigRational;
+
 use super::{expr::Expr, limits::MAX_ITEMS};
+
+/// Matrices in one product.
+const MAX_FACTORS: usize = 6;
 
 /// The answer with arithmetic on matrices carried out, where that is defined.
 pub fn folded(expr: &Expr) -> Expr {
@@ -21,6 +26,10 @@ fn fold(expr: &Expr) -> Option<Expr> {
             Some(sum)
         }
         Expr::Mul(items) => {
+            // Symbolic elements double with each factor.
+            if items.iter().filter(|item| matches!(item, Expr::Matrix(..))).count() > MAX_FACTORS {
+                return None;
+            }
             let mut product = items.first()?.clone();
             for item in &items[1..] {
                 product = mul(&product, item)?;
@@ -30,6 +39,16 @@ fn fold(expr: &Expr) -> Option<Expr> {
         Expr::Matrix(..) => Some(expr.clone()),
         _ => None,
     }
+}
+
+/// A row times a column of numbers.
+fn exact(row: &[Expr], columns: &[Vec<Expr>], column: usize) -> Option<Expr> {
+    let mut sum = BigRational::default();
+    for (a, cells) in row.iter().zip(columns) {
+        let (Expr::Num(a, _), Expr::Num(b, _)) = (a, &cells[column]) else { return None };
+        sum += a * b;
+    }
+    Some(Expr::Num(sum, 0))
 }
 
 fn each(matrix: &Expr, change: &dyn Fn(&Expr) -> Expr) -> Expr {
@@ -58,7 +77,9 @@ fn mul(a: &Expr, b: &Expr) -> Option<Expr> {
                 return None;
             }
             let cell = |row: &Vec<Expr>, column: usize| {
-                Expr::Add((0..inner).map(|at| Expr::Mul(vec![row[at].clone(), b[at][column].clone()])).collect())
+                exact(row, b, column).unwrap_or_else(|| {
+                    Expr::Add((0..inner).map(|at| Expr::Mul(vec![row[at].clone(), b[at][column].clone()])).collect())
+                })
             };
             Some(Expr::Matrix(
                 a.iter().map(|row| (0..width).map(|column| cell(row, column)).collect()).collect(),

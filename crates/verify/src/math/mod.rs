@@ -2,6 +2,14 @@
 //!
 //! A text goes through [`extract`] (where the answer stands), `clean` and `lexer` (how it is spelled), `parse` (what it
 //! is) and `equal` (whether it is the same). Values are compared exactly or by proof where they can be.
+#![allow(
+    clippy::if_same_then_else,
+    clippy::unused_self,
+    clippy::explicit_counter_loop,
+    clippy::unnecessary_wraps,
+    clippy::manual_let_else,
+    reason = "a decision is one arm a reason, and a family of operations has one signature"
+)]
 
 mod ball;
 mod clean;
@@ -14,6 +22,7 @@ mod lexer;
 mod limits;
 mod matrix;
 mod parse;
+mod prose;
 mod relations;
 mod sets;
 mod settings;
@@ -60,6 +69,10 @@ impl Verifier for Math {
 
 /// Judges a prediction, whole completion or bare answer, against a reference answer, solution or bare answer.
 pub fn verify(prediction: &str, reference: &str, settings: &MathSettings) -> Outcome {
+    if !prediction.trim().is_empty() && prediction.trim() == reference.trim() && !settings.require_box {
+        return Outcome::new(Verdict::Correct, "text", "written as the reference answer")
+            .with_answer(prediction.trim());
+    }
     let found = candidates(prediction);
     let found: Vec<_> =
         found.into_iter().filter(|found| !settings.require_box || found.place == Place::Boxed).collect();
@@ -103,6 +116,8 @@ pub fn value(answer: &str) -> Option<(f64, f64)> {
 struct Expected<'t> {
     text: std::borrow::Cow<'t, str>,
     parsed: Result<Parsed, &'static str>,
+    /// Whether it certainly is the whole reference answer.
+    sure: bool,
 }
 
 impl<'t> Expected<'t> {
@@ -111,19 +126,32 @@ impl<'t> Expected<'t> {
         let mut first = None;
         for candidate in found {
             let parsed = parse(&candidate.text, false);
+            let sure = candidate.place.is_sure();
             if parsed.is_ok() {
-                return Some(Self { text: candidate.text, parsed });
+                return Some(Self { text: candidate.text, parsed, sure });
             }
-            first = first.or(Some(Self { text: candidate.text, parsed }));
+            first = first.or(Some(Self { text: candidate.text, parsed, sure }));
         }
         let whole = reference.trim();
-        first.or_else(|| (!whole.is_empty()).then(|| Self { text: whole.into(), parsed: parse(whole, false) }))
+        first.or_else(|| {
+            (!whole.is_empty()).then(|| Self { text: whole.into(), parsed: parse(whole, false), sure: true })
+        })
     }
 
     fn judge(&self, candidate: &Candidate<'_>, settings: &MathSettings) -> Outcome {
-        if let Some(outcome) = self.as_text(&candidate.text) {
-            return outcome;
+        let outcome = self.as_text(&candidate.text).unwrap_or_else(|| self.as_answer(candidate, settings));
+        if outcome.verdict == Verdict::Correct && (!self.sure || candidate.place == Place::StrayValue) {
+            let reason = "equal to the reference answer, if both were found in the right place";
+            return Outcome::new(Verdict::Undecided, outcome.method, reason);
         }
+        if outcome.verdict == Verdict::Incorrect && !(self.sure && candidate.place.is_sure()) {
+            let reason = format!("{}, but the answer may stand elsewhere", outcome.reason);
+            return Outcome::new(Verdict::Undecided, outcome.method, reason);
+        }
+        outcome
+    }
+
+    fn as_answer(&self, candidate: &Candidate<'_>, settings: &MathSettings) -> Outcome {
         let expected = match &self.parsed {
             Ok(parsed) => parsed,
             Err(reason) => {
@@ -177,7 +205,7 @@ impl<'t> Expected<'t> {
         if found.tight_slash != expected.tight_slash || found.tight_slash {
             let (a, b) = (parse(&candidate.text, true).ok()?, parse(&self.text, true).ok()?);
             let readings = [(&a.expr, &b.expr), (&a.expr, &expected.expr), (&found.expr, &b.expr)];
-            if readings.into_iter().any(|(a, b)| Comparer::new(settings).answers(a, b).is_equal()) {
+            if readings.into_iter().any(|(a, b)| Comparer::brief(settings).answers(a, b).is_equal()) {
                 return Some(Same::Unknown("equal if a product after a slash stands below it"));
             }
         }
@@ -189,7 +217,7 @@ impl<'t> Expected<'t> {
                 (_, Some((number, sure))) => (number, sure, &found.expr),
                 _ => return None,
             };
-            if Comparer::new(settings).answers(&number, other).is_equal() {
+            if Comparer::brief(settings).answers(&number, other).is_equal() {
                 return Some(if sure {
                     Same::Equal("decimal comma")
                 } else {
@@ -216,8 +244,17 @@ impl<'t> Expected<'t> {
 
     /// Decides what needs no reading: the same writing, and choices by their letter.
     fn as_text(&self, found: &str) -> Option<Outcome> {
-        if key(found) == key(&self.text) {
+        if found.len() > limits::MAX_ANSWER || self.text.len() > limits::MAX_ANSWER {
+            return None;
+        }
+        let (found_key, expected_key) = (key(found), key(&self.text));
+        if !found_key.is_empty() && found_key == expected_key {
             return Some(Outcome::new(Verdict::Correct, "text", "written as the reference answer"));
+        }
+        if let (Some(found), Some(expected)) = (only_words(found), only_words(&self.text))
+            && found == expected
+        {
+            return Some(Outcome::new(Verdict::Correct, "words", "the same words"));
         }
         let expected = choice_letter(&self.text)?;
         let (letter, rest) = leading_letter(found)?;
@@ -262,6 +299,18 @@ fn key(text: &str) -> String {
     key
 }
 
+/// A text of nothing but words, two letters at least, in lower case and without its `\text{…}`.
+fn only_words(text: &str) -> Option<String> {
+    let mut text = clean::trimmed(text).to_owned();
+    for wrapper in ["\\text{", "\\textbf{", "\\mathrm{", "\\mbox{", "\\textit{"] {
+        text = text.replace(wrapper, "{");
+    }
+    let text = text.replace(['{', '}', '~'], " ");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let letters = words.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\''));
+    (letters && words.chars().count() > 1).then_some(words)
+}
+
 /// The letter of a reference answer that is one option from A to J.
 fn choice_letter(reference: &str) -> Option<char> {
     let (letter, rest) = leading_letter(reference)?;
@@ -283,7 +332,7 @@ fn leading_letter(text: &str) -> Option<(char, String)> {
     let letter = text.chars().next().filter(|c| ('A'..='J').contains(c))?;
     let rest = text[1..].trim_start();
     let rest = match (open, rest.strip_prefix(')')) {
-        (true, Some(rest)) | (false, Some(rest)) => rest,
+        (true | false, Some(rest)) => rest,
         (true, None) => return None,
         (false, None) if rest.is_empty() => rest,
         (false, None) => rest.strip_prefix(['.', ':', '、'])?,

@@ -70,7 +70,7 @@ pub fn is_name(expr: &Expr) -> bool {
     match expr {
         Expr::Var(_) | Expr::Text(_) => true,
         Expr::Const(constant) => matches!(constant, super::expr::Const::I | super::expr::Const::E),
-        Expr::Apply(_, arguments) => arguments.iter().all(|argument| argument.is_scalar()),
+        Expr::Apply(_, arguments) => arguments.iter().all(super::expr::Expr::is_scalar),
         Expr::Mul(items) => items.iter().all(capital),
         Expr::Div(a, b) => is_name(a) && is_name(b),
         Expr::Ratio(items) => items.iter().all(is_name),
@@ -195,7 +195,51 @@ fn equations(f: &Expr, g: &Expr, budget: &mut Budget) -> Same {
             }
         }
     }
+    if zero_of_one(f, g, budget) || zero_of_one(g, f, budget) {
+        return Same::Different("a point satisfies only one of the equations");
+    }
     Same::Unknown("the equations are not proportional")
+}
+
+/// Whether a zero of `f`, found between two points of opposite sign, is far from being one of `g`.
+fn zero_of_one(f: &Expr, g: &Expr, budget: &mut Budget) -> bool {
+    let names = f.variables();
+    for (round, name) in names.iter().cycle().take(3).enumerate() {
+        let family = if round == 1 { Family::Positive } else { Family::Unit };
+        let point = Point { family, index: round as u64 };
+        let mut at = |expr: &Expr, x: &BigRational| {
+            let placed = expr.with(name, &Expr::Num(x.clone(), 0));
+            let mut eval = Eval::new(point, 80, true, budget);
+            let value = eval.value(&placed).ok()?;
+            let (re, im) = eval.arithmetic.balls(&value).ok()?;
+            im.is_zero().then(|| re.to_f64())
+        };
+        let half = |a: &BigRational, b: &BigRational| (a + b) / BigRational::from_integer(2.into());
+        let steps: Vec<BigRational> =
+            (-12..=12).map(|step: i64| BigRational::new((step * step * step).into(), 16.into())).collect();
+        for pair in steps.windows(2) {
+            let (mut low, mut high) = (pair[0].clone(), pair[1].clone());
+            let (Some(at_low), Some(at_high)) = (at(f, &low), at(f, &high)) else { continue };
+            if at_low * at_high >= 0.0 {
+                continue;
+            }
+            for _ in 0..48 {
+                let middle = half(&low, &high);
+                match at(f, &middle) {
+                    Some(value) if (value > 0.0) == (at_low > 0.0) => low = middle,
+                    Some(_) => high = middle,
+                    None => break,
+                }
+            }
+            // A pole changes sign too: a zero is small on both sides.
+            let (Some(left), Some(right), Some(other)) = (at(f, &low), at(f, &high), at(g, &low)) else { continue };
+            let scale = 1.0 + at_low.abs().max(at_high.abs());
+            if left.abs().max(right.abs()) < 1e-9 * scale && other.abs() > 1e-3 {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Compares two chains of relations.

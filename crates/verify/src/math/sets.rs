@@ -85,7 +85,12 @@ impl Line<'_> {
                 }
                 Some(())
             }
-            Expr::Seq(Bracket::Round | Bracket::Square, items, _) if items.len() == 2 => {
+            Expr::Seq(open @ (Bracket::Round | Bracket::Square), items, close) if items.len() == 2 => {
+                // `[-∞, 2)` is no interval: infinity is not in it.
+                let closed = [*open == Bracket::Square, *close == Bracket::Square];
+                if items.iter().zip(closed).any(|(end, closed)| closed && infinite(end).is_some()) {
+                    return None;
+                }
                 items.iter().try_for_each(|item| self.insert(item))
             }
             Expr::SetOp(_, a, b) => {

@@ -157,6 +157,15 @@ pub fn joining_word(word: &str) -> Option<Tok> {
     }
 }
 
+/// A joining word with one capital or variable's letter after it, as in `1orW(x) = 2`.
+pub fn leading_join(run: &str) -> Option<(Tok, &str)> {
+    let (tok, rest) = match run.strip_prefix("or") {
+        Some(rest) => (Tok::Or, rest),
+        None => (Tok::And, run.strip_prefix("and")?),
+    };
+    (rest.len() == 1).then_some((tok, rest))
+}
+
 /// Whether a command may be split off the front of an unknown one: `\cotx`, `\lvertx`, `\lbracex`.
 pub fn splits(name: &str) -> bool {
     function(name).is_some()

@@ -53,7 +53,7 @@ pub fn overview(stages: &[&Finished]) -> Section {
             .map(|(reason, count)| (reason.clone(), count.as_u64().unwrap_or_default()))
             .collect();
         for (reason, count) in &reasons {
-            drops.rows.push(vec![stage.name.clone(), format!("`{reason}`"), grouped(*count)]);
+            drops.rows.push(vec![stage.name.clone(), reason.clone(), grouped(*count)]);
         }
         if let (false, Some(rows_in)) = (reasons.is_empty(), fact("rows_in")) {
             let names: Vec<&str> = reasons.iter().map(|(reason, _)| reason.as_str()).collect();
@@ -174,7 +174,7 @@ fn verdict_table(counts: &VerdictCounts) -> Block {
             let of = |verdict| grouped(verdicts.get(&verdict).copied().unwrap_or_default());
             table.rows.push(vec![
                 verifier.clone(),
-                format!("`{method}`"),
+                method.clone(),
                 of(Verdict::Correct),
                 of(Verdict::Incorrect),
                 of(Verdict::Undecided),

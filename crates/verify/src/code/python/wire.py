@@ -4,7 +4,7 @@
 #
 # Two interpreters start for each program, so this file imports nothing that is not built in: `json` alone, through
 # `re`, doubles the time to start.
-import posix, sys
+import posix
 
 try:
     import _json
@@ -181,11 +181,3 @@ def first_that_compiles(sources, name="solution.py"):
         except SyntaxError as error:
             errors.append(error)
     raise errors[0]
-
-
-def finish_site(packages):
-    # The interpreter starts without `site` (-S), which saves most of its start-up time; these are what programs miss.
-    import _sitebuiltins, builtins
-    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
-    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-    sys.path.extend(packages)

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::builtin::{above_standard, pipe};
+use super::child::NOBODY;
 use super::layout::Layout;
 use super::process::{Running, Streams};
 use super::{CodeError, Limits, Program, limits};
@@ -47,6 +48,8 @@ impl Bubblewrap {
         }
         push(&["--dev", "/dev", "--size", "16777216", "--perms", "1777", "--tmpfs", "/dev/shm"]);
         push(&["--remount-ro", "/dev", "--proc", "/proc"]);
+        // Process 1 is bubblewrap's own, of the same user as the program: its memory is not for the program.
+        push(&["--size", "4096", "--tmpfs", "/proc/1"]);
         Ok(Self { path, arguments, view: view(layout), filter })
     }
 
@@ -81,6 +84,7 @@ impl Bubblewrap {
         let inherit: [RawFd; 4] =
             [filter.as_raw_fd(), source.as_raw_fd(), info_write.as_raw_fd(), block_read.as_raw_fd()];
         let resource_limits = limits::resource_limits(given, false);
+        let leave_root = limits::is_global_root();
         command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
         // SAFETY: the closure only makes system calls on memory that it owns.
         unsafe {
@@ -93,6 +97,18 @@ impl Bubblewrap {
                 for &(resource, soft, hard) in &resource_limits {
                     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
                     if libc::setrlimit(resource as _, &raw const limit) != 0 {
+                        return Err(io::Error::last_os_error());
+                    }
+                }
+                if leave_root {
+                    // The kernel limits the number of everyone's processes but root's, and a fork bomb that is only
+                    // watched can outrun the watcher: bubblewrap itself must run as somebody else.
+                    let id = libc::c_long::from(NOBODY);
+                    let none = std::ptr::null::<libc::gid_t>();
+                    if libc::syscall(libc::SYS_setgroups, 0 as libc::c_long, none) != 0
+                        || libc::syscall(libc::SYS_setresgid, id, id, id) != 0
+                        || libc::syscall(libc::SYS_setresuid, id, id, id) != 0
+                    {
                         return Err(io::Error::last_os_error());
                     }
                 }
@@ -114,10 +130,13 @@ impl Bubblewrap {
             // It ended before it had a child: its own words are on standard error, which the caller reads.
             return Ok(running);
         };
-        if running.set_inner(inner).is_ok() {
-            let count = libc::rlimit64 { rlim_cur: given.processes.into(), rlim_max: given.processes.into() };
-            // SAFETY: sets a limit of our grandchild, which cannot have ended: it waits for the byte below.
+        running.set_inner(inner).map_err(CodeError::Io)?;
+        let count = libc::rlimit64 { rlim_cur: given.processes.into(), rlim_max: given.processes.into() };
+        // SAFETY: sets a limit of our grandchild, which cannot have ended: it waits for the byte below.
+        let limited =
             unsafe { libc::syscall(libc::SYS_prlimit64, inner, libc::RLIMIT_NPROC, &raw const count, 0usize) };
+        if limited != 0 {
+            return Err(CodeError::Step { step: "limit the processes", source: io::Error::last_os_error() });
         }
         // An error means that bubblewrap is gone, which the caller sees anyway.
         let _ = File::from(block_write).write_all(&[1]);

@@ -39,8 +39,8 @@ impl Builtin {
     pub(super) fn new(layout: &Layout) -> Result<Self, CodeError> {
         let filter = super::seccomp::filter()
             .ok_or_else(|| CodeError::Unsupported(format!("architecture `{}`", std::env::consts::ARCH)))?;
-        let new = |path: &Path| c_string(&format_path("/new", path));
-        let old = |path: &Path| c_string(&format_path("/old", path));
+        let new = |path: &Path| c_string(format_path("/new", path));
+        let old = |path: &Path| c_string(format_path("/old", path));
         let device = |name: &&str| {
             let path = Path::new("/dev").join(name);
             Ok((old(&path)?, new(&path)?))
@@ -164,14 +164,18 @@ fn clone_into(plan: &Plan<'_>) -> Result<(libc::pid_t, OwnedFd), CodeError> {
 ///
 /// Root maps itself (to build the file system) and nobody (to run the program); anyone else maps only himself, as
 /// nobody. Both leave the program without any right over files of the caller beyond what the read-only view shows.
+/// Root that may not map nobody gets no sandbox: the kernel does not limit the number of root's processes.
 fn write_maps(pid: libc::pid_t) -> io::Result<u8> {
     let write = |file: &str, text: &str| fs::write(format!("/proc/{pid}/{file}"), text);
     // SAFETY: these calls cannot fail and touch no memory.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
     let both = format!("0 0 1\n{NOBODY} {NOBODY} 1\n");
-    if user == 0 && write("gid_map", &both).is_ok() {
-        write("uid_map", &both)?;
-        return Ok(GO_CHANGE_USER);
+    if user == 0 {
+        match write("gid_map", &both) {
+            Ok(()) => return write("uid_map", &both).map(|()| GO_CHANGE_USER),
+            Err(error) if limits::is_global_root() => return Err(error),
+            Err(_) => {}
+        }
     }
     write("setgroups", "deny")?;
     write("gid_map", &format!("{NOBODY} {group} 1\n"))?;

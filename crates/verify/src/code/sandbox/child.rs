@@ -195,7 +195,8 @@ pub(super) unsafe fn process_one(plan: &Plan<'_>) -> ! {
         // This process holds a copy of the parent's memory: keys, expected answers. Nobody inside may look at it.
         check(plan, Step::Privileges, libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0));
         build_root(plan);
-        let child = libc::syscall(libc::SYS_clone, libc::SIGCHLD as c_long, 0 as c_long, 0 as c_long, 0 as c_long, 0);
+        let child =
+            libc::syscall(libc::SYS_clone, c_long::from(libc::SIGCHLD), 0 as c_long, 0 as c_long, 0 as c_long, 0);
         match child {
             0 => process_two(plan, go == GO_CHANGE_USER),
             child if child > 0 => reap(plan, child as libc::pid_t),
@@ -388,7 +389,7 @@ unsafe fn landlock(plan: &Plan<'_>) {
         access: u64,
         parent: i32,
     }
-    let (mut files, mut size) = (0x1fff_u64, 8);
+    let (mut files, mut size) = (0x1fff_u64, 8_i32);
     if plan.landlock >= 2 {
         files |= 1 << 13; // refer
     }
@@ -406,7 +407,7 @@ unsafe fn landlock(plan: &Plan<'_>) {
     }
     // SAFETY: the structs have the kernel's layout, `size` names the part that this version of the interface knows.
     unsafe {
-        let set = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size as c_long, 0 as c_long);
+        let set = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, c_long::from(size), 0 as c_long);
         check(plan, Step::Landlock, set as c_int);
         for (path, access) in [(c"/", READ), (c"/tmp", files), (c"/dev/shm", files), (c"/dev", DEVICE)] {
             let fd = libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC);

@@ -6,7 +6,14 @@ use super::CodeError;
 
 /// The error for a sandbox that failed its trial with `symptom`.
 pub(super) fn no_isolation(symptom: &str) -> CodeError {
-    let (reason, fix) = explain(|name| fs::read_to_string(format!("/proc/sys/{name}")).ok(), in_container());
+    let (reason, fix) = if symptom.contains("source path") {
+        (
+            "bubblewrap, which root runs as `nobody`, cannot read a folder that programs need",
+            "set `sandbox: builtin`, run as another user, or use a command outside of private folders",
+        )
+    } else {
+        explain(|name| fs::read_to_string(format!("/proc/sys/{name}")).ok(), in_container())
+    };
     CodeError::NoIsolation { reason: format!("{reason} ({symptom})"), fix: fix.into() }
 }
 
@@ -30,11 +37,7 @@ fn explain(read: impl Fn(&str) -> Option<String>, in_container: bool) -> (&'stat
              --security-opt systempaths=unconfined`",
         )
     } else {
-        (
-            "namespaces cannot be made here",
-            "Linux 5.12 or newer with user namespaces is needed, or bubblewrap for an older one: install the package \
-             `bubblewrap`",
-        )
+        ("namespaces cannot be made here", "Linux 5.14 or newer with user namespaces is needed")
     }
 }
 
@@ -56,6 +59,6 @@ mod tests {
         assert!(with("kernel/unprivileged_userns_clone", "0").1.contains("unprivileged_userns_clone=1"));
         assert!(with("kernel/apparmor_restrict_unprivileged_userns", "1").0.contains("AppArmor"));
         assert!(explain(|_| None, true).1.contains("seccomp=unconfined"));
-        assert!(explain(|_| None, false).1.contains("5.12"));
+        assert!(explain(|_| None, false).1.contains("5.14"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Processor time of the program and its children together.
     pub cpu: Duration,
-    /// Time by the clock; longer than `cpu`, so that a busy machine does not turn right programs into slow ones.
+    /// Time by the clock, without the time in which other programs kept the machine's processors.
     pub wall: Duration,
     /// Memory of all its processes together, in bytes.
     pub memory_bytes: u64,
@@ -32,6 +32,31 @@ impl Limits {
             output_bytes: 16 << 20,
         }
     }
+}
+
+/// Whether this process is root of the whole machine, on whose processes the kernel sets no limit, rather than of a
+/// user namespace. When in doubt it is.
+pub(super) fn is_global_root() -> bool {
+    // SAFETY: the call cannot fail and touches no memory.
+    if unsafe { libc::geteuid() } != 0 {
+        return false;
+    }
+    let Ok(map) = std::fs::read_to_string("/proc/self/uid_map") else { return true };
+    let outside = map.split_ascii_whitespace().nth(1).and_then(|id| id.parse::<u32>().ok());
+    outside.is_none_or(|id| id == 0)
+}
+
+/// Whether the kernel counts processes for each user namespace, as it does from Linux 5.14 on. Before, a limit counted
+/// all processes of the user wherever they run: useless for a sandbox.
+pub(super) fn kernel_counts_per_namespace() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    at_least(&release, (5, 14))
+}
+
+fn at_least(release: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= wanted
 }
 
 /// The kernel's limits: which, soft, hard. `own_namespace` says that the count of processes is the sandbox's own.
@@ -63,4 +88,17 @@ pub(super) fn resource_limits(limits: &Limits, own_namespace: bool) -> Vec<(i32,
             (which as i32, soft.min(allowed), hard.min(allowed))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_versions_compare_as_numbers() {
+        assert!(at_least("6.18.44-fc-v595", (5, 14)));
+        assert!(at_least("5.14.0-503.el9", (5, 14)));
+        assert!(!at_least("5.4.0-200-generic", (5, 14)));
+        assert!(!at_least("", (5, 14)));
+    }
 }

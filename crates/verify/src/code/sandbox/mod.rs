@@ -171,6 +171,12 @@ impl Sandbox {
     /// Programs see the system's folders and `read_only_paths`. When no isolation is possible the error says what
     /// would make it possible.
     pub fn new(choice: SandboxChoice, read_only_paths: &[PathBuf]) -> Result<Self, CodeError> {
+        if !limits::kernel_counts_per_namespace() {
+            return Err(CodeError::NoIsolation {
+                reason: "this kernel cannot limit the processes of a sandbox".into(),
+                fix: "Linux 5.14 or newer is needed".into(),
+            });
+        }
         let layout = Arc::new(Layout::new(read_only_paths));
         let try_bubblewrap = || -> Result<Self, CodeError> {
             let path = super::command::find("bwrap").ok_or_else(|| CodeError::NoIsolation {
@@ -252,7 +258,7 @@ impl Sandbox {
         let (err_read, err_write) = builtin::pipe()?;
         let leader_streams = Streams { stdin: reply_read, stdout: out_write, stderr: request_write };
         // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
-        let longer = Limits { wall: limits.wall * 2, ..limits.clone() };
+        let longer = Limits { wall: limits.wall * (supervise::PATIENCE + 1), ..limits.clone() };
         let leader = Watched::new(self.start(leader, leader_streams, &longer)?, &longer, Some(out_read), None)?;
         let served_streams = Streams { stdin: request_read, stdout: reply_write, stderr: err_write };
         let served = Watched::new(self.start(served, served_streams, limits)?, limits, None, Some(err_read))?;

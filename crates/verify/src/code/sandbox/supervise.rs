@@ -11,6 +11,8 @@ use super::{CodeError, Limits, RunResult, Status, usage};
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const NEXT_LOOKS: Duration = Duration::from_millis(50);
+/// How many times its time by the clock a program may take at most, however busy the machine is.
+pub(super) const PATIENCE: u32 = 10;
 /// Bytes of standard error that are kept: the last ones, where the message of an exception is.
 const KEPT_ERROR: usize = 16 << 10;
 
@@ -96,7 +98,7 @@ impl Watched {
 
     /// Whether more may come.
     fn read_stdout(&mut self) -> bool {
-        let mut chunk = [0u8; 32 << 10];
+        let mut chunk = [0u8; 16 << 10];
         while let Some(stream) = &mut self.stdout {
             match stream.read(&mut chunk) {
                 Ok(0) => return false,
@@ -118,7 +120,7 @@ impl Watched {
 
     fn count_lines(&mut self, new_bytes: usize) {
         let Some(lines) = self.lines else { return };
-        let seen = self.out[self.out.len() - new_bytes..].iter().filter(|&&byte| byte == b'\n').count();
+        let seen = memchr::memchr_iter(b'\n', &self.out[self.out.len() - new_bytes..]).count();
         if seen > 0 && self.lines_seen < lines {
             self.lines_seen += seen;
             self.since = Instant::now();
@@ -126,15 +128,24 @@ impl Watched {
         }
     }
 
+    /// Whether the time by the clock is up. Time in which the machine had no processor for the program does not count
+    /// against it, or a busy machine would turn right programs into slow ones; but there is an end to that too.
+    fn out_of_time(&self) -> bool {
+        let elapsed = self.since.elapsed();
+        elapsed > self.limits.wall
+            && (elapsed > self.limits.wall * PATIENCE
+                || elapsed.saturating_sub(usage::kept_waiting(self.running.root())) > self.limits.wall)
+    }
+
     fn look(&mut self) {
-        if self.since.elapsed() > self.limits.wall {
+        if self.out_of_time() {
             return self.stop(Status::TimedOut);
         }
         let now = usage::of_tree(self.running.root());
         if now.cpu.saturating_sub(self.cpu_before) > self.limits.cpu {
             self.stop(Status::TimedOut);
         } else if now.tasks > self.limits.processes + 1 {
-            // One more than the limit: bubblewrap's own process 1 counts where it is not the root.
+            // The kernel refuses more than the limit; this is for a kernel that does not.
             self.stop(Status::ProcessesExceeded);
         } else if now.rss_bytes > self.limits.memory_bytes {
             let bytes = usage::proportional_bytes(self.running.root()).unwrap_or(now.rss_bytes);

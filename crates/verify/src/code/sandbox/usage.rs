@@ -40,6 +40,20 @@ pub(super) fn proportional_bytes(root: libc::pid_t) -> Option<u64> {
     Some(total)
 }
 
+/// The longest that a thread below `root` has been ready to run without a processor to run on.
+pub(super) fn kept_waiting(root: libc::pid_t) -> Duration {
+    let mut longest = 0;
+    for pid in tree(root) {
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        for thread in threads.flatten() {
+            // Nanoseconds on a processor, nanoseconds waiting for one, and a count.
+            let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
+            longest = longest.max(text.split_ascii_whitespace().nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0));
+        }
+    }
+    Duration::from_nanos(longest)
+}
+
 fn tree(root: libc::pid_t) -> Vec<libc::pid_t> {
     // A fork bomb is seen as one long before this many.
     const ENOUGH: usize = 4096;

@@ -1,29 +1,10 @@
 //! `math` against the banks of real and hand-made cases in `RETORT_TEST_DATA/verifiers`.
 
 use retort_records::Verdict;
-use retort_verify::{Case, Verifier, VerifierSettings};
+use retort_verify::{Case, Verifier};
 use serde_json::Value;
 
-/// The rows of a file of the test data; `None`, loudly, without the data.
-fn rows(file: &str) -> Option<Vec<Value>> {
-    let Ok(folder) = std::env::var("RETORT_TEST_DATA") else {
-        eprintln!("SKIPPED: {file}: set RETORT_TEST_DATA to the folder of test data");
-        return None;
-    };
-    let text = std::fs::read_to_string(format!("{folder}/{file}")).expect("the test data is complete");
-    Some(text.lines().map(|line| serde_json::from_str(line).expect("the test data is JSON Lines")).collect())
-}
-
-fn verifier(json: &str) -> Box<dyn Verifier> {
-    serde_json::from_str::<VerifierSettings>(json)
-        .expect("the settings are right")
-        .build()
-        .expect("the verifier builds")
-}
-
-fn text<'v>(row: &'v Value, key: &str) -> &'v str {
-    row[key].as_str().unwrap_or_default()
-}
+use super::{rows, text, verifier};
 
 fn wanted(expected: bool) -> Verdict {
     if expected { Verdict::Correct } else { Verdict::Incorrect }
@@ -85,16 +66,22 @@ fn real_pairs() {
     assert!(false_correct.is_empty());
 }
 
+/// Rows of other graders that follow another policy: lists without brackets have an order for Hendrycks' string
+/// comparison, and a missing reference answer makes NeMo-Skills say "different" where nobody can tell.
+const OTHER_POLICY: [usize; 3] = [1, 8, 67];
+
 #[test]
 fn other_verifier_cases() {
     let Some(rows) = rows("verifiers/other_verifier_cases.jsonl") else { return };
     let pairs: Vec<_> = rows
         .iter()
         .enumerate()
+        .filter(|(at, _)| !OTHER_POLICY.contains(at))
         .map(|(at, row)| (at, text(row, "pred"), text(row, "gold"), row["expected"].as_bool().unwrap_or_default()))
         .collect();
-    let (hits, all, _) = judge(&*verifier("\"math\""), &pairs);
-    println!("{hits} of {all}");
+    let (hits, all, false_correct) = judge(&*verifier("\"math\""), &pairs);
+    assert_eq!(hits, all);
+    assert!(false_correct.is_empty());
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! What a filter dropped: counts by reason, and rows to read with the measure that dropped each.
+
+use super::sections::{cut, grouped};
+use crate::error::PipelineError;
+use crate::inputs::Finished;
+use crate::report::{Block, Column, Section, Table};
+use retort_records::{Dropped, Prompt, Rollout, Row};
+use retort_tables::follow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rows shown of each reason, spread evenly over the table.
+const EXAMPLES: u64 = 10;
+/// Characters shown of a text.
+const CHARACTERS: usize = 3000;
+
+/// Counts and examples of the rows that `stage` dropped; `None` when it dropped none.
+pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
+    let facts = &stage.manifest.facts;
+    let counts: BTreeMap<String, u64> = serde_json::from_value(facts["dropped"].clone()).unwrap_or_default();
+    let rows_in = facts["rows_in"].as_u64().unwrap_or_default();
+    if counts.is_empty() || rows_in == 0 {
+        return Ok(None);
+    }
+    let mut table = Table::new(
+        "Dropped rows by the first condition they failed; a row may fail several",
+        [
+            Column::left("reason"),
+            Column::right("dropped for it"),
+            Column::right("of all rows"),
+            Column::right("fail it at all"),
+        ],
+    );
+    let failed: BTreeMap<String, u64> = serde_json::from_value(facts["failed"].clone()).unwrap_or_default();
+    let reasons: BTreeSet<&String> = counts.keys().chain(failed.keys()).collect();
+    for reason in reasons {
+        let (first, any) = (counts.get(reason).copied().unwrap_or(0), failed.get(reason).copied().unwrap_or(0));
+        let share = 100.0 * first as f64 / rows_in as f64;
+        table.rows.push(vec![format!("`{reason}`"), grouped(first), format!("{share:.2}%"), grouped(any)]);
+    }
+    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
+    let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut shown: BTreeMap<String, Vec<Block>> = BTreeMap::new();
+    for row in stage.rows::<Dropped>()? {
+        let row = row?;
+        let number = seen.entry(row.drop_reason.clone()).or_default();
+        let step = counts.get(&row.drop_reason).map_or(1, |count| count.div_ceil(EXAMPLES).max(1));
+        let wanted = number.is_multiple_of(step);
+        *number += 1;
+        if !wanted {
+            continue;
+        }
+        let prompt = prompts.partner_of(Dropped::TABLE, &row.prompt_id)?;
+        let rollout = rollouts.partner_of(Dropped::TABLE, &row.row_id)?;
+        let asked = prompt.messages.last().map(|message| message.content.as_str()).unwrap_or_default();
+        shown.entry(row.drop_reason).or_default().push(Block::Details {
+            summary: cut(&row.detail, 160),
+            blocks: vec![
+                Block::KeyValues(vec![
+                    ("rollout".into(), row.row_id),
+                    ("teacher".into(), rollout.teacher.clone()),
+                    ("measure".into(), row.detail),
+                ]),
+                Block::Text(cut(asked, CHARACTERS)),
+                Block::Text(cut(&rollout.completion, CHARACTERS)),
+            ],
+        });
+    }
+    let mut blocks = vec![Block::Paragraph(stage.manifest.summary.clone()), Block::Table(table)];
+    for (reason, examples) in shown {
+        let summary = format!("`{reason}`: {} of {} rows to read", examples.len(), grouped(counts[&reason]));
+        blocks.push(Block::Details { summary, blocks: examples });
+    }
+    let anchor = format!("{}-dropped", stage.name);
+    Ok(Some(Section { title: format!("Dropped: {}", stage.name), anchor, blocks }))
+}

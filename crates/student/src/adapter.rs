@@ -1,0 +1,313 @@
+use std::path::Path;
+
+use retort_weights::{Adapter as AdapterFiles, Dtype, TensorShape};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::kernels::product::{View, multiply_parallel};
+use crate::kernels::rowwise::drop_out;
+use crate::layout::{Layout, Place};
+use crate::random::Random;
+use crate::settings::setting;
+use crate::{Error, Student};
+
+/// Low-rank adapters (arXiv 2106.09685), in PEFT's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoraSettings {
+    /// Rank of every adapter.
+    #[serde(default = "sixteen")]
+    #[schemars(range(min = 1))]
+    pub r: usize,
+    /// Adapters are scaled by `lora_alpha / r`.
+    #[serde(default = "thirty_two")]
+    pub lora_alpha: f64,
+    /// Share of an adapter's inputs that is set to zero in each training step.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub lora_dropout: f64,
+    /// Projections that get an adapter; all by default.
+    #[serde(default = "TargetModule::all")]
+    pub target_modules: Vec<TargetModule>,
+    /// Scale by `lora_alpha / sqrt(r)` instead (arXiv 2312.03732).
+    #[serde(default)]
+    pub use_rslora: bool,
+}
+
+/// A projection of a decoder block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetModule {
+    /// Queries.
+    QProj,
+    /// Keys.
+    KProj,
+    /// Values.
+    VProj,
+    /// Attention's output.
+    OProj,
+    /// Gate of the feed-forward layer.
+    GateProj,
+    /// The other factor of the gated product.
+    UpProj,
+    /// Back from the feed-forward layer.
+    DownProj,
+}
+
+impl TargetModule {
+    fn all() -> Vec<Self> {
+        vec![Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj]
+    }
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+fn thirty_two() -> f64 {
+    32.0
+}
+
+impl Default for LoraSettings {
+    fn default() -> Self {
+        Self { r: 16, lora_alpha: 32.0, lora_dropout: 0.0, target_modules: TargetModule::all(), use_rslora: false }
+    }
+}
+
+impl LoraSettings {
+    /// Says which setting is not allowed, if any.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.r == 0 {
+            return Err(setting("r", 0, "1 or more"));
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            return Err(setting("lora_dropout", self.lora_dropout, "0 to less than 1"));
+        }
+        if self.target_modules.is_empty() {
+            return Err(setting("target_modules", "[]", "at least one projection"));
+        }
+        Ok(())
+    }
+
+    /// The factor on an adapter's output.
+    pub(crate) fn scale(&self) -> f32 {
+        let rank = self.r as f64;
+        (self.lora_alpha / if self.use_rslora { rank.sqrt() } else { rank }) as f32
+    }
+}
+
+/// Adapters of a student: the only part that LoRA training changes.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    pub(crate) settings: LoraSettings,
+    pub(crate) layout: AdapterLayout,
+    pub(crate) values: Vec<f32>,
+}
+
+/// Where adapters' matrices lie in their flat buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AdapterLayout {
+    pub places: Vec<Place>,
+    /// For each block and projection: the places of A `[r, inputs]` and B `[outputs, r]`.
+    pub blocks: Vec<[Option<(usize, usize)>; 7]>,
+    pub total: usize,
+}
+
+impl AdapterLayout {
+    fn new(base: &Layout, settings: &LoraSettings) -> Self {
+        let (mut places, mut total) = (Vec::new(), 0);
+        let mut add = |name: String, shape: [usize; 2]| {
+            places.push(Place { name, shape: shape.to_vec(), start: total });
+            total += shape[0] * shape[1];
+            places.len() - 1
+        };
+        let modules = TargetModule::all();
+        let block = |block: &crate::layout::BlockPlaces| {
+            let mut part = 0;
+            block.projections().map(|place| {
+                let module = modules[part];
+                part += 1;
+                if !settings.target_modules.contains(&module) {
+                    return None;
+                }
+                let place = &base.places[place];
+                let (outputs, inputs) = (place.shape[0], place.shape[1]);
+                let stem = place.name.trim_end_matches(".weight");
+                let a = add(format!("base_model.model.{stem}.lora_A.weight"), [settings.r, inputs]);
+                let b = add(format!("base_model.model.{stem}.lora_B.weight"), [outputs, settings.r]);
+                Some((a, b))
+            })
+        };
+        let blocks = base.blocks.iter().map(block).collect();
+        Self { places, blocks, total }
+    }
+}
+
+impl Adapter {
+    /// Fresh adapters, which change nothing yet: A uniform within `±1 / sqrt(inputs)` as in PEFT, B zero.
+    pub fn new(student: &Student, settings: &LoraSettings, seed: u64) -> Result<Self, Error> {
+        settings.check()?;
+        let layout = AdapterLayout::new(&student.layout, settings);
+        let mut values = vec![0.0; layout.total];
+        for (index, place) in layout.places.iter().enumerate() {
+            if place.name.ends_with("lora_A.weight") {
+                let bound = 1.0 / (place.shape[1] as f64).sqrt();
+                let mut random = Random::new(&[seed, 0x6c6f_7261, index as u64]);
+                for value in &mut values[place.range()] {
+                    *value = ((2.0 * random.unit() - 1.0) * bound) as f32;
+                }
+            }
+        }
+        Ok(Self { settings: settings.clone(), layout, values })
+    }
+
+    /// Number of parameters of all adapters.
+    pub fn parameters(&self) -> usize {
+        self.layout.total
+    }
+
+    /// How the adapters were made.
+    pub fn settings(&self) -> &LoraSettings {
+        &self.settings
+    }
+
+    /// Reads a PEFT folder (`adapter_config.json`, `adapter_model.safetensors`) made for this student's shape.
+    pub fn load(dir: &Path, student: &Student) -> Result<Self, Error> {
+        let files = AdapterFiles::open(dir)?;
+        let settings = settings_of(files.config_json())?;
+        let layout = AdapterLayout::new(&student.layout, &settings);
+        let mut values = vec![0.0; layout.total];
+        for place in &layout.places {
+            let found = files.shape(&place.name).unwrap_or_default().to_vec();
+            if found != place.shape {
+                return Err(Error::Shape { name: place.name.clone(), found, expected: place.shape.clone() });
+            }
+            files.read_into(&place.name, &mut values[place.range()])?;
+        }
+        if let Some(name) = files.names().find(|name| !layout.places.iter().any(|place| place.name == *name)) {
+            let reason = format!("adapter tensor `{name}` belongs to no projection of this student");
+            return Err(retort_weights::Error::Unsupported(reason).into());
+        }
+        Ok(Self { settings, layout, values })
+    }
+
+    /// Writes a PEFT folder; `base_model` is what users load the adapters on.
+    pub fn save(&self, dir: &Path, base_model: &str) -> Result<(), Error> {
+        self.save_values(&self.values, dir, base_model)
+    }
+
+    pub(crate) fn save_values(&self, values: &[f32], dir: &Path, base_model: &str) -> Result<(), Error> {
+        let tensors: Vec<TensorShape> = self
+            .layout
+            .places
+            .iter()
+            .map(|place| TensorShape { name: place.name.clone(), shape: place.shape.clone() })
+            .collect();
+        let config = json!({
+            "base_model_name_or_path": base_model,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "lora_alpha": self.settings.lora_alpha,
+            "lora_dropout": self.settings.lora_dropout,
+            "peft_type": "LORA",
+            "r": self.settings.r,
+            "target_modules": self.settings.target_modules,
+            "task_type": "CAUSAL_LM",
+            "use_rslora": self.settings.use_rslora,
+        });
+        AdapterFiles::write(dir, &config, &tensors, Dtype::Float32, |name| {
+            let place = self.layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
+            values[place.range()].into()
+        })?;
+        Ok(())
+    }
+}
+
+fn settings_of(config: &Value) -> Result<LoraSettings, Error> {
+    let refuse = |what: &str| retort_weights::Error::Unsupported(format!("adapter_config.json: {what}"));
+    if config.get("peft_type").and_then(Value::as_str) != Some("LORA") {
+        return Err(refuse("`peft_type` is not LORA").into());
+    }
+    for (name, plain) in [("bias", json!("none")), ("fan_in_fan_out", json!(false)), ("use_dora", json!(false))] {
+        if config.get(name).is_some_and(|value| !value.is_null() && *value != plain) {
+            return Err(refuse(&format!("`{name}` is {}; allowed is {plain}", config[name])).into());
+        }
+    }
+    let number = |name: &str| config.get(name).and_then(Value::as_f64).ok_or_else(|| refuse(&format!("no `{name}`")));
+    let mut target_modules: Vec<TargetModule> =
+        serde_json::from_value(config["target_modules"].clone()).map_err(|error| refuse(&error.to_string()))?;
+    target_modules.sort_unstable();
+    let settings = LoraSettings {
+        r: number("r")? as usize,
+        lora_alpha: number("lora_alpha")?,
+        lora_dropout: number("lora_dropout").unwrap_or(0.0),
+        target_modules,
+        use_rslora: config.get("use_rslora").and_then(Value::as_bool).unwrap_or(false),
+    };
+    settings.check()?;
+    Ok(settings)
+}
+
+impl Student {
+    /// Adds the adapters to the weights: `W += s · B · A`. The student then computes what it did with them beside it.
+    pub fn merge(&mut self, adapter: &Adapter) {
+        let scale = adapter.settings.scale();
+        for (block, adapters) in self.layout.blocks.iter().zip(&adapter.layout.blocks) {
+            for (place, pair) in block.projections().iter().zip(adapters) {
+                let Some((a, b)) = pair else { continue };
+                let place = &self.layout.places[*place];
+                let (outputs, inputs) = (place.shape[0], place.shape[1]);
+                let a = &adapter.values[adapter.layout.places[*a].range()];
+                let b: Vec<f32> = adapter.values[adapter.layout.places[*b].range()].iter().map(|x| x * scale).collect();
+                let rank = adapter.settings.r;
+                let weight = &mut self.parameters[place.range()];
+                multiply_parallel(
+                    outputs,
+                    inputs,
+                    rank,
+                    View::rows(&b, rank),
+                    View::rows(a, inputs),
+                    weight,
+                    inputs,
+                    true,
+                );
+            }
+        }
+    }
+}
+
+/// Which inputs of an adapter are zero in one training step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dropout {
+    seed: u64,
+    /// Inputs whose random 32 bits are below this are dropped.
+    pub threshold: u32,
+    /// Factor on the others.
+    pub factor: f32,
+}
+
+impl Dropout {
+    /// The dropout of one projection of one block in one step, or none.
+    pub fn new(settings: &LoraSettings, seed: u64, layer: usize, part: usize) -> Option<Self> {
+        let share = settings.lora_dropout;
+        (share > 0.0).then(|| Self {
+            seed: Random::new(&[seed, layer as u64, part as u64]).next(),
+            threshold: (share * f64::from(u32::MAX)) as u32,
+            factor: (1.0 / (1.0 - share)) as f32,
+        })
+    }
+
+    /// Random bits of one token's row.
+    pub fn key(&self, token: usize) -> u32 {
+        (Random::new(&[self.seed, token as u64]).next() >> 32) as u32
+    }
+
+    /// Applies it to rows of tokens from `first` on.
+    pub fn apply(&self, first: usize, width: usize, rows: &mut [f32]) {
+        for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+            drop_out(row, self.key(first + i), self.threshold, self.factor);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+use super::Model;
+use super::pass::grow;
+use crate::adapter::Dropout;
+use crate::kernels::product::{Packed, View, multiply, pack_parallel, packed_length};
+use crate::kernels::rowwise::{add, drop_out, scale};
+use crate::kernels::{SharedRows, with_scratch};
+
+/// The seven projections of a block, in the order of [`crate::layout::BlockPlaces::projections`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Query,
+    Key,
+    Value,
+    Output,
+    Gate,
+    Up,
+    Down,
+}
+
+/// Which pass weights are packed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Forward,
+    Backward,
+}
+
+/// A block's weights, packed; with adapters beside those that have one.
+pub(super) struct Projections<'a> {
+    all: [Projection<'a>; 7],
+}
+
+/// One projection, `out = x · Wᵀ`, plus `s · (x · Aᵀ) · Bᵀ` with an adapter (arXiv 2106.09685).
+pub(super) struct Projection<'a> {
+    inputs: usize,
+    outputs: usize,
+    base: Packed<'a>,
+    pub adapter: Option<Adapter<'a>>,
+}
+
+/// A projection's adapter, packed.
+pub(super) struct Adapter<'a> {
+    pub rank: usize,
+    scale: f32,
+    /// `Aᵀ`, `[inputs, rank]`.
+    down: Packed<'a>,
+    /// `Bᵀ`, `[rank, outputs]`, for the forward pass; `B`, `[outputs, rank]`, for the backward pass.
+    up: Packed<'a>,
+    /// `A`, `[rank, inputs]`, for the backward pass.
+    back: Option<Packed<'a>>,
+    pub dropout: Option<Dropout>,
+}
+
+impl<'a> Projections<'a> {
+    pub fn new(model: &Model, layer: usize, way: Way, buffer: &'a mut Vec<f32>) -> Self {
+        let projections = model.block(layer).projections();
+        let shape = |place: usize| (model.layout.places[place].shape[0], model.layout.places[place].shape[1]);
+        let mut length = 0;
+        for (part, place) in projections.iter().enumerate() {
+            let (outputs, inputs) = shape(*place);
+            length += packed_length(inputs, outputs).max(packed_length(outputs, inputs));
+            if let Some((rank, ..)) = model.adapter(layer, part) {
+                length += packed_length(inputs, rank) + packed_length(rank, inputs);
+                length += packed_length(rank, outputs).max(packed_length(outputs, rank));
+            }
+        }
+        grow(buffer, length);
+        let mut rest = buffer.as_mut_slice();
+        let mut pack = |view: View, depth: usize, columns: usize| {
+            let (panels, after) = std::mem::take(&mut rest).split_at_mut(packed_length(depth, columns));
+            rest = after;
+            pack_parallel(view, depth, columns, panels);
+            Packed { panels: &*panels, depth }
+        };
+        let mut part = 0;
+        let all = projections.map(|place| {
+            let (outputs, inputs) = shape(place);
+            let weight = model.tensor(place);
+            let base = match way {
+                Way::Forward => pack(View::transposed(weight, inputs), inputs, outputs),
+                Way::Backward => pack(View::rows(weight, inputs), outputs, inputs),
+            };
+            let adapter = model.adapter(layer, part).map(|(rank, a, b)| {
+                let settings = model.adapters.expect("a part with an adapter").settings;
+                Adapter {
+                    rank,
+                    scale: settings.scale(),
+                    down: pack(View::transposed(a, inputs), inputs, rank),
+                    up: match way {
+                        Way::Forward => pack(View::transposed(b, rank), rank, outputs),
+                        Way::Backward => pack(View::rows(b, rank), outputs, rank),
+                    },
+                    back: (way == Way::Backward).then(|| pack(View::rows(a, inputs), rank, inputs)),
+                    dropout: model.dropout(layer, part),
+                }
+            });
+            part += 1;
+            Projection { inputs, outputs, base, adapter }
+        });
+        Self { all }
+    }
+
+    pub fn of(&self, part: Part) -> &Projection<'a> {
+        &self.all[part as usize]
+    }
+}
+
+impl Projection<'_> {
+    /// `out (+)= x · Wᵀ + …` for `rows` tokens from `first` on; `x` is `[rows, inputs]`.
+    pub fn forward(&self, first: usize, rows: usize, x: &[f32], out: &mut [f32], stride: usize, accumulate: bool) {
+        multiply(rows, self.outputs, self.inputs, View::rows(x, self.inputs), self.base, out, stride, accumulate);
+        if let Some(adapter) = &self.adapter {
+            with_scratch(rows * adapter.rank, |low| {
+                adapter.low(self.inputs, first, rows, x, low);
+                multiply(
+                    rows,
+                    self.outputs,
+                    adapter.rank,
+                    View::rows(low, adapter.rank),
+                    adapter.up,
+                    out,
+                    stride,
+                    true,
+                );
+            });
+        }
+    }
+
+    /// `dx (+)= dout · W + …`; keeps what the adapter's gradient needs of `dout` in its half of `low`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward(
+        &self,
+        first: usize,
+        rows: usize,
+        dout: View,
+        dx: &mut [f32],
+        accumulate: bool,
+        low: Option<LowRows>,
+    ) {
+        multiply(rows, self.inputs, self.outputs, dout, self.base, dx, self.inputs, accumulate);
+        let (Some(adapter), Some(low)) = (&self.adapter, low) else { return };
+        let Some(back) = adapter.back else { return };
+        // SAFETY: each task has its own chunk of tokens.
+        let dlow = unsafe { low.gradients.part(first * adapter.rank, rows * adapter.rank) };
+        multiply(rows, adapter.rank, self.outputs, dout, adapter.up, dlow, adapter.rank, false);
+        scale(dlow, adapter.scale);
+        let view = View::rows(dlow, adapter.rank);
+        let Some(dropout) = adapter.dropout else {
+            multiply(rows, self.inputs, adapter.rank, view, back, dx, self.inputs, true);
+            return;
+        };
+        with_scratch(rows * self.inputs, |part| {
+            multiply(rows, self.inputs, adapter.rank, view, back, part, self.inputs, false);
+            let rows = part.chunks_exact_mut(self.inputs).zip(dx.chunks_exact_mut(self.inputs));
+            for (i, (part, dx)) in rows.enumerate() {
+                drop_out(part, dropout.key(first + i), dropout.threshold, dropout.factor);
+                add(dx, part);
+            }
+        });
+    }
+
+    /// Keeps what the adapter's gradient needs of the input `x`, `[rows, inputs]`.
+    pub fn keep_input(&self, first: usize, rows: usize, x: &[f32], low: Option<LowRows>) {
+        if let (Some(adapter), Some(low)) = (&self.adapter, low) {
+            // SAFETY: each task has its own chunk of tokens.
+            let low = unsafe { low.inputs.part(first * adapter.rank, rows * adapter.rank) };
+            adapter.low(self.inputs, first, rows, x, low);
+        }
+    }
+}
+
+impl Adapter<'_> {
+    /// `low = s · dropped(x) · Aᵀ`, `[rows, rank]`.
+    fn low(&self, inputs: usize, first: usize, rows: usize, x: &[f32], low: &mut [f32]) {
+        match self.dropout {
+            None => multiply(rows, self.rank, inputs, View::rows(x, inputs), self.down, low, self.rank, false),
+            Some(dropout) => with_scratch(rows * inputs, |dropped| {
+                dropped.copy_from_slice(&x[..rows * inputs]);
+                dropout.apply(first, inputs, dropped);
+                multiply(rows, self.rank, inputs, View::rows(dropped, inputs), self.down, low, self.rank, false);
+            }),
+        }
+        scale(low, self.scale);
+    }
+}
+
+/// Where a projection's adapter keeps `[tokens, rank]` for its gradients.
+#[derive(Clone, Copy)]
+pub(super) struct LowRows<'a> {
+    /// `s · dropped(x) · Aᵀ`.
+    pub inputs: SharedRows<'a>,
+    /// `s · dout · B`.
+    pub gradients: SharedRows<'a>,
+}

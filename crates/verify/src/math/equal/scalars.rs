@@ -1,0 +1,238 @@
+//! Values with one number at every point: units, percent and degree signs, bases, roundings.
+
+use std::collections::BTreeSet;
+
+use num_rational::BigRational;
+
+use super::{
+    super::{
+        eval::{Eval, Family, Point},
+        expr::{Const, Expr},
+        identity::{Same, has_bare_log, identical, is_constant},
+        settings::{Percent, UnitPolicy},
+        units::{self, Units},
+        value::Number,
+    },
+    Comparer, said,
+};
+
+impl Comparer<'_> {
+    /// Compares two values; a letter that may be a unit (`5 m`) is one when the other side has a unit.
+    pub(super) fn scalars(&mut self, a: &Expr, b: &Expr) -> Same {
+        let same = self.measured(a, b);
+        if !same.is_different() {
+            return same;
+        }
+        let (a_read, b_read) = (letter_unit(a), letter_unit(b));
+        if a_read.is_none() && b_read.is_none() {
+            return same;
+        }
+        let (a, b) = (a_read.as_ref().unwrap_or(a), b_read.as_ref().unwrap_or(b));
+        let both = matches!(a, Expr::Quantity(..)) && matches!(b, Expr::Quantity(..));
+        match self.measured(a, b) {
+            equal @ Same::Equal(_) if both && (a_read.is_none() || b_read.is_none()) => equal,
+            Same::Equal(_) => Same::Unknown("a letter may be a unit or a variable"),
+            _ => same,
+        }
+    }
+
+    /// Compares two values with their units, percent and degree signs.
+    fn measured(&mut self, a: &Expr, b: &Expr) -> Same {
+        let (a, b) = (Value::of(a), Value::of(b));
+        if let (Expr::Base(a_digits, a_base), Expr::Base(b_digits, b_base)) = (&a.expr, &b.expr) {
+            if a_base == b_base {
+                return said(
+                    a_digits.trim_start_matches('0') == b_digits.trim_start_matches('0'),
+                    "digits to the same base",
+                );
+            }
+        } else if let (Expr::Base(digits, _), other) | (other, Expr::Base(digits, _)) = (&a.expr, &b.expr) {
+            // Either the value or the digits without their base: one of them was not asked for.
+            let written =
+                matches!(other, Expr::Num(value, 0) if value.is_integer() && value.to_integer().to_string() == *digits);
+            let same = identical(&a.expr, &b.expr, false, &mut self.budget);
+            return if written || same.is_equal() {
+                Same::Unknown("a number with a base and one without")
+            } else {
+                same
+            };
+        }
+        let bases_differ = matches!((&a.expr, &b.expr), (Expr::Base(..), Expr::Base(..)));
+        let same = self.marked(&a, &b);
+        if bases_differ && same.is_equal() {
+            return Same::Unknown("equal values to different bases");
+        }
+        self.with_units(&a, &b, same)
+    }
+
+    fn with_units(&mut self, a: &Value, b: &Value, same: Same) -> Same {
+        match (&a.unit, &b.unit) {
+            (None, None) => same,
+            (Some(_), None) | (None, Some(_)) => match self.settings.units {
+                UnitPolicy::Strict if same.is_equal() => Same::Different("a unit is missing"),
+                _ => same,
+            },
+            (Some(_), Some(_)) if self.settings.units == UnitPolicy::Ignore => same,
+            (Some(a_unit), Some(b_unit)) => match units::compare(a_unit, b_unit) {
+                Units::Agree => same,
+                Units::Differ if same.is_equal() => Same::Different("the units are of different kinds"),
+                Units::Factor(factor) => {
+                    let scaled = Expr::Mul(vec![a.expr.clone(), Expr::Num(factor, 0)]);
+                    self.plain(&scaled, &b.expr)
+                }
+                Units::Unclear if same.is_equal() => Same::Unknown("the units may differ"),
+                Units::Differ | Units::Unclear => same,
+            },
+        }
+    }
+
+    /// Compares two values with their percent and degree signs.
+    fn marked(&mut self, a: &Value, b: &Value) -> Same {
+        let same = self.plain(&a.expr, &b.expr);
+        if a.mark == b.mark {
+            return same;
+        }
+        let scaled = |value: &Value| match value.mark {
+            Mark::None => value.expr.clone(),
+            Mark::Percent => Expr::Div(Box::new(value.expr.clone()), Box::new(Expr::int(100))),
+            Mark::Degree => Expr::Mul(vec![
+                value.expr.clone(),
+                Expr::Div(Box::new(Expr::Const(Const::Pi)), Box::new(Expr::int(180))),
+            ]),
+        };
+        // `28%` is 28 without its sign, or 0.28; `90°` is 90 without its sign, or π/2.
+        let percent = a.mark == Mark::Percent || b.mark == Mark::Percent;
+        if same.is_equal() && !(percent && self.settings.percent == Percent::Strict) {
+            return same;
+        }
+        let value = self.plain(&scaled(a), &scaled(b));
+        if value.is_equal() {
+            value
+        } else if percent && self.settings.percent == Percent::Strict {
+            value
+        } else {
+            same
+        }
+    }
+
+    /// Compares two expressions.
+    pub(super) fn plain(&mut self, a: &Expr, b: &Expr) -> Same {
+        let same = identical(a, b, false, &mut self.budget);
+        if same.is_equal() {
+            return same;
+        }
+        if same.is_different() {
+            if self.rounded(a, b) || self.rounded(b, a) {
+                return Same::Equal("rounded");
+            }
+            if (has_bare_log(a) || has_bare_log(b)) && identical(a, b, true, &mut self.budget).is_equal() {
+                return Same::Unknown("`log` may be the natural or the decimal logarithm");
+            }
+            if let Some((from, to)) = renaming(a, b)
+                && identical(&a.with(&from, &Expr::Var(to)), b, false, &mut self.budget).is_equal()
+            {
+                return Same::Unknown("equal but for the name of the variable");
+            }
+        }
+        same
+    }
+
+    /// Whether the decimal number `a` is `b`, correctly rounded to its last place, with enough places to be taken for it.
+    fn rounded(&mut self, a: &Expr, b: &Expr) -> bool {
+        let (Some(needed), Some((value, places))) = (self.settings.decimal_places, decimal_literal(a)) else {
+            return false;
+        };
+        let significant = value.numer().magnitude().to_string().len() as u32;
+        if places < needed || significant + 1 < needed || !is_constant(b) {
+            return false;
+        }
+        let mut eval = Eval::new(Point { family: Family::Fractions, index: 0 }, 256, false, &mut self.budget);
+        let Ok(other) = eval.value(b) else { return false };
+        let arithmetic = &mut eval.arithmetic;
+        let Ok(difference) = arithmetic.add(&other, &Number::exact(-value)) else { return false };
+        let Ok(distance) = arithmetic.abs(&difference) else { return false };
+        let half = BigRational::new(1.into(), num_traits::pow(num_bigint::BigInt::from(10), places as usize) * 2);
+        arithmetic.compare(&distance, &Number::exact(half)).is_ok_and(std::cmp::Ordering::is_le)
+    }
+}
+
+/// A value without its unit and sign.
+struct Value {
+    expr: Expr,
+    unit: Option<String>,
+    mark: Mark,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    Percent,
+    Degree,
+}
+
+impl Value {
+    fn of(expr: &Expr) -> Self {
+        match expr {
+            Expr::Quantity(inner, unit) => {
+                let inner = Self::of(inner);
+                let unit = if ordinal(unit) {
+                    inner.unit
+                } else {
+                    Some(inner.unit.map_or(unit.clone(), |first| format!("{first} {unit}")))
+                };
+                Self { unit, ..inner }
+            }
+            Expr::Percent(inner) => Self { mark: Mark::Percent, ..Self::of(inner) },
+            Expr::Degree(inner) => Self { mark: Mark::Degree, ..Self::of(inner) },
+            Expr::Neg(inner) => {
+                let inner = Self::of(inner);
+                Self { expr: inner.expr.negative(), ..inner }
+            }
+            other => Self { expr: other.clone(), unit: None, mark: Mark::None },
+        }
+    }
+}
+
+/// `5 m` and `5 m^2` read as quantities, when the letter is one that units have.
+fn letter_unit(expr: &Expr) -> Option<Expr> {
+    let Expr::Mul(items) = expr else { return None };
+    let (last, rest) = items.split_last()?;
+    let (letter, power) = match last {
+        Expr::Var(name) => (name, String::new()),
+        Expr::Pow(base, power) => match (base.as_ref(), power.as_ref()) {
+            (Expr::Var(name), Expr::Num(value, 0)) => (name, format!(" ^{value}")),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let unit = matches!(letter.as_str(), "m" | "g" | "s" | "h" | "l" | "L" | "t" | "N" | "J" | "W" | "V" | "A");
+    if !unit || !rest.iter().all(is_constant) {
+        return None;
+    }
+    let value = if rest.len() == 1 { rest[0].clone() } else { Expr::Mul(rest.to_vec()) };
+    Some(Expr::Quantity(Box::new(value), format!("{letter}{power}")))
+}
+
+fn ordinal(unit: &str) -> bool {
+    matches!(unit, "st" | "nd" | "rd" | "th")
+}
+
+/// The value and the places of a decimal number.
+fn decimal_literal(expr: &Expr) -> Option<(BigRational, u32)> {
+    match expr {
+        Expr::Num(value, places) if *places > 0 => Some((value.clone(), *places)),
+        Expr::Neg(inner) => decimal_literal(inner).map(|(value, places)| (-value, places)),
+        _ => None,
+    }
+}
+
+/// The variables' names, if the expressions have one each and they differ. A variable alone is an answer by its name.
+fn renaming(a: &Expr, b: &Expr) -> Option<(String, String)> {
+    if matches!(a, Expr::Var(_)) || matches!(b, Expr::Var(_)) {
+        return None;
+    }
+    let (a, b) = (a.variables(), b.variables());
+    let only = |names: BTreeSet<String>| if names.len() == 1 { names.into_iter().next() } else { None };
+    let (a, b) = (only(a)?, only(b)?);
+    (a != b).then_some((a, b))
+}

@@ -1,0 +1,203 @@
+//! Lists, sets, tuples and vectors: what holds their elements, and whether their order counts.
+
+use super::{
+    super::{
+        expr::{Bracket, Expr},
+        identity::Same,
+        limits::MAX_ITEMS,
+        relations::{assigned, plus_minus},
+        settings::ListOrder,
+    },
+    Comparer, DIFFERENT, is_inequality,
+};
+
+/// The elements of an answer of several, and what holds them.
+pub(super) struct Elements {
+    items: Vec<Expr>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// No brackets: `1, 2`.
+    Bare,
+    /// LaTeX braces that do not show: `{1, 2}`.
+    Group,
+    Set,
+    Tuple(Bracket, Bracket),
+}
+
+impl Comparer<'_> {
+    /// The elements of a list, set or tuple, with each `±` as two elements.
+    pub(super) fn elements(&self, expr: &Expr) -> Option<Elements> {
+        let (items, kind) = match expr {
+            Expr::List(items, _) => (items.clone(), Kind::Bare),
+            Expr::Seq(Bracket::Group, items, _) => (items.clone(), Kind::Group),
+            Expr::Seq(Bracket::Curly, items, _) => (items.clone(), Kind::Set),
+            Expr::Seq(open, items, close) => {
+                return Some(Elements { items: items.clone(), kind: Kind::Tuple(*open, *close) });
+            }
+            other => match plus_minus(other) {
+                Some(values) if values.len() > 1 => return Some(Elements { items: values, kind: Kind::Bare }),
+                _ => return None,
+            },
+        };
+        let mut flat = Vec::new();
+        for item in items {
+            let (name, value) = assigned(&item);
+            let expanded =
+                if is_inequality(&item) { None } else { plus_minus(&value).filter(|values| values.len() > 1) };
+            match (expanded, name) {
+                (Some(values), _) => flat.extend(values),
+                (None, _) => flat.push(item),
+            }
+        }
+        (flat.len() <= MAX_ITEMS).then_some(Elements { items: flat, kind })
+    }
+
+    pub(super) fn sequences(&mut self, a: Elements, b: Elements) -> Same {
+        use Kind::{Bare, Group, Set, Tuple};
+        let mismatch = |same: Same, reason| if same.is_equal() { Same::Unknown(reason) } else { same };
+        match (a.kind, b.kind) {
+            (Tuple(a_open, a_close), Tuple(b_open, b_close)) => {
+                let same = self.ordered(&a.items, &b.items);
+                let vector = |open| open == Bracket::Angle || open == Bracket::Round;
+                if (a_open, a_close) == (b_open, b_close) {
+                    same
+                } else if a_open != b_open && vector(a_open) && vector(b_open) && a_close == a_open && b_close == b_open
+                {
+                    // ⟨1, 2⟩ and (1, 2) are one vector.
+                    same
+                } else if a.items.len() == 2 {
+                    Same::Different("the brackets differ")
+                } else {
+                    mismatch(same, "the brackets differ")
+                }
+            }
+            // Without brackets the order may be meant, and against a tuple it is.
+            (Bare | Group, Tuple(open, close)) | (Tuple(open, close), Bare | Group) => {
+                let same = self.ordered(&a.items, &b.items);
+                if open == Bracket::Round && close == Bracket::Round {
+                    same
+                } else {
+                    mismatch(same, "brackets on one side only")
+                }
+            }
+            (Set, Tuple(..)) | (Tuple(..), Set) => Same::Different("a set and a tuple or interval"),
+            (Set, Set) => {
+                let (a, b) = (self.distinct(a.items), self.distinct(b.items));
+                self.unordered(&a, &b)
+            }
+            (Bare | Group, Bare | Group) => self.lists(&a.items, &b.items),
+            (Bare | Group | Set, Bare | Group | Set) => self.unordered(&a.items, &b.items),
+        }
+    }
+
+    /// Lists without brackets: names first, if all elements have them.
+    fn lists(&mut self, a: &[Expr], b: &[Expr]) -> Same {
+        if self.settings.list_order == ListOrder::Fixed {
+            return self.ordered(a, b);
+        }
+        let (a_names, b_names) = (names(a), names(b));
+        match (&a_names, &b_names) {
+            (Some(_), Some(_)) => self.unordered(a, b),
+            // `x = 1, y = 2` against `1, 2`: the names give the order.
+            (Some(names), None) | (None, Some(names)) if names.len() == a.len() && names.len() > 1 => {
+                let same = self.ordered(a, b);
+                if same.is_equal() || !self.unordered(a, b).is_equal() {
+                    same
+                } else {
+                    Same::Different("the values stand in another order")
+                }
+            }
+            _ => self.unordered(a, b),
+        }
+    }
+
+    /// One answer against several.
+    pub(super) fn one_and_many(&mut self, one: &Expr, many: Elements) -> Same {
+        if let (Expr::Matrix(rows, false), Kind::Tuple(..)) = (one, many.kind) {
+            let vector = rows.len() == 1 || rows.iter().all(|row| row.len() == 1);
+            return if vector { self.ordered(&rows.concat(), &many.items) } else { DIFFERENT };
+        }
+        match many.items.as_slice() {
+            [only] => self.answers(one, only),
+            // `x = 1, 2` names the first element only.
+            _ => Same::Different("a different number of elements"),
+        }
+    }
+
+    /// Elements in order.
+    pub(super) fn ordered(&mut self, a: &[Expr], b: &[Expr]) -> Same {
+        if a.len() != b.len() {
+            return Same::Different("a different number of elements");
+        }
+        let mut worst = Same::Equal("element by element");
+        for (a, b) in a.iter().zip(b) {
+            match self.answers(a, b) {
+                Same::Equal(_) => {}
+                Same::Different(_) => return Same::Different("an element differs"),
+                unknown @ Same::Unknown(_) => worst = unknown,
+            }
+        }
+        worst
+    }
+
+    /// Elements in any order: a greedy matching is enough, since equality is transitive but for roundings.
+    pub(super) fn unordered(&mut self, a: &[Expr], b: &[Expr]) -> Same {
+        if a.len() != b.len() {
+            return Same::Different("a different number of elements");
+        }
+        let mut left: Vec<&Expr> = b.iter().collect();
+        let mut doubt = None;
+        let mut unmatched = Vec::new();
+        for item in a {
+            let mut found = None;
+            for (at, other) in left.iter().enumerate() {
+                match self.answers(item, other) {
+                    Same::Equal(_) => {
+                        found = Some(at);
+                        break;
+                    }
+                    Same::Different(_) => {}
+                    unknown @ Same::Unknown(_) => doubt = Some(unknown),
+                }
+            }
+            match found {
+                Some(at) => {
+                    left.remove(at);
+                }
+                None => unmatched.push(item),
+            }
+        }
+        match (unmatched.is_empty(), doubt) {
+            (true, _) => Same::Equal("elements in any order"),
+            (false, Some(unknown)) => unknown,
+            (false, None) => Same::Different("an element differs"),
+        }
+    }
+
+    /// The elements without repetitions.
+    fn distinct(&mut self, items: Vec<Expr>) -> Vec<Expr> {
+        let mut kept: Vec<Expr> = Vec::new();
+        for item in items {
+            if !kept.iter().any(|other| self.answers(&item, other).is_equal()) {
+                kept.push(item);
+            }
+        }
+        kept
+    }
+}
+
+/// The names of a list of assignments, if all elements are assignments of different names.
+fn names(items: &[Expr]) -> Option<Vec<Expr>> {
+    let mut names = Vec::new();
+    for item in items {
+        let name = assigned(item).0?.clone();
+        if names.contains(&name) {
+            return None;
+        }
+        names.push(name);
+    }
+    Some(names)
+}
