@@ -1,6 +1,6 @@
 //! What each command does with what was typed.
 
-use crate::arguments::{Arguments, Check, Explain, File, Gc, Plan, Run, Schema, Show, VerifyData};
+use crate::arguments::{Arguments, Check, Explain, Gc, Pipeline, Plan, Run, Schema, Show, VerifyData};
 use crate::progress::{Form, Progress};
 use crate::screen::{Outcome, bytes, duration, line, note, show_problems, tame};
 use clap::CommandFactory;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-fn check_file(file: &File) -> Result<Checked, PipelineError> {
+fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
     let memory = file.memory.unwrap_or_else(retort_pipeline::memory::available);
     retort_pipeline::check_within(&file.file, &file.set, file.allow_path, memory)
 }
