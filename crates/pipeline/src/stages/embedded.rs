@@ -81,7 +81,7 @@ impl Embedded {
         let checkpoint = Checkpoint::open(&self.folder)?;
         let student = Student::load(&checkpoint, Target::Cpu)?;
         let asked = Asked {
-            generator: Generator::new(&student),
+            generator: Generator::new(&student)?,
             settings: self.settings(sampling)?,
             stop: &sampling.stop,
             sampling: sampling_text,
