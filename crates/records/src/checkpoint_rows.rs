@@ -96,7 +96,7 @@ impl Row for MeasureRow {
         &self.checkpoint
     }
 
-    fn prompt_id(&self) -> &str {
+    fn prompt_id(&self) -> &'static str {
         ""
     }
 }

@@ -184,9 +184,10 @@ impl Embedded {
         };
         // A template that opens the reasoning leaves the completion without its opening tag.
         let prefilled = self.template.as_ref().is_some_and(ChatTemplate::prefills_think);
-        let text = match prefilled && !text.trim_start().starts_with(THINK_OPEN) {
-            true => format!("{THINK_OPEN}\n{text}"),
-            false => text,
+        let text = if prefilled && !text.trim_start().starts_with(THINK_OPEN) {
+            format!("{THINK_OPEN}\n{text}")
+        } else {
+            text
         };
         let parts = completion::split(&text);
         let count = generated.ids.len() + usize::from(generated.stop_token.is_some());
