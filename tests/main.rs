@@ -8,6 +8,7 @@ mod from_rollouts;
 mod golden;
 mod judging;
 mod messages;
+mod quickstart;
 mod resume;
 mod sampling;
 mod schemas;

@@ -65,6 +65,9 @@ pub struct Pipeline {
     /// Allow absolute paths and `..` in the file.
     #[arg(long)]
     pub allow_path: bool,
+    /// Memory that training may take, such as `3GB`; by default what the machine has.
+    #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::memory::parse_size)]
+    pub memory: Option<u64>,
 }
 
 #[derive(Debug, Args)]

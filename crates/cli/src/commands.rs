@@ -1,18 +1,23 @@
 //! What each command does with what was typed.
 
-use crate::arguments::{Arguments, Check, Explain, Gc, Plan, Run, Schema, Show, VerifyData};
+use crate::arguments::{Arguments, Check, Explain, Gc, Pipeline, Plan, Run, Schema, Show, VerifyData};
 use crate::progress::{Form, Progress};
 use crate::screen::{Outcome, bytes, duration, line, note, show_problems, tame};
 use clap::CommandFactory;
-use retort_pipeline::{PipelineError, RunOptions, State, Store, check as check_file, file::schema};
+use retort_pipeline::{Checked, PipelineError, RunOptions, State, Store, file::schema};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
+    let memory = file.memory.unwrap_or_else(retort_pipeline::memory::available);
+    retort_pipeline::check_within(&file.file, &file.set, file.allow_path, memory)
+}
+
 /// `check`.
 pub fn check(arguments: &Check) -> Outcome {
     let file = &arguments.pipeline;
-    match check_file(&file.file, &file.set, file.allow_path) {
+    match check_file(file) {
         Ok(checked) => {
             for warning in &checked.warnings {
                 note(&format!("warning: {warning}"));
@@ -31,7 +36,7 @@ pub fn check(arguments: &Check) -> Outcome {
 /// `plan`.
 pub fn plan(arguments: &Plan) -> Outcome {
     let file = &arguments.pipeline;
-    let checked = check_file(&file.file, &file.set, file.allow_path)?;
+    let checked = check_file(file)?;
     for warning in &checked.warnings {
         note(&format!("warning: {warning}"));
     }
@@ -60,7 +65,7 @@ pub fn run(arguments: &Run) -> Outcome {
     static CANCEL: AtomicBool = AtomicBool::new(false);
     let started = Instant::now();
     let file = &arguments.pipeline;
-    let checked = check_file(&file.file, &file.set, file.allow_path)?;
+    let checked = check_file(file)?;
     let form = match (arguments.quiet, arguments.json) {
         (true, _) => Form::Quiet,
         (_, true) => Form::Json,

@@ -3,10 +3,14 @@
 use crate::error::PipelineError;
 use crate::file::{Read, document::pointer_step, read};
 use crate::graph::{Node, build};
-use crate::inputs::Finished;
+use crate::inputs::{Finished, is_checkpoint};
+use crate::memory;
 use crate::problem::Problem;
+use crate::source::Kind;
+use crate::stage::Stage;
 use crate::workspace::Access;
 use retort_chat::{ChatTemplate, Tokenizer};
+use retort_weights::{Checkpoint, ModelConfig};
 use std::path::{Path, PathBuf};
 
 /// A pipeline file without problems.
@@ -22,6 +26,8 @@ pub struct Checked {
     pub access: Access,
     /// The folder of the tokenizer, when one is set.
     pub(crate) tokenizer: Option<PathBuf>,
+    /// Bytes of memory that a stage may take.
+    pub memory: u64,
     /// What is no problem but should be known.
     pub warnings: Vec<String>,
 }
@@ -35,6 +41,16 @@ impl Checked {
 
 /// Reads and checks the pipeline file at `path`. All problems are reported at once.
 pub fn check(path: &Path, overrides: &[String], allow_path: bool) -> Result<Checked, PipelineError> {
+    check_within(path, overrides, allow_path, memory::available())
+}
+
+/// [`check`] for a machine with so many bytes of memory: training that cannot fit is a problem.
+pub fn check_within(
+    path: &Path,
+    overrides: &[String],
+    allow_path: bool,
+    memory: u64,
+) -> Result<Checked, PipelineError> {
     let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
     let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
     let read = read(text.clone(), overrides).map_err(fail)?;
@@ -64,7 +80,7 @@ pub fn check(path: &Path, overrides: &[String], allow_path: bool) -> Result<Chec
         }
         for (pointer, file) in stage.files() {
             let span = read.document.span(&format!("{base}{pointer}"));
-            match access.resolve(file) {
+            match access.resolve(&file) {
                 Err(reason) => problems.push(Problem::new(reason, span)),
                 Ok(path) => {
                     if crate::stages::import::expand_glob(&path).is_empty() {
@@ -79,17 +95,59 @@ pub fn check(path: &Path, overrides: &[String], allow_path: bool) -> Result<Chec
     }
     let kind_of_path = |text: &str| {
         let folder = access.resolve(text)?;
+        if is_checkpoint(&folder) {
+            return Ok(Kind::Checkpoint);
+        }
         Finished::open(text, &folder).map(|found| found.manifest.output).map_err(|error| error.to_string())
     };
     let nodes = build(&read, &kind_of_path).unwrap_or_else(|found| {
         problems.extend(found);
         Vec::new()
     });
+    problems.extend(too_large(&read, &access, memory));
     if problems.is_empty() {
-        return Ok(Checked { path: path.to_owned(), read, nodes, access, tokenizer, warnings });
+        return Ok(Checked { path: path.to_owned(), read, nodes, access, tokenizer, memory, warnings });
     }
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
     Err(fail(problems))
+}
+
+/// Training that would not fit into memory even on the shortest rows.
+fn too_large(read: &Read, access: &Access, memory: u64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for name in &read.order {
+        let Some(Stage::Train(train)) = read.file.stages.get(name) else { continue };
+        let Some(config) = model_of(read, access, name, 0) else { continue };
+        let forecast = train.least(&config);
+        if forecast.peak_bytes as u64 > memory {
+            let pointer = format!("/stages/{}/train", pointer_step(name));
+            problems.push(
+                Problem::new(crate::plan::too_large(&forecast, memory), read.document.key_span(&pointer))
+                    .with_help("give more memory with `--memory`, or train a smaller model"),
+            );
+        }
+    }
+    problems
+}
+
+/// The model that a stage trains, merges or starts from, as far as the file and the disk say.
+fn model_of(read: &Read, access: &Access, name: &str, depth: usize) -> Option<ModelConfig> {
+    let source = match read.file.stages.get(name)? {
+        Stage::Train(train) => match (&train.init, &train.base) {
+            (Some(init), _) => return init.architecture.config().ok(),
+            (None, base) => base.as_ref()?.0.clone(),
+        },
+        Stage::Merge(merge) => merge.0.models.first()?.model.clone(),
+        _ => return None,
+    };
+    if !source.contains('/') {
+        // Cycles are reported elsewhere: here they must only end.
+        return if depth < read.order.len() { model_of(read, access, &source, depth + 1) } else { None };
+    }
+    let folder = access.resolve(&source).ok()?;
+    let folder =
+        if is_checkpoint(&folder) { folder } else { Finished::open(&source, &folder).ok()?.checkpoint_folder() };
+    Checkpoint::open(&folder).ok()?.config().ok()
 }
 
 /// Training on a template that deletes reasoning would silently teach the student not to think.

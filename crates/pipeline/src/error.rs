@@ -38,6 +38,12 @@ pub enum PipelineError {
     /// A teacher cannot be asked.
     #[error(transparent)]
     Teacher(#[from] retort_teacher::TeacherError),
+    /// A checkpoint cannot be read, written or merged.
+    #[error(transparent)]
+    Weights(#[from] retort_weights::Error),
+    /// A student cannot be loaded, trained or asked.
+    #[error(transparent)]
+    Student(#[from] retort_student::Error),
     /// A stage cannot do its work.
     #[error("stage `{stage}`: {reason}")]
     Stage {

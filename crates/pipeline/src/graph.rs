@@ -67,12 +67,13 @@ pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -
         for input in stage.inputs() {
             let pointer = format!("/stages/{}/{}{}", pointer_step(name), stage.kind(), input.pointer);
             let span = read.document.span(&pointer);
-            let found = if input.source.is_path() {
-                kind_of_path(input.source.as_str())
+            let source = Source(input.source.to_owned());
+            let found = if source.is_path() {
+                kind_of_path(&source)
             } else {
-                stages.get(input.source.as_str()).map(Stage::output).ok_or_else(|| {
+                stages.get(input.source).map(Stage::output).ok_or_else(|| {
                     let names: Vec<&str> = stages.keys().map(String::as_str).collect();
-                    format!("there is no stage `{}`; stages: {}", input.source.0, names.join(", "))
+                    format!("there is no stage `{source}`; stages: {}", names.join(", "), source = input.source)
                 })
             };
             match found {
@@ -82,7 +83,7 @@ pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -
                     problems.push(Problem::new(
                         format!(
                             "`{}` makes {}, but `{name}` needs {} here",
-                            input.source.0,
+                            input.source,
                             kind.word(),
                             allowed.join(" or ")
                         ),
@@ -91,13 +92,13 @@ pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -
                 }
                 Err(message) => {
                     let problem = Problem::new(message, span);
-                    problems.push(match did_you_mean(&input.source.0, stages.keys().map(String::as_str)) {
+                    problems.push(match did_you_mean(input.source, stages.keys().map(String::as_str)) {
                         Some(help) => problem.with_help(help),
                         None => problem,
                     });
                 }
             }
-            inputs.insert(input.pointer.trim_start_matches('/').to_owned(), input.source.clone());
+            inputs.insert(input.pointer.trim_start_matches('/').to_owned(), source);
         }
         if let Stage::Report(report) = stage
             && report.of.is_empty()
@@ -166,6 +167,8 @@ fn rollouts_behind(nodes: &BTreeMap<String, Node>, source: &Source, depth: usize
     }
     match nodes.get(source.as_str()) {
         Some(node) if node.output() == Kind::Rollouts => vec![source.clone()],
+        // Checkpoints and measures were made of rollouts, but nobody counts those behind them.
+        Some(node) if matches!(node.output(), Kind::Checkpoint | Kind::Measures) => Vec::new(),
         // Cycles are reported later: here they must only end.
         Some(node) if depth < nodes.len() => {
             node.inputs.values().flat_map(|input| rollouts_behind(nodes, input, depth + 1)).collect()

@@ -1,11 +1,44 @@
 //! Finished stages as inputs of others.
 
 use crate::error::PipelineError;
-use crate::manifest::Manifest;
+use crate::manifest::{KeyParts, Manifest};
+use crate::source::Kind;
 use crate::store::read_manifest;
 use retort_records::Row;
-use retort_tables::{Scan, scan};
+use retort_tables::{FileDigest, Scan, scan};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The folder inside a stage's output that holds its checkpoint.
+pub const CHECKPOINT: &str = "checkpoint";
+
+/// Stands for the stage kind of a checkpoint that no stage made.
+const OUTSIDE: &str = "checkpoint folder";
+
+/// Whether `folder` looks like a Hugging Face checkpoint: settings and weights stand in it.
+pub fn is_checkpoint(folder: &Path) -> bool {
+    let weights = ["model.safetensors", "model.safetensors.index.json"];
+    folder.join("config.json").is_file() && weights.iter().any(|name| folder.join(name).is_file())
+}
+
+/// The last part of a path, or a stage's name as it is.
+pub fn label(name: &str) -> &str {
+    name.trim_end_matches('/').rsplit('/').next().unwrap_or(name)
+}
+
+/// The files of a checkpoint folder that can change what it computes, in the order of their names.
+fn checkpoint_files(folder: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(PipelineError::io("read", folder))? {
+        let path = entry.map_err(PipelineError::io("read", folder))?.path();
+        let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_file() && ["json", "safetensors", "jinja", "model", "txt"].contains(&extension.as_str()) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
 
 /// A finished stage, found in a store.
 #[derive(Debug, Clone)]
@@ -33,6 +66,52 @@ impl Finished {
         })?;
         let key = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name: name.to_owned(), key, folder, manifest })
+    }
+
+    /// A checkpoint folder that no stage made; `digest` gives a file's SHA-256.
+    pub fn outside_checkpoint(
+        name: &str,
+        folder: &Path,
+        digest: &dyn Fn(&Path) -> Result<String, PipelineError>,
+    ) -> Result<Self, PipelineError> {
+        let folder = folder.canonicalize().map_err(PipelineError::io("read", folder))?;
+        let mut files = Vec::new();
+        for path in checkpoint_files(&folder)? {
+            let bytes = path.metadata().map_err(PipelineError::io("read", &path))?.len();
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push(FileDigest { path: file, bytes, sha256: digest(&path)? });
+        }
+        let key = KeyParts {
+            kind: OUTSIDE.to_owned(),
+            code_version: 1,
+            settings: serde_json::Value::Null,
+            seed: None,
+            inputs: BTreeMap::new(),
+            files: BTreeMap::new(),
+            versions: BTreeMap::new(),
+        };
+        let manifest = Manifest {
+            format: 1,
+            retort: env!("CARGO_PKG_VERSION").into(),
+            output: Kind::Checkpoint,
+            key,
+            tables: BTreeMap::new(),
+            files,
+            lineage: BTreeMap::new(),
+            facts: serde_json::Value::Null,
+            summary: String::new(),
+        };
+        Ok(Self { name: name.to_owned(), key: String::new(), folder, manifest })
+    }
+
+    /// The Hugging Face folder of a checkpoint.
+    pub fn checkpoint_folder(&self) -> PathBuf {
+        if self.manifest.key.kind == OUTSIDE { self.folder.clone() } else { self.folder.join(CHECKPOINT) }
+    }
+
+    /// What tables and figures call a checkpoint: the stage's name, or the last part of a path.
+    pub fn label(&self) -> &str {
+        label(&self.name)
     }
 
     /// The key of the output that holds table `table`: this one or one it was made of.

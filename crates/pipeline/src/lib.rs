@@ -9,6 +9,7 @@ pub mod file;
 mod graph;
 mod inputs;
 mod manifest;
+pub mod memory;
 mod observe;
 mod plan;
 mod problem;
@@ -23,7 +24,7 @@ mod synthesize;
 mod verify_file;
 mod workspace;
 
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_within};
 pub use error::PipelineError;
 pub use manifest::Manifest;
 pub use observe::{Event, Observer, Silent};

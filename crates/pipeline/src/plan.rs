@@ -3,11 +3,14 @@
 use crate::check::Checked;
 use crate::error::PipelineError;
 use crate::graph::{Node, Work};
-use crate::inputs::Finished;
+use crate::inputs::{Finished, is_checkpoint};
 use crate::manifest::{KeyParts, canonical};
+use crate::memory::in_words;
+use crate::stage::Stage;
 use crate::store::{Store, read_manifest};
 use retort_chat::Tokenizer;
 use retort_records::derive_seed;
+use retort_student::Forecast;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,7 +66,7 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
         let (state, note) = if let Some(input) = waiting {
             let state =
                 if old.is_some() { State::Stale(format!("input: {input} will be made again")) } else { State::Missing };
-            (state, forecast(node, &finished))
+            (state, forecast(&keys, node, &finished)?)
         } else {
             let parts = keys.parts(node, &finished)?;
             let key = parts.key();
@@ -74,8 +77,8 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
                     finished.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
                     (State::Fresh, note)
                 }
-                (None, Some(old)) => (State::Stale(parts.difference(&old.key)), forecast(node, &finished)),
-                (None, None) => (State::Missing, forecast(node, &finished)),
+                (None, Some(old)) => (State::Stale(parts.difference(&old.key)), forecast(&keys, node, &finished)?),
+                (None, None) => (State::Missing, forecast(&keys, node, &finished)?),
             }
         };
         stages.push(PlannedStage { name: node.name.clone(), kind: node.kind(), state, note });
@@ -83,17 +86,65 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
     Ok(Plan { stages })
 }
 
-fn forecast(node: &Node, finished: &BTreeMap<String, Finished>) -> String {
-    match &node.work {
-        Work::Stage(crate::stage::Stage::Sample(sample)) => {
-            let prompts = node.inputs.get("prompts").and_then(|source| finished.get(source.as_str()));
-            sample.forecast(prompts.and_then(|prompts| prompts.manifest.tables.get("prompts")).map(|table| table.rows))
+/// What a stage would take, as far as its inputs are there; an error for training that does not fit into memory.
+fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>) -> Result<String, PipelineError> {
+    let input = |reads: &str| -> Option<Finished> { keys.input(node.inputs.get(reads)?, finished).ok() };
+    let prompts =
+        || input("prompts").and_then(|prompts| prompts.manifest.tables.get("prompts").map(|table| table.rows));
+    Ok(match &node.work {
+        Work::Stage(Stage::Sample(sample)) => sample.forecast(prompts()),
+        Work::Stage(Stage::Evaluate(evaluate)) => evaluate.forecast(prompts()),
+        Work::Stage(Stage::Train(train)) => {
+            let base = input("base");
+            let tokenizer = match (&base, &train.init) {
+                (Some(base), _) => Some(base.checkpoint_folder()),
+                (None, Some(init)) if train.base.is_none() => {
+                    Some(keys.checked.access.resolve(&init.tokenizer).map_err(PipelineError::Argument)?)
+                }
+                (None, _) => None,
+            };
+            let Some((data, tokenizer)) = input("data").zip(tokenizer) else { return Ok(String::new()) };
+            let forecast = train.forecast(base.as_ref(), &data, &tokenizer)?;
+            if forecast.peak_bytes as u64 > keys.checked.memory {
+                return Err(PipelineError::stage(&node.name, too_large(&forecast, keys.checked.memory)));
+            }
+            forecast_words(&forecast)
         }
-        Work::Stage(crate::stage::Stage::Judge(judge)) => {
+        Work::Stage(Stage::Judge(judge)) => {
             judge.forecast(node.inputs.get("verdicts").and_then(|source| finished.get(source.as_str())))
         }
         _ => String::new(),
-    }
+    })
+}
+
+/// Operations that one core is taken to do in a second; measured on server processors of 2023 and 2024.
+const OPERATIONS_A_SECOND: f64 = 5e10;
+
+fn forecast_words(forecast: &Forecast) -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let seconds = forecast.operations / (OPERATIONS_A_SECOND * cores as f64);
+    let time = match seconds {
+        seconds if seconds < 90.0 => format!("{seconds:.0} s"),
+        seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3600.0),
+    };
+    format!(
+        "{} steps, {} tokens, about {time} on {cores} cores, peak {} for {} parameters",
+        forecast.steps,
+        forecast.tokens,
+        in_words(forecast.peak_bytes as u64),
+        forecast.parameters
+    )
+}
+
+/// Says that training does not fit.
+pub(crate) fn too_large(forecast: &Forecast, memory: u64) -> String {
+    format!(
+        "training {} parameters takes {} of memory, `{}` is there",
+        forecast.parameters,
+        in_words(forecast.peak_bytes as u64),
+        in_words(memory)
+    )
 }
 
 /// Makes the keys of nodes.
@@ -143,11 +194,11 @@ impl<'a> Keys<'a> {
                 if stage.uses_seed() {
                     parts.seed = Some(derive_seed(self.checked.read.file.seed, &node.name, "", 0));
                 }
-                if stage.kind() == "verify" {
+                if ["verify", "evaluate"].contains(&stage.kind()) {
                     parts.versions.insert("verifiers".into(), retort_verify::VERSION.into());
                 }
                 for (_, written) in stage.files() {
-                    let path = self.checked.access.resolve(written).map_err(PipelineError::Argument)?;
+                    let path = self.checked.access.resolve(&written).map_err(PipelineError::Argument)?;
                     for file in crate::stages::import::expand_glob(&path) {
                         let digest = self.store.input_digest(&file)?;
                         let name = file.strip_prefix(&self.checked.access.workspace).unwrap_or(&file);
@@ -167,6 +218,10 @@ impl<'a> Keys<'a> {
     ) -> Result<Finished, PipelineError> {
         if source.is_path() {
             let folder = self.checked.access.resolve(source.as_str()).map_err(PipelineError::Argument)?;
+            if is_checkpoint(&folder) {
+                let digest = |path: &Path| self.store.input_digest(path);
+                return Finished::outside_checkpoint(source.as_str(), &folder, &digest);
+            }
             return Finished::open(source.as_str(), &folder);
         }
         finished

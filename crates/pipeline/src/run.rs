@@ -95,6 +95,7 @@ pub fn run(
                     inputs,
                     lengths: node.lengths.iter().filter_map(|name| finished.get(name).cloned()).collect(),
                     access: &checked.access,
+                    memory: checked.memory,
                     tokenizer: tokenizer.as_ref(),
                     journal: store.journal(&key),
                     observer,
@@ -145,7 +146,9 @@ fn wanted(checked: &Checked, only: Option<&str>) -> Result<BTreeSet<String>, Pip
 
 fn record(node: &Node, key: crate::manifest::KeyParts, context: &Context<'_>, made: Made) -> Manifest {
     let mut lineage = BTreeMap::new();
-    for input in context.inputs.values().chain(&context.lengths) {
+    // The tables that a checkpoint was trained on are not those that its completions belong to.
+    let inputs = context.inputs.values().filter(|input| input.manifest.output != Kind::Checkpoint);
+    for input in inputs.chain(&context.lengths) {
         lineage.extend(input.manifest.lineage.clone());
         for table in input.manifest.tables.keys().filter(|table| !["dropped", "telemetry"].contains(&table.as_str())) {
             lineage.insert(table.clone(), input.key.clone());

@@ -4,7 +4,8 @@ use crate::error::PipelineError;
 use crate::inputs::Finished;
 use crate::manifest::Manifest;
 use retort_records::{
-    Dropped, JudgementRow, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow,
+    Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
+    Telemetry, VerdictRow,
 };
 use retort_tables::follow;
 use serde_json::{Value, json};
@@ -78,6 +79,8 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
         Pair::TABLE => read::<Pair>(finished, limit, None),
         Dropped::TABLE => read::<Dropped>(finished, limit, None),
         Telemetry::TABLE => read::<Telemetry>(finished, limit, None),
+        ReferenceLogProbs::TABLE => read::<ReferenceLogProbs>(finished, limit, None),
+        MeasureRow::TABLE => read::<MeasureRow>(finished, limit, None),
         other => {
             let tables: Vec<&str> = finished.manifest.tables.keys().map(String::as_str).collect();
             Err(PipelineError::Argument(format!("there is no table `{other}`; tables: {}", tables.join(", "))))

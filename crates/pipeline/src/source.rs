@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where an input comes from: the name of a stage (`[a-z0-9_-]+`), or, with a `/`, the path of a finished stage's
-/// folder.
+/// folder; a checkpoint may also be any Hugging Face folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Source(pub String);
@@ -17,6 +17,14 @@ impl Source {
 
     /// The text as written.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Source {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         &self.0
     }
 }

@@ -1,6 +1,6 @@
 //! The stage kinds: one `match` for everything that differs between them.
 
-use crate::source::{Kind, Source};
+use crate::source::Kind;
 use crate::stages;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,12 @@ pub enum Stage {
     Pair(stages::pair::Pair),
     /// Joins selections and training examples into one corpus.
     Compose(stages::compose::Compose),
+    /// Trains a student.
+    Train(stages::train::Train),
+    /// Merges checkpoints into one.
+    Merge(stages::merge::Merge),
+    /// Samples checkpoints and compares their accuracy and length.
+    Evaluate(stages::evaluate::Evaluate),
     /// Writes files for other tools.
     Export(stages::export::Export),
     /// Writes an HTML report.
@@ -40,14 +46,14 @@ pub struct Input<'a> {
     /// Where the stage's settings name it: a JSON pointer inside the settings.
     pub pointer: String,
     /// What is named.
-    pub source: &'a Source,
+    pub source: &'a str,
     /// What kinds of output serve.
     pub accepts: &'static [Kind],
 }
 
 impl Stage {
     /// The key that names the kind in a pipeline file, for every kind.
-    pub const KINDS: [&'static str; 11] = [
+    pub const KINDS: [&'static str; 14] = [
         "import",
         "synthesize",
         "sample",
@@ -57,6 +63,9 @@ impl Stage {
         "select",
         "pair",
         "compose",
+        "train",
+        "merge",
+        "evaluate",
         "export",
         "report",
     ];
@@ -73,6 +82,9 @@ impl Stage {
             Self::Select(_) => "select",
             Self::Pair(_) => "pair",
             Self::Compose(_) => "compose",
+            Self::Train(_) => "train",
+            Self::Merge(_) => "merge",
+            Self::Evaluate(_) => "evaluate",
             Self::Export(_) => "export",
             Self::Report(_) => "report",
         }
@@ -91,6 +103,9 @@ impl Stage {
             | Self::Select(_)
             | Self::Pair(_)
             | Self::Compose(_)
+            | Self::Train(_)
+            | Self::Merge(_)
+            | Self::Evaluate(_)
             | Self::Export(_)
             | Self::Report(_) => 1,
         }
@@ -106,6 +121,8 @@ impl Stage {
             Self::Select(_) => Kind::Selection,
             Self::Pair(_) => Kind::Pairs,
             Self::Compose(_) => Kind::Sft,
+            Self::Train(_) | Self::Merge(_) => Kind::Checkpoint,
+            Self::Evaluate(_) => Kind::Measures,
             Self::Export(_) => Kind::Export,
             Self::Report(_) => Kind::Report,
         }
@@ -122,6 +139,9 @@ impl Stage {
             Self::Select(select) => select.inputs(),
             Self::Pair(pair) => pair.inputs(),
             Self::Compose(compose) => compose.inputs(),
+            Self::Train(train) => train.inputs(),
+            Self::Merge(merge) => merge.inputs(),
+            Self::Evaluate(evaluate) => evaluate.inputs(),
             Self::Export(export) => export.inputs(),
             Self::Report(report) => report.inputs(),
         }
@@ -149,6 +169,7 @@ impl Stage {
             Self::Sample(sample) => settings[tag] = sample.key_settings(),
             Self::Judge(judge) => settings[tag] = judge.key_settings(),
             Self::Import(import) => settings[tag] = import.key_settings(),
+            Self::Train(train) => settings[tag] = train.key_settings(),
             _ => {}
         }
         settings
@@ -158,15 +179,23 @@ impl Stage {
     pub fn uses_seed(&self) -> bool {
         matches!(
             self,
-            Self::Synthesize(_) | Self::Sample(_) | Self::Judge(_) | Self::Select(_) | Self::Pair(_) | Self::Compose(_)
+            Self::Synthesize(_)
+                | Self::Sample(_)
+                | Self::Judge(_)
+                | Self::Select(_)
+                | Self::Pair(_)
+                | Self::Compose(_)
+                | Self::Train(_)
+                | Self::Evaluate(_)
         )
     }
 
     /// Files outside the pipeline that the stage reads, as written in the settings.
-    pub fn files(&self) -> Vec<(String, &str)> {
+    pub fn files(&self) -> Vec<(String, String)> {
         match self {
             Self::Import(import) => import.files(),
             Self::Sample(sample) => sample.files(),
+            Self::Train(train) => train.files(),
             Self::Judge(judge) => judge.files(),
             _ => Vec::new(),
         }
@@ -183,6 +212,9 @@ impl Stage {
             Self::Filter(filter) => filter.problems(),
             Self::Pair(pair) => pair.problems(),
             Self::Compose(compose) => compose.problems(),
+            Self::Train(train) => train.problems(),
+            Self::Merge(merge) => merge.problems(),
+            Self::Evaluate(evaluate) => evaluate.problems(),
             Self::Select(_) | Self::Export(_) | Self::Report(_) => Vec::new(),
         }
     }

@@ -4,10 +4,12 @@
 //! This crate knows nothing about files, networks, models or Arrow: `retort-tables` derives the Arrow schema from
 //! the structs, so that a column is declared once.
 
+mod checkpoint_rows;
 pub mod completion;
 mod id;
 mod row;
 
+pub use checkpoint_rows::{MeasureRow, ReferenceLogProbs};
 pub use id::{derive_seed, hex_id, id_of};
 pub use row::{
     Check, Dropped, FinishReason, JudgementRow, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample,

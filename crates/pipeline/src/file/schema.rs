@@ -5,7 +5,8 @@ use crate::file::PipelineFile;
 use crate::stage::Stage;
 use jsonschema::Validator;
 use retort_records::{
-    Dropped, JudgementRow, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Telemetry, VerdictRow,
+    Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
+    Telemetry, VerdictRow,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -60,6 +61,8 @@ pub fn files() -> Vec<(String, String)> {
         table::<Selection>(),
         table::<SftExample>(),
         table::<Pair>(),
+        table::<ReferenceLogProbs>(),
+        table::<MeasureRow>(),
         table::<Dropped>(),
         table::<Telemetry>(),
     ] {

@@ -32,19 +32,14 @@ pub fn problems(teacher: &TeacherSettings, sampling: &Sampling) -> Vec<(String, 
             .into_iter()
             .map(|problem| (name("/teacher", problem.field), format!("`{}` {}", problem.field, problem.message))),
     );
-    if let TeacherSettings::Checkpoint(name) = teacher {
-        let message =
-            format!("`{name}`: a checkpoint cannot be asked yet; give `endpoint` and `model`, or `replay` and `model`");
-        problems.push(("/teacher".into(), message));
-    }
     problems
 }
 
 /// Files outside the pipeline that are read.
-pub fn files(teacher: &TeacherSettings) -> Vec<(String, &str)> {
+pub fn files(teacher: &TeacherSettings) -> Vec<(String, String)> {
     match teacher {
         TeacherSettings::Replay(replay) => {
-            replay.replay.to_str().map(|path| ("/teacher/replay".to_owned(), path)).into_iter().collect()
+            replay.replay.to_str().map(|path| ("/teacher/replay".into(), path.into())).into_iter().collect()
         }
         TeacherSettings::Endpoint(_) | TeacherSettings::Checkpoint(_) => Vec::new(),
     }
@@ -55,7 +50,8 @@ pub fn identity(teacher: &TeacherSettings) -> Value {
     match teacher {
         TeacherSettings::Endpoint(endpoint) => endpoint.identity(),
         TeacherSettings::Replay(replay) => replay.identity(),
-        TeacherSettings::Checkpoint(name) => json!({ "checkpoint": name }),
+        // Which one it is stands among the inputs.
+        TeacherSettings::Checkpoint(_) => json!("checkpoint"),
     }
 }
 
@@ -96,7 +92,7 @@ impl Asker {
                 (Box::new(Replay::open(&resolved, Path::new("/"))?), 64)
             }
             TeacherSettings::Checkpoint(name) => {
-                return Err(context.fail(format!("checkpoint `{name}` cannot be asked yet")));
+                return Err(context.fail(format!("checkpoint `{name}` is asked by `sample` and `evaluate` only")));
             }
         };
         Ok(Self { teacher, concurrency, journal })
@@ -228,7 +224,7 @@ const SYNC_EVERY: Duration = Duration::from_millis(200);
 
 impl Journal {
     /// Opens or creates the journal; a line that a crash cut off is removed.
-    fn open(folder: &Path) -> Result<Self, PipelineError> {
+    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
         std::fs::create_dir_all(folder).map_err(PipelineError::io("create", folder))?;
         let path = folder.join("samples.jsonl");
         let file = File::options()
@@ -271,18 +267,39 @@ impl Journal {
         self.spend
     }
 
+    /// Number of finished samples.
+    pub fn finished(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    /// Whether a sample is finished.
+    pub fn holds(&self, rollout_id: &str) -> bool {
+        self.index.contains_key(rollout_id)
+    }
+
+    /// Adds one finished sample.
     fn append(&mut self, entry: &Entry) -> Result<(), PipelineError> {
-        let mut line = serde_json::to_vec(entry).unwrap_or_default();
-        line.push(b'\n');
+        self.append_all(std::slice::from_ref(entry))
+    }
+
+    /// Adds finished samples, written together.
+    pub fn append_all(&mut self, entries: &[Entry]) -> Result<(), PipelineError> {
+        let (mut lines, mut places) = (Vec::new(), Vec::with_capacity(entries.len()));
+        for entry in entries {
+            places.push((entry.rollout_id.clone(), self.bytes + lines.len() as u64));
+            serde_json::to_writer(&mut lines, entry)
+                .map_err(|error| PipelineError::io("write", &self.path)(error.into()))?;
+            lines.push(b'\n');
+        }
         retort_tables::abort_point("before-sample");
-        self.file.write_all(&line).map_err(PipelineError::io("write", &self.path))?;
+        self.file.write_all(&lines).map_err(PipelineError::io("write", &self.path))?;
         if self.synced.elapsed() >= SYNC_EVERY {
             self.file.sync_data().map_err(PipelineError::io("write", &self.path))?;
             self.synced = Instant::now();
         }
         retort_tables::abort_point("after-sample");
-        self.index.insert(entry.rollout_id.clone(), self.bytes);
-        self.bytes += line.len() as u64;
+        self.index.extend(places);
+        self.bytes += lines.len() as u64;
         Ok(())
     }
 

@@ -100,6 +100,11 @@ impl Judge {
 
     pub(crate) fn problems(&self) -> Vec<(String, String)> {
         let mut problems = asking::problems(&self.teacher, &self.sampling);
+        if let TeacherSettings::Checkpoint(name) = &self.teacher {
+            let message =
+                format!("`{name}`: a checkpoint cannot judge; give `endpoint` and `model`, or `replay` and `model`");
+            problems.push(("/teacher".into(), message));
+        }
         if self.sampling.n != 1 {
             let message = format!("`n` is `{}`; allowed: 1, each order is asked once", self.sampling.n);
             problems.push(("/sampling/n".into(), message));
@@ -107,7 +112,7 @@ impl Judge {
         problems
     }
 
-    pub(crate) fn files(&self) -> Vec<(String, &str)> {
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
         asking::files(&self.teacher)
     }
 

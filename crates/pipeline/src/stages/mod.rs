@@ -1,31 +1,38 @@
 //! The stages: settings and work of each kind stand in one file.
 
 pub mod compose;
+pub mod evaluate;
 pub mod export;
 pub mod filter;
 pub mod import;
 pub mod judge;
 mod lengths;
+pub mod merge;
 pub mod pair;
 pub mod report;
 pub mod sample;
 pub mod select;
 pub mod synthesize;
+pub mod train;
 pub mod verify;
 
 mod asking;
 mod dropping;
+mod embedded;
 mod rows;
+mod token_rows;
 
 use crate::error::PipelineError;
 use crate::graph::Work;
-use crate::inputs::Finished;
+use crate::inputs::{CHECKPOINT, Finished};
 use crate::observe::{Event, Observer};
 use crate::stage::Stage;
 use crate::workspace::Access;
 use retort_chat::Tokenizer;
 use retort_records::{Row, derive_seed};
-use retort_tables::{FileDigest, PendingFolder, ShardLimits, TableFiles, TableWriter};
+use retort_tables::{
+    FileDigest, PendingFolder, ShardLimits, TableFiles, TableWriter, abort_point, file_digest, sync_folder,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,6 +52,8 @@ pub struct Context<'a> {
     pub lengths: Vec<Finished>,
     /// Which files may be read.
     pub access: &'a Access,
+    /// Bytes of memory that the stage may take.
+    pub memory: u64,
     /// Counts tokens of the model to be trained.
     pub tokenizer: Option<&'a Tokenizer>,
     /// Where single samples are kept until the stage is whole.
@@ -110,6 +119,25 @@ pub struct Made {
 }
 
 impl Made {
+    /// Adds the files of the checkpoint that stands in the output's folder, after making them durable.
+    pub fn add_checkpoint(&mut self, out: &PendingFolder) -> Result<(), PipelineError> {
+        let folder = out.path().join(CHECKPOINT);
+        abort_point("checkpoint-written");
+        let mut names: Vec<String> = std::fs::read_dir(&folder)
+            .map_err(PipelineError::io("read", &folder))?
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        for name in names {
+            let path = folder.join(&name);
+            let synced = std::fs::File::open(&path).and_then(|file| file.sync_all());
+            synced.map_err(PipelineError::io("write", &path))?;
+            self.files.push(file_digest(&path, &format!("{CHECKPOINT}/{name}"))?);
+        }
+        Ok(sync_folder(&folder)?)
+    }
+
     /// Adds the finished table of rows `T`.
     pub fn add<T: Row>(&mut self, writer: TableWriter<T>) -> Result<(), PipelineError> {
         self.tables.insert(T::TABLE.to_owned(), writer.finish()?);
@@ -130,6 +158,9 @@ pub fn execute(work: &Work, context: &Context<'_>) -> Result<Made, PipelineError
         Work::Stage(Stage::Select(settings)) => settings.run(context),
         Work::Stage(Stage::Pair(settings)) => settings.run(context),
         Work::Stage(Stage::Compose(settings)) => settings.run(context),
+        Work::Stage(Stage::Train(settings)) => settings.run(context),
+        Work::Stage(Stage::Merge(settings)) => settings.run(context),
+        Work::Stage(Stage::Evaluate(settings)) => settings.run(context),
         Work::Stage(Stage::Export(settings)) => settings.run(context),
         Work::Stage(Stage::Report(settings)) => settings.run(context),
     }
@@ -147,6 +178,9 @@ pub fn explain(kind: &str) -> Option<&'static str> {
         "select" => include_str!("explain/select.md"),
         "pair" => include_str!("explain/pair.md"),
         "compose" => include_str!("explain/compose.md"),
+        "train" => include_str!("explain/train.md"),
+        "merge" => include_str!("explain/merge.md"),
+        "evaluate" => include_str!("explain/evaluate.md"),
         "export" => include_str!("explain/export.md"),
         "report" => include_str!("explain/report.md"),
         _ => return None,

@@ -1,5 +1,6 @@
 //! `report`: one HTML file about the stages before it.
 
+mod checkpoints;
 mod dropped;
 mod judge;
 mod sections;
@@ -65,6 +66,8 @@ impl Report {
                 Kind::Selection => Some(sections::selection(stage)?),
                 Kind::Sft => Some(sections::examples(stage)?),
                 Kind::Pairs => Some(sections::pairs(stage)?),
+                Kind::Checkpoint => checkpoints::training(stage),
+                Kind::Measures => Some(checkpoints::measures(stage)?),
                 _ => None,
             });
             if stage.manifest.tables.contains_key(JudgementRow::TABLE) {

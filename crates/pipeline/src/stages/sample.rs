@@ -2,6 +2,7 @@
 
 use super::asking::{self, Asker, Journal, Outcome};
 use super::dropping::Dropping;
+use super::embedded::Embedded;
 use super::{Context, Made};
 use crate::error::PipelineError;
 use crate::source::{Kind, Source};
@@ -19,7 +20,8 @@ use std::fmt::Write;
 pub struct Sample {
     /// The prompts.
     pub prompts: Source,
-    /// Whom to ask: a server (`endpoint`, `model`) or recorded answers (`replay`, `model`).
+    /// Whom to ask: a server (`endpoint`, `model`), recorded answers (`replay`, `model`), or a checkpoint, by the name of
+    /// its stage or, with a `/`, the path of a Hugging Face folder.
     pub teacher: TeacherSettings,
     /// How to sample.
     pub sampling: Sampling,
@@ -27,14 +29,21 @@ pub struct Sample {
 
 impl Sample {
     pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        vec![Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] }]
+        let prompts =
+            Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] };
+        match &self.teacher {
+            TeacherSettings::Checkpoint(name) => {
+                vec![prompts, Input { pointer: "/teacher".into(), source: name, accepts: &[Kind::Checkpoint] }]
+            }
+            TeacherSettings::Endpoint(_) | TeacherSettings::Replay(_) => vec![prompts],
+        }
     }
 
     pub(crate) fn problems(&self) -> Vec<(String, String)> {
         asking::problems(&self.teacher, &self.sampling)
     }
 
-    pub(crate) fn files(&self) -> Vec<(String, &str)> {
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
         asking::files(&self.teacher)
     }
 
@@ -54,6 +63,9 @@ impl Sample {
     }
 
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+        if matches!(self.teacher, TeacherSettings::Checkpoint(_)) {
+            return self.run_embedded(context);
+        }
         let prompts = context.input("prompts")?;
         let mut asker = Asker::open(context, &self.teacher)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
@@ -64,7 +76,22 @@ impl Sample {
         if summary.replies > 0 && summary.with_reasoning == 0 {
             context.warn("no reply had reasoning: a reasoning teacher's server may drop or rename it");
         }
-        self.collect(context, asker.journal, &teacher, &sampling)
+        self.collect(context, asker.journal, (&teacher, &teacher), &sampling)
+    }
+
+    /// Asks a checkpoint inside this program.
+    fn run_embedded(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+        let prompts = context.input("prompts")?;
+        let mut journal = Journal::open(&context.journal)?;
+        let teacher = Embedded::open(context.input("teacher")?)?;
+        let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
+        context.started("sample", Some(total), "samples");
+        context.advanced(journal.finished(), "")?;
+        let sampling = asking::sampling_text(&self.sampling);
+        let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher.identity, &sampling);
+        let mut told = |done: u64, note: &str| context.advanced(done, note);
+        teacher.sample(context, requests, &self.sampling, &sampling, &mut journal, &mut told)?;
+        self.collect(context, journal, (&teacher.name, &teacher.identity), &sampling)
     }
 
     fn requests(
@@ -77,18 +104,7 @@ impl Sample {
         prompts.flat_map(move |prompt| {
             let requests: Vec<Result<Request, PipelineError>> = match prompt {
                 Err(error) => vec![Err(error.into())],
-                Ok(prompt) => (0..self.sampling.n)
-                    .map(|sample_index| {
-                        let seed = context.seed(&prompt.prompt_id, sample_index);
-                        Ok(Request {
-                            rollout_id: rollout_id(&prompt.prompt_id, teacher, sampling, seed),
-                            prompt_id: prompt.prompt_id.clone(),
-                            sample_index,
-                            messages: prompt.messages.clone(),
-                            seed,
-                        })
-                    })
-                    .collect(),
+                Ok(prompt) => requests_of(context, &prompt, self.sampling.n, teacher, sampling).map(Ok).collect(),
             };
             requests
         })
@@ -99,7 +115,7 @@ impl Sample {
         &self,
         context: &Context<'_>,
         mut journal: Journal,
-        teacher: &str,
+        (teacher, identity): (&str, &str),
         sampling: &str,
     ) -> Result<Made, PipelineError> {
         let prompts = context.input("prompts")?;
@@ -107,7 +123,7 @@ impl Sample {
         let mut telemetry = context.writer::<Telemetry>()?;
         let mut dropping = Dropping::new(context)?;
         let (mut total, mut truncated, mut reasoning, mut tokens, mut cost) = (0_u64, 0_u64, 0_u64, 0_u64, 0.0_f64);
-        for request in self.requests(context, prompts.rows::<Prompt>()?, teacher, sampling) {
+        for request in self.requests(context, prompts.rows::<Prompt>()?, identity, sampling) {
             let request = request?;
             total += 1;
             let entry = journal.read(&request.rollout_id)?;
@@ -145,6 +161,26 @@ impl Sample {
         dropping.finish(&mut made, total, kept)?;
         Ok(made)
     }
+}
+
+/// The requests of one prompt, one a sample. `teacher` and `sampling` go into their ids.
+pub(super) fn requests_of(
+    context: &Context<'_>,
+    prompt: &Prompt,
+    n: u32,
+    teacher: &str,
+    sampling: &str,
+) -> impl Iterator<Item = Request> {
+    (0..n).map(move |sample_index| {
+        let seed = context.seed(&prompt.prompt_id, sample_index);
+        Request {
+            rollout_id: rollout_id(&prompt.prompt_id, teacher, sampling, seed),
+            prompt_id: prompt.prompt_id.clone(),
+            sample_index,
+            messages: prompt.messages.clone(),
+            seed,
+        }
+    })
 }
 
 fn rollout_id(prompt_id: &str, teacher: &str, sampling: &str, seed: u64) -> String {

@@ -62,8 +62,10 @@ impl Verify {
                 current = Some(Arc::clone(&prompt));
                 cases.push((prompt, rollout));
             }
-            let judged: Vec<VerdictRow> =
-                cases.into_par_iter().map(|(prompt, rollout)| self.judge(&verifiers, &prompt, rollout)).collect();
+            let judged: Vec<VerdictRow> = cases
+                .into_par_iter()
+                .map(|(prompt, rollout)| judge_rollout(&verifiers, self.require, &prompt, rollout))
+                .collect();
             done += judged.len() as u64;
             for row in judged {
                 *counts.entry(word(row.verdict)).or_default() += 1;
@@ -84,36 +86,42 @@ impl Verify {
         made.add(writer)?;
         Ok(made)
     }
+}
 
-    fn judge(&self, verifiers: &[Box<dyn Verifier>], prompt: &Prompt, rollout: Rollout) -> VerdictRow {
-        let truncated = rollout.truncated();
-        let case = Case {
-            messages: &prompt.messages,
-            completion: &rollout.completion,
-            reasoning: rollout.reasoning.as_deref(),
-            answer: rollout.answer.as_deref(),
-            truncated,
-            reference_answer: prompt.reference_answer.as_deref(),
-            tests: prompt.tests.as_deref(),
-            language: prompt.language.as_deref(),
-        };
-        let judgement = judge(verifiers, self.require, &case);
-        // No verifier may call a truncated completion right, whatever it checks.
-        let verdict = match judgement.verdict {
-            Verdict::Correct if truncated => Verdict::Incorrect,
-            verdict => verdict,
-        };
-        VerdictRow {
-            rollout_id: rollout.rollout_id,
-            prompt_id: rollout.prompt_id,
-            sample_index: rollout.sample_index,
-            teacher: rollout.teacher,
-            truncated,
-            verdict,
-            extracted_answer: judgement.extracted_answer,
-            checks: judgement.checks,
-            verifier_version: retort_verify::VERSION.to_owned(),
-        }
+/// The verdict on one rollout.
+pub(super) fn judge_rollout(
+    verifiers: &[Box<dyn Verifier>],
+    require: Require,
+    prompt: &Prompt,
+    rollout: Rollout,
+) -> VerdictRow {
+    let truncated = rollout.truncated();
+    let case = Case {
+        messages: &prompt.messages,
+        completion: &rollout.completion,
+        reasoning: rollout.reasoning.as_deref(),
+        answer: rollout.answer.as_deref(),
+        truncated,
+        reference_answer: prompt.reference_answer.as_deref(),
+        tests: prompt.tests.as_deref(),
+        language: prompt.language.as_deref(),
+    };
+    let judgement = judge(verifiers, require, &case);
+    // No verifier may call a truncated completion right, whatever it checks.
+    let verdict = match judgement.verdict {
+        Verdict::Correct if truncated => Verdict::Incorrect,
+        verdict => verdict,
+    };
+    VerdictRow {
+        rollout_id: rollout.rollout_id,
+        prompt_id: rollout.prompt_id,
+        sample_index: rollout.sample_index,
+        teacher: rollout.teacher,
+        truncated,
+        verdict,
+        extracted_answer: judgement.extracted_answer,
+        checks: judgement.checks,
+        verifier_version: retort_verify::VERSION.to_owned(),
     }
 }
 

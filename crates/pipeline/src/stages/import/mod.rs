@@ -162,11 +162,11 @@ impl Import {
         }
     }
 
-    pub(crate) fn files(&self) -> Vec<(String, &str)> {
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
         match &self.path {
-            Paths::One(path) => vec![("/path".into(), path)],
+            Paths::One(path) => vec![("/path".into(), path.clone())],
             Paths::Many(paths) => {
-                paths.iter().enumerate().map(|(i, path)| (format!("/path/{i}"), path.as_str())).collect()
+                paths.iter().enumerate().map(|(i, path)| (format!("/path/{i}"), path.clone())).collect()
             }
         }
     }

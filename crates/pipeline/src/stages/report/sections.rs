@@ -14,9 +14,9 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Rows whose texts a section shows.
-const EXAMPLES: usize = 3;
+pub(super) const EXAMPLES: usize = 3;
 /// Characters of a text that a section shows.
-const EXAMPLE_CHARACTERS: usize = 6000;
+pub(super) const EXAMPLE_CHARACTERS: usize = 6000;
 
 /// All stages in one table, and where rows were dropped.
 pub fn overview(stages: &[&Finished]) -> Section {
@@ -305,7 +305,7 @@ pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
     Ok(section("Preference pairs", stage, blocks))
 }
 
-fn section(title: &str, stage: &Finished, mut blocks: Vec<Block>) -> Section {
+pub(super) fn section(title: &str, stage: &Finished, mut blocks: Vec<Block>) -> Section {
     blocks.insert(0, Block::Paragraph(stage.manifest.summary.clone()));
     Section { title: format!("{title}: {}", stage.name), anchor: stage.name.clone(), blocks }
 }

@@ -1,0 +1,278 @@
+//! `evaluate`: checkpoints answer the same prompts with the same seeds, and are compared.
+
+use super::asking::{Journal, Outcome as Sampled, sampling_text};
+use super::embedded::Embedded;
+use super::sample::requests_of;
+use super::verify::judge_rollout;
+use super::{Context, Made};
+use crate::error::PipelineError;
+use crate::source::{Kind, Source};
+use crate::stage::Input;
+use rayon::prelude::*;
+use retort_curate::measure::{Comparison, MeasureSettings, Measures, Outcome, PromptOutcomes, compare, measure};
+use retort_records::{MeasureRow, Prompt, Rollout, Verdict, VerdictRow};
+use retort_teacher::{Request, Sampling};
+use retort_verify::{Require, Verifier, VerifierSettings};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Samples checkpoints on the same prompts, judges the completions, and measures accuracy and length with intervals.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluate {
+    /// The checkpoints. Differences are measured from the first.
+    #[schemars(length(min = 1))]
+    pub checkpoints: Vec<Source>,
+    /// The prompts, with reference answers; none that a checkpoint was trained on.
+    pub prompts: Source,
+    /// How to sample: `n` completions of every prompt from every checkpoint.
+    pub sampling: Sampling,
+    /// The verifiers.
+    #[serde(default = "default_verifiers")]
+    #[schemars(length(min = 1))]
+    pub verifiers: Vec<VerifierSettings>,
+    /// How the verifiers' verdicts become one.
+    #[serde(default)]
+    pub require: Require,
+    /// What to measure besides pass@1 and cons@n, and how surely.
+    #[serde(default)]
+    pub measure: MeasureSettings,
+}
+
+fn default_verifiers() -> Vec<VerifierSettings> {
+    serde_json::from_value(json!(["math"])).unwrap_or_default()
+}
+
+/// Rollouts that are judged together.
+const BATCH: usize = 512;
+
+impl Evaluate {
+    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+        let checkpoints = self.checkpoints.iter().enumerate().map(|(index, source)| Input {
+            pointer: format!("/checkpoints/{index}"),
+            source,
+            accepts: &[Kind::Checkpoint],
+        });
+        let prompts =
+            Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] };
+        checkpoints.chain([prompts]).collect()
+    }
+
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let mut problems: Vec<(String, String)> = self
+            .sampling
+            .problems()
+            .into_iter()
+            .map(|problem| (format!("/sampling/{}", problem.field), format!("`{}` {}", problem.field, problem.message)))
+            .collect();
+        let mut seen = BTreeMap::new();
+        for (index, source) in self.checkpoints.iter().enumerate() {
+            if let Some(first) = seen.insert(crate::inputs::label(source).to_owned(), index) {
+                let message =
+                    format!("`{}` has the name of checkpoint {first}: tables could not tell them apart", source.0);
+                problems.push((format!("/checkpoints/{index}"), message));
+            }
+        }
+        let built = self.verifiers.iter().enumerate();
+        problems.extend(built.filter_map(|(index, verifier)| {
+            Some((format!("/verifiers/{index}"), verifier.build().err()?.to_string()))
+        }));
+        problems.extend(self.measure.validate().err().map(|error| ("/measure".to_owned(), error.to_string())));
+        problems
+    }
+
+    /// What the stage would generate, for `plan`.
+    pub(crate) fn forecast(&self, prompts: Option<u64>) -> String {
+        let checkpoints = self.checkpoints.len() as u64;
+        let Some(prompts) = prompts else { return format!("{checkpoints} checkpoints, n = {}", self.sampling.n) };
+        let samples = prompts * checkpoints * u64::from(self.sampling.n);
+        format!("{samples} samples, at most {} completion tokens", samples * u64::from(self.sampling.max_tokens))
+    }
+
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+        let prompts = context.input("prompts")?;
+        let per_checkpoint = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
+        context.started("evaluate", Some(per_checkpoint * self.checkpoints.len() as u64), "samples");
+        let sampling = sampling_text(&self.sampling);
+        let mut asked: Vec<(Embedded, Journal)> = Vec::new();
+        for index in 0..self.checkpoints.len() {
+            let checkpoint = Embedded::open(context.input(&format!("checkpoints/{index}"))?)?;
+            let mut journal = Journal::open(&context.journal.join(index.to_string()))?;
+            let before = per_checkpoint * index as u64;
+            context.advanced(before + journal.finished(), "")?;
+            let requests = prompts.rows::<Prompt>()?.flat_map(|prompt| -> Vec<Result<Request, PipelineError>> {
+                match prompt {
+                    Err(error) => vec![Err(error.into())],
+                    Ok(prompt) => {
+                        let n = self.sampling.n;
+                        requests_of(context, &prompt, n, &checkpoint.identity, &sampling).map(Ok).collect()
+                    }
+                }
+            });
+            let mut told = |done: u64, note: &str| context.advanced(before + done, note);
+            checkpoint.sample(context, requests, &self.sampling, &sampling, &mut journal, &mut told)?;
+            asked.push((checkpoint, journal));
+        }
+        self.collect(context, asked, &sampling)
+    }
+
+    /// Judges the journals' samples and writes them in the order of the prompts, then measures.
+    fn collect(
+        &self,
+        context: &Context<'_>,
+        mut asked: Vec<(Embedded, Journal)>,
+        sampling: &str,
+    ) -> Result<Made, PipelineError> {
+        let verifiers: Vec<Box<dyn Verifier>> =
+            self.verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?;
+        let mut rollouts = context.writer::<Rollout>()?;
+        let mut verdicts = context.writer::<VerdictRow>()?;
+        let mut outcomes: Vec<Vec<PromptOutcomes>> = vec![Vec::new(); asked.len()];
+        let mut dropped: BTreeMap<String, u64> = BTreeMap::new();
+        let (mut batch, mut total): (Vec<(usize, Prompt, Rollout)>, u64) = (Vec::new(), 0);
+        let mut write = |batch: &mut Vec<(usize, Prompt, Rollout)>,
+                         outcomes: &mut [Vec<PromptOutcomes>]|
+         -> Result<(), PipelineError> {
+            let judged: Vec<VerdictRow> = batch
+                .par_iter()
+                .map(|(_, prompt, rollout)| judge_rollout(&verifiers, self.require, prompt, rollout.clone()))
+                .collect();
+            for ((index, _, rollout), verdict) in batch.drain(..).zip(judged) {
+                let set = &mut outcomes[index];
+                if set.last().is_none_or(|last| last.prompt_id != rollout.prompt_id) {
+                    set.push(PromptOutcomes { prompt_id: rollout.prompt_id.clone(), samples: Vec::new() });
+                }
+                if let Some(last) = set.last_mut() {
+                    last.samples.push(outcome(&verdict, rollout.completion_tokens.unwrap_or_default()));
+                }
+                rollouts.push(rollout)?;
+                verdicts.push(verdict)?;
+            }
+            Ok(())
+        };
+        for prompt in context.input("prompts")?.rows::<Prompt>()? {
+            let prompt = prompt?;
+            for (index, (checkpoint, journal)) in asked.iter_mut().enumerate() {
+                for request in requests_of(context, &prompt, self.sampling.n, &checkpoint.identity, sampling) {
+                    total += 1;
+                    match journal.read(&request.rollout_id)?.outcome {
+                        Sampled::Rollout(rollout) => batch.push((index, prompt.clone(), *rollout)),
+                        Sampled::Dropped { drop_reason, .. } => *dropped.entry(drop_reason).or_default() += 1,
+                    }
+                }
+            }
+            if batch.len() >= BATCH {
+                write(&mut batch, &mut outcomes)?;
+            }
+        }
+        write(&mut batch, &mut outcomes)?;
+        for set in &mut outcomes {
+            classes(set);
+        }
+        let names: Vec<&str> = asked.iter().map(|(checkpoint, _)| checkpoint.name.as_str()).collect();
+        let (mut made, rows) = self.measure(context, &names, &outcomes)?;
+        let mut measures = context.writer::<MeasureRow>()?;
+        for row in rows {
+            measures.push(row)?;
+        }
+        if let Value::Object(facts) = &mut made.facts {
+            facts.insert("rows_in".into(), total.into());
+            facts.insert("kept".into(), rollouts.rows().into());
+            facts.insert("dropped".into(), json!(dropped));
+        }
+        made.add(rollouts)?;
+        made.add(verdicts)?;
+        made.add(measures)?;
+        Ok(made)
+    }
+
+    fn measure(
+        &self,
+        context: &Context<'_>,
+        names: &[&str],
+        outcomes: &[Vec<PromptOutcomes>],
+    ) -> Result<(Made, Vec<MeasureRow>), PipelineError> {
+        let seed = context.seed("measures", 0);
+        let mut rows = Vec::new();
+        let mut words = Vec::new();
+        let mut pass_at = BTreeMap::new();
+        for (name, set) in names.iter().zip(outcomes) {
+            let measures = measure(set, &self.measure, seed);
+            let against = (!rows.is_empty()).then(|| compare(&outcomes[0], set, &self.measure, seed));
+            pass_at.insert((*name).to_owned(), json!(measures.pass_at));
+            let row = row(name, &measures, against.as_ref(), rows.first())
+                .ok_or_else(|| context.fail(format!("`{name}` answered no prompt")))?;
+            words.push(format!("{name} {:.1} % in {:.1} tokens", 100.0 * row.accuracy, row.mean_tokens));
+            rows.push(row);
+        }
+        let facts = json!({ "n": self.sampling.n, "confidence": self.measure.confidence, "pass_at": pass_at });
+        Ok((Made { summary: words.join(", "), facts, ..Made::default() }, rows))
+    }
+}
+
+fn outcome(verdict: &VerdictRow, total_tokens: u32) -> Outcome {
+    Outcome {
+        verdict: verdict.verdict,
+        truncated: verdict.truncated,
+        total_tokens,
+        // Until all answers of the prompt are known: classes() numbers them.
+        answer_class: verdict.extracted_answer.as_deref().map(text_class),
+    }
+}
+
+/// A number for an answer's text; equal texts, equal numbers.
+fn text_class(answer: &str) -> u32 {
+    let id = retort_records::id_of("answer", &[answer.trim().as_bytes()]);
+    u32::from_str_radix(&id[..8], 16).unwrap_or_default() | 1
+}
+
+/// Correct answers are all equal to the reference answer, hence to each other, however they are written.
+fn classes(set: &mut [PromptOutcomes]) {
+    for sample in set.iter_mut().flat_map(|prompt| &mut prompt.samples) {
+        if sample.verdict == Verdict::Correct && sample.answer_class.is_some() {
+            sample.answer_class = Some(0);
+        }
+    }
+}
+
+/// The row of one checkpoint; `None` when it has no samples.
+fn row(
+    name: &str,
+    measures: &Measures,
+    against: Option<&Comparison>,
+    first: Option<&MeasureRow>,
+) -> Option<MeasureRow> {
+    let (accuracy, tokens, cons) = (measures.pass_at_1?, measures.mean_tokens?, measures.cons.value?);
+    let accuracy_difference = against.and_then(|against| against.accuracy);
+    let tokens_difference = against.and_then(|against| against.tokens);
+    Some(MeasureRow {
+        checkpoint: name.to_owned(),
+        prompts: measures.prompts,
+        samples: measures.samples,
+        n: measures.min_samples,
+        accuracy: accuracy.value,
+        accuracy_low: accuracy.low,
+        accuracy_high: accuracy.high,
+        cons: cons.value,
+        cons_low: cons.low,
+        cons_high: cons.high,
+        mean_tokens: tokens.value,
+        mean_tokens_low: tokens.low,
+        mean_tokens_high: tokens.high,
+        median_tokens: measures.median_tokens?,
+        p90_tokens: measures.p90_tokens?,
+        mean_correct_tokens: measures.mean_correct_tokens,
+        truncation_rate: measures.truncation_rate?.value,
+        undecided_rate: measures.undecided_rate?.value,
+        accuracy_difference: accuracy_difference.map(|difference| difference.value),
+        accuracy_difference_low: accuracy_difference.map(|difference| difference.low),
+        accuracy_difference_high: accuracy_difference.map(|difference| difference.high),
+        tokens_difference: tokens_difference.map(|difference| difference.value),
+        tokens_difference_low: tokens_difference.map(|difference| difference.low),
+        tokens_difference_high: tokens_difference.map(|difference| difference.high),
+        tokens_ratio: first.filter(|first| first.mean_tokens > 0.0).map(|first| tokens.value / first.mean_tokens),
+        aes: against.and_then(|against| against.aes),
+    })
+}

@@ -1,0 +1,208 @@
+//! What a report says about training and about measures.
+
+use super::super::train::STEPS;
+use super::sections::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
+use crate::error::PipelineError;
+use crate::inputs::Finished;
+use crate::report::plot::{Histogram, Interval, Lines, Point, Scale, Scatter, Series, histogram, lines, scatter};
+use crate::report::{Block, Column, Figure, Section, Table};
+use retort_records::{MeasureRow, Prompt, Rollout, Row, VerdictRow};
+use retort_tables::follow;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The loss over the steps of one training; nothing for a checkpoint that was merged.
+pub fn training(stage: &Finished) -> Option<Section> {
+    let text = std::fs::read_to_string(stage.folder.join(STEPS)).ok()?;
+    let steps: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let curve = |name: &str, key: &str| Series {
+        name: name.to_owned(),
+        values: steps.iter().filter_map(|step| Some((step["step"].as_f64()?, step[key].as_f64()?))).collect(),
+    };
+    let facts = &stage.manifest.facts;
+    let settings = &stage.manifest.key.settings["train"]["training"];
+    let shown = |value: &Value| value.as_u64().map_or_else(|| value.to_string(), grouped);
+    let mut rows = vec![
+        ("method".to_owned(), facts["method"].as_str().unwrap_or_default().to_owned()),
+        ("parameters".to_owned(), shown(&facts["parameters"])),
+        ("steps".to_owned(), shown(&facts["steps"])),
+        ("tokens through the model".to_owned(), shown(&facts["tokens"])),
+    ];
+    for name in ["learning_rate", "batch_size", "gradient_accumulation"] {
+        rows.push((name.replace('_', " "), settings[name].to_string()));
+    }
+    let dpo = facts["method"] == "dpo";
+    let unit = if dpo { "loss (per pair)" } else { "loss (nats per token)" };
+    let mut blocks = vec![
+        Block::KeyValues(rows),
+        Block::Figure(Figure {
+            alt: format!("loss of `{}` over {} steps", stage.name, steps.len()),
+            caption: "The loss of each step, before its update.".into(),
+            svg: lines(&Lines {
+                x_name: "step".into(),
+                y_name: unit.into(),
+                y_scale: Scale::Linear,
+                series: vec![curve(&stage.name, "loss")],
+            }),
+        }),
+    ];
+    if dpo {
+        blocks.push(Block::Figure(Figure {
+            alt: format!("share of pairs that `{}` prefers rightly, over {} steps", stage.name, steps.len()),
+            caption: "Share of each step's pairs whose chosen completion became more probable than the rejected one."
+                .into(),
+            svg: lines(&Lines {
+                x_name: "step".into(),
+                y_name: "pairs preferred rightly (share)".into(),
+                y_scale: Scale::Linear,
+                series: vec![curve(&stage.name, "preferred")],
+            }),
+        }));
+    }
+    Some(section("Training", stage, blocks))
+}
+
+/// Accuracy against tokens, all measures with intervals, differences from the first checkpoint, lengths, and completions.
+pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
+    let rows: Vec<MeasureRow> = stage.rows::<MeasureRow>()?.collect::<Result<_, _>>()?;
+    let points = rows.iter().map(|row| Point {
+        label: row.checkpoint.clone(),
+        x: Interval { value: row.mean_tokens, low: row.mean_tokens_low, high: row.mean_tokens_high },
+        y: Interval { value: 100.0 * row.accuracy, low: 100.0 * row.accuracy_low, high: 100.0 * row.accuracy_high },
+    });
+    let confidence = stage.manifest.facts["confidence"].as_f64().unwrap_or(0.95) * 100.0;
+    let mut blocks = vec![
+        Block::Figure(Figure {
+            alt: format!(
+                "accuracy against mean completion length: {}",
+                rows.iter()
+                    .map(|row| format!(
+                        "{} {:.1} % in {:.0} tokens",
+                        row.checkpoint,
+                        100.0 * row.accuracy,
+                        row.mean_tokens
+                    ))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            caption: format!(
+                "Accuracy against length; whiskers are {confidence:.0} % bootstrap intervals over prompts."
+            ),
+            svg: scatter(&Scatter {
+                x_name: "mean completion length (tokens)".into(),
+                y_name: "accuracy, pass@1 (%)".into(),
+                x_scale: Scale::Linear,
+                points: points.collect(),
+            }),
+        }),
+        measure_table(&rows),
+    ];
+    blocks.extend(difference_table(&rows));
+    blocks.extend(lengths(stage)?);
+    blocks.push(completions(stage)?);
+    Ok(section("Evaluation", stage, blocks))
+}
+
+fn percent(value: f64, low: f64, high: f64) -> String {
+    format!("{:.1} [{:.1}, {:.1}]", 100.0 * value, 100.0 * low, 100.0 * high)
+}
+
+fn measure_table(rows: &[MeasureRow]) -> Block {
+    let n = rows.first().map_or(0, |row| row.n);
+    let mut table = Table::new(
+        format!("Measures over {} prompts, {n} samples each", rows.first().map_or(0, |row| row.prompts)),
+        [
+            Column::left("checkpoint"),
+            Column::right("accuracy (%)"),
+            Column::right(format!("cons@{n} (%)")),
+            Column::right("mean tokens"),
+            Column::right("median"),
+            Column::right("p90"),
+            Column::right("mean tokens, correct"),
+            Column::right("cut off (%)"),
+        ],
+    );
+    for row in rows {
+        table.rows.push(vec![
+            row.checkpoint.clone(),
+            percent(row.accuracy, row.accuracy_low, row.accuracy_high),
+            percent(row.cons, row.cons_low, row.cons_high),
+            format!("{:.1} [{:.1}, {:.1}]", row.mean_tokens, row.mean_tokens_low, row.mean_tokens_high),
+            grouped(row.median_tokens.into()),
+            grouped(row.p90_tokens.into()),
+            row.mean_correct_tokens.map_or("–".into(), |tokens| format!("{tokens:.1}")),
+            format!("{:.1}", 100.0 * row.truncation_rate),
+        ]);
+    }
+    Block::Table(table)
+}
+
+fn difference_table(rows: &[MeasureRow]) -> Option<Block> {
+    let first = rows.first()?;
+    let mut table = Table::new(
+        format!("Differences from `{}` on the same prompts, paired bootstrap", first.checkpoint),
+        ["checkpoint", "accuracy (points)", "mean tokens", "tokens, ratio", "accuracy-efficiency score"]
+            .map(Column::right),
+    );
+    table.columns[0] = Column::left("checkpoint");
+    for row in &rows[1..] {
+        let (Some(accuracy), Some(tokens)) = (row.accuracy_difference, row.tokens_difference) else { continue };
+        let end = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        table.rows.push(vec![
+            row.checkpoint.clone(),
+            percent(accuracy, end(row.accuracy_difference_low), end(row.accuracy_difference_high)),
+            format!("{tokens:.1} [{:.1}, {:.1}]", end(row.tokens_difference_low), end(row.tokens_difference_high)),
+            row.tokens_ratio.map_or("–".into(), |ratio| format!("{ratio:.3}")),
+            row.aes.map_or("–".into(), |aes| format!("{aes:.3}")),
+        ]);
+    }
+    (!table.rows.is_empty()).then_some(Block::Table(table))
+}
+
+fn lengths(stage: &Finished) -> Result<Option<Block>, PipelineError> {
+    let mut series: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for rollout in stage.rows::<Rollout>()? {
+        let rollout = rollout?;
+        series.entry(rollout.teacher).or_default().push(f64::from(rollout.completion_tokens.unwrap_or_default()));
+    }
+    let names: Vec<&str> = series.keys().map(String::as_str).collect();
+    let alt = format!("histogram of completion lengths in tokens of {}", names.join(" and "));
+    let series: Vec<Series<f64>> = series.into_iter().map(|(name, values)| Series { name, values }).collect();
+    Ok(Some(Block::Figure(Figure {
+        alt,
+        caption: "How long the completions of each checkpoint are.".into(),
+        svg: histogram(&Histogram { x_name: "completion length (tokens)".into(), scale: Scale::Linear, series }),
+    })))
+}
+
+/// The first sample of each checkpoint for the first prompts, side by side to read.
+fn completions(stage: &Finished) -> Result<Block, PipelineError> {
+    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
+    let mut verdicts = follow(stage.rows::<VerdictRow>()?, |row| &row.rollout_id);
+    let mut shown: Vec<(String, String, Vec<Block>)> = Vec::new();
+    for rollout in stage.rows::<Rollout>()? {
+        let rollout = rollout?;
+        if rollout.sample_index > 0 {
+            continue;
+        }
+        if shown.last().is_none_or(|(prompt_id, _, _)| *prompt_id != rollout.prompt_id) {
+            if shown.len() == EXAMPLES {
+                break;
+            }
+            let prompt = prompts.partner_of(Rollout::TABLE, &rollout.prompt_id)?;
+            let asked = prompt.messages.last().map(|message| message.content.clone()).unwrap_or_default();
+            shown.push((rollout.prompt_id.clone(), asked, Vec::new()));
+        }
+        let verdict = verdicts.partner_of(Rollout::TABLE, &rollout.rollout_id)?;
+        if let Some((_, _, blocks)) = shown.last_mut() {
+            let tokens = rollout.completion_tokens.unwrap_or_default();
+            let verdict = serde_json::to_value(verdict.verdict).unwrap_or_default();
+            let verdict = verdict.as_str().unwrap_or_default().to_owned();
+            blocks.push(Block::Paragraph(format!("`{}`: {verdict}, {tokens} tokens", rollout.teacher)));
+            blocks.push(Block::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)));
+        }
+    }
+    let blocks =
+        shown.into_iter().map(|(_, asked, blocks)| Block::Details { summary: cut(&asked, 110), blocks }).collect();
+    Ok(Block::Details { summary: "Completions to read".into(), blocks })
+}

@@ -1,0 +1,369 @@
+//! `train`: a student learns from examples or from preference pairs. Weights and optimizer are saved as they go, so that a
+//! killed run goes on and ends with the bytes of an undisturbed one.
+
+mod states;
+
+use super::dropping::Dropping;
+use super::token_rows::{Encoder, PairTokens};
+use super::{Context, Made};
+use crate::error::PipelineError;
+use crate::inputs::{CHECKPOINT, Finished};
+use crate::source::{Kind, Source};
+use crate::stage::Input;
+use retort_chat::stop_ids;
+use retort_records::ReferenceLogProbs;
+use retort_student::{
+    Architecture, Control, DpoLoss, DpoSettings, Forecast, PreferencePair, StepReport, Student, Target, TokenRow,
+    TrainSettings, Trained, sequence_log_probs, train_dpo, train_sft,
+};
+use retort_weights::{Checkpoint, Dtype, ModelConfig, copy_companions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use states::{Recorder, ReferenceJournal};
+use std::path::{Path, PathBuf};
+
+/// Trains a checkpoint, or a model made from random weights.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// What the student learns from.
+    #[serde(default)]
+    pub method: Method,
+    /// The checkpoint to start from; for `dpo` also the reference model. Either this or `init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Source>,
+    /// A model to be made from random weights. Either this or `base`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<Init>,
+    /// The data: a selection or training examples for `sft`, preference pairs for `dpo`.
+    pub data: Source,
+    /// How to train.
+    pub training: TrainSettings,
+    /// The preference loss; only for `dpo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpo: Option<DpoSettings>,
+    /// Number format of the checkpoint's weights; training itself is in float32.
+    #[serde(default)]
+    pub dtype: Dtype,
+    /// Save the training state every so many steps. It changes how much a crash loses, never the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub save_steps: Option<usize>,
+    /// Save the training state after so many seconds.
+    #[serde(default = "default_save_seconds")]
+    #[schemars(range(min = 1))]
+    pub save_seconds: u64,
+}
+
+/// What a student learns from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Examples: supervised fine-tuning.
+    #[default]
+    Sft,
+    /// Preference pairs: direct preference optimization (arXiv 2305.18290).
+    Dpo,
+}
+
+/// A model made from random weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Init {
+    /// Its shape, in the words of `config.json`.
+    pub architecture: Architecture,
+    /// Folder with its `tokenizer.json`; chat template and tokenizer settings beside it are used and carried along.
+    pub tokenizer: String,
+}
+
+fn default_save_seconds() -> u64 {
+    60
+}
+
+/// Name of the file with one line of JSON a step.
+pub const STEPS: &str = "steps.jsonl";
+/// Pairs whose reference log-probs are computed and kept together.
+const REFERENCE_CHUNK: usize = 128;
+/// Rows that a forecast reads; the others are taken to be like them.
+const FORECAST_ROWS: usize = 1000;
+
+impl Train {
+    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+        let accepts: &[Kind] = match self.method {
+            Method::Sft => &[Kind::Selection, Kind::Sft],
+            Method::Dpo => &[Kind::Pairs],
+        };
+        let base = self.base.iter();
+        let mut inputs: Vec<Input<'_>> =
+            base.map(|base| Input { pointer: "/base".into(), source: base, accepts: &[Kind::Checkpoint] }).collect();
+        inputs.push(Input { pointer: "/data".into(), source: &self.data, accepts });
+        inputs
+    }
+
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
+        let path = |init: &Init| format!("{}/tokenizer.json", init.tokenizer.trim_end_matches('/'));
+        self.init.iter().map(|init| ("/init/tokenizer".to_owned(), path(init))).collect()
+    }
+
+    /// How often the state is saved decides nothing.
+    pub(crate) fn key_settings(&self) -> Value {
+        json!({ "method": self.method, "init": self.init, "training": self.training, "dpo": self.dpo, "dtype": self.dtype })
+    }
+
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        match (&self.base, &self.init) {
+            (None, None) => {
+                problems.push((String::new(), "there is nothing to train: give `base` or `init`".to_owned()));
+            }
+            (Some(_), Some(_)) => {
+                problems.push(("/init".into(), "`base` is given already: give one of `base` and `init`".to_owned()));
+            }
+            _ => {}
+        }
+        if self.method == Method::Dpo && self.base.is_none() {
+            problems.push(("/method".into(), "`dpo` needs `base`: it is the reference model too".to_owned()));
+        }
+        if self.method == Method::Sft && self.dpo.is_some() {
+            problems.push(("/dpo".into(), "`dpo` is only for `method: dpo`".to_owned()));
+        }
+        let named = |pointer: &str, error: &retort_student::Error| match error {
+            retort_student::Error::Setting { name, .. } => (format!("{pointer}/{name}"), error.to_string()),
+            _ => (pointer.to_owned(), error.to_string()),
+        };
+        problems.extend(self.training.check().err().map(|error| named("/training", &error)));
+        problems.extend(self.dpo.as_ref().and_then(|dpo| dpo.check().err()).map(|error| named("/dpo", &error)));
+        let config = self.init.as_ref().and_then(|init| init.architecture.config().err());
+        problems.extend(config.map(|error| ("/init/architecture".to_owned(), error.to_string())));
+        problems
+    }
+
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+        let base = match &self.base {
+            Some(_) => Some(context.input("base")?),
+            None => None,
+        };
+        let companions = match (base, &self.init) {
+            (Some(base), _) => base.checkpoint_folder(),
+            (None, Some(init)) => context.access.resolve(&init.tokenizer).map_err(|reason| context.fail(reason))?,
+            (None, None) => return Err(context.fail("there is nothing to train: give `base` or `init`")),
+        };
+        let encoder = Encoder::open(&companions)?;
+        let config = self.config(base)?;
+        if encoder.tokenizer().vocab_size() > config.vocab_size {
+            let (tokens, rows) = (encoder.tokenizer().vocab_size(), config.vocab_size);
+            return Err(context.fail(format!("the tokenizer has {tokens} tokens, but the model only {rows}")));
+        }
+        let most = self.training.max_length.unwrap_or(config.max_position_embeddings);
+        let data = context.input("data")?;
+        context.started("train", None, "steps");
+        let mut dropping = Dropping::new(context)?;
+        let (rows, pairs) = match self.method {
+            Method::Sft => (encoder.examples(context, data, most, &mut dropping)?, Vec::new()),
+            Method::Dpo => (Vec::new(), encoder.pairs(context, data, most, &mut dropping)?),
+        };
+        let kept = rows.len() + pairs.len();
+        if kept == 0 {
+            return Err(context.fail(format!("no row is left to train on{}", dropping.in_words())));
+        }
+        if self.training.over_long == retort_student::OverLong::Error && dropping.count() > 0 {
+            return Err(context.fail(format!("some rows cannot be used{}", dropping.in_words())));
+        }
+        let lengths: Vec<usize> = match self.method {
+            Method::Sft => rows.iter().map(|row| row.input_ids.len()).collect(),
+            Method::Dpo => {
+                pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).map(|row| row.input_ids.len()).collect()
+            }
+        };
+        let forecast = retort_student::forecast(&config, &self.training, &lengths, self.sequences_per_row());
+        if forecast.peak_bytes as u64 > context.memory {
+            return Err(context.fail(crate::plan::too_large(&forecast, context.memory)));
+        }
+        let mut made = Made::default();
+        let student = self.start(context, base, &encoder)?;
+        let preferences = match self.method {
+            Method::Sft => Vec::new(),
+            Method::Dpo => self.reference(context, &student, base.map_or("", Finished::label), pairs, &mut made)?,
+        };
+        let (student, recorder, trained) = self.train(context, base, &encoder, student, &rows, &preferences)?;
+
+        let out = context.out.path().join(CHECKPOINT);
+        student.save(&out, self.dtype)?;
+        copy_companions(&companions, &out)?;
+        made.add_checkpoint(context.out)?;
+        made.files.push(context.out.write_file(STEPS, recorder.lines().as_bytes())?);
+        let tokens = recorder.tokens();
+        let loss = recorder.last_loss();
+        made.facts = json!({
+            "method": self.method, "steps": trained.steps, "parameters": student.parameters(), "tokens": tokens,
+            "last_loss": loss,
+        });
+        let what = if self.method == Method::Sft { "examples" } else { "pairs" };
+        made.summary = format!(
+            "{} parameters trained for {} steps on {kept} {what} ({tokens} tokens), last loss {loss:.4}{}",
+            student.parameters(),
+            trained.steps,
+            dropping.in_words()
+        );
+        dropping.finish(&mut made, data_rows(data), kept as u64)?;
+        Ok(made)
+    }
+
+    /// Where training begins: the base, or random weights.
+    fn start(
+        &self,
+        context: &Context<'_>,
+        base: Option<&Finished>,
+        encoder: &Encoder,
+    ) -> Result<Student, PipelineError> {
+        if let Some(base) = base {
+            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, Target::Cpu)?);
+        }
+        let init = self.init.as_ref().ok_or_else(|| context.fail("there is nothing to train"))?;
+        let mut student = Student::random(&init.architecture, context.seed("init", 0), Target::Cpu)?;
+        let tokenizer = encoder.tokenizer();
+        let bos = tokenizer.bos().map(|token| token.id);
+        student.set_special_tokens(bos, &stop_ids(tokenizer, encoder.template()), tokenizer.token_id("<pad>"));
+        Ok(student)
+    }
+
+    /// Trains from the latest saved state, or from the beginning when there is none that can be used.
+    fn train(
+        &self,
+        context: &Context<'_>,
+        base: Option<&Finished>,
+        encoder: &Encoder,
+        mut student: Student,
+        rows: &[TokenRow],
+        preferences: &[PreferencePair],
+    ) -> Result<(Student, Recorder, Trained), PipelineError> {
+        let total = self.training.steps(rows.len() + preferences.len());
+        context.started("train", Some(total as u64), "steps");
+        let mut recorder = Recorder::open(context, self.save_steps, self.save_seconds)?;
+        let seed = context.seed("", 0);
+        let mut resume: Option<PathBuf> = recorder.latest();
+        loop {
+            let mut failed: Option<PipelineError> = None;
+            let mut on_step = |report: StepReport| -> Control {
+                recorder.step(context, &report).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    Control::Stop
+                })
+            };
+            let resume_from: Option<&Path> = resume.as_deref();
+            let result = match self.method {
+                Method::Sft => train_sft(&mut student, rows, &self.training, seed, resume_from, &mut on_step),
+                Method::Dpo => {
+                    let dpo = self.dpo.clone().unwrap_or_default();
+                    train_dpo(&mut student, preferences, &self.training, &dpo, seed, resume_from, &mut on_step)
+                }
+            };
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            match result {
+                Ok(trained) if trained.complete => {
+                    recorder.end(trained.steps);
+                    return Ok((student, recorder, trained));
+                }
+                Ok(_) => return Err(PipelineError::Interrupted { stage: context.stage.to_owned() }),
+                Err(error) if resume.is_some() && !recorder.moved() => {
+                    context.warn(&format!("the saved training state is not usable, so training starts again: {error}"));
+                    resume = None;
+                    student = self.start(context, base, encoder)?;
+                    recorder.forget()?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The pairs with the reference model's log-probs, which are kept in a table of their own.
+    fn reference(
+        &self,
+        context: &Context<'_>,
+        student: &Student,
+        checkpoint: &str,
+        pairs: Vec<PairTokens>,
+        made: &mut Made,
+    ) -> Result<Vec<PreferencePair>, PipelineError> {
+        // SimPO has no reference model.
+        let wanted = self.dpo.as_ref().is_none_or(|dpo| dpo.loss_type != DpoLoss::Simpo);
+        let mut journal = ReferenceJournal::open(&context.journal)?;
+        if wanted {
+            context.started("train", Some(pairs.len() as u64), "reference pairs");
+            while journal.known.len() < pairs.len() {
+                let from = journal.known.len();
+                let chunk = &pairs[from..pairs.len().min(from + REFERENCE_CHUNK)];
+                let sides: Vec<TokenRow> =
+                    chunk.iter().flat_map(|pair| [pair.chosen.clone(), pair.rejected.clone()]).collect();
+                let sums = sequence_log_probs(student, &sides)?;
+                journal.append(sums.chunks_exact(2).map(|sums| (sums[0], sums[1])))?;
+                context.advanced(journal.known.len() as u64, "reference log-probs")?;
+            }
+        }
+        let mut writer = context.writer::<ReferenceLogProbs>()?;
+        let mut preferences = Vec::with_capacity(pairs.len());
+        for (index, pair) in pairs.into_iter().enumerate() {
+            let (chosen, rejected) = journal.known.get(index).copied().unwrap_or_default();
+            if wanted {
+                writer.push(ReferenceLogProbs {
+                    pair_id: pair.pair_id,
+                    prompt_id: pair.prompt_id,
+                    checkpoint: checkpoint.to_owned(),
+                    chosen_logp: chosen,
+                    rejected_logp: rejected,
+                })?;
+            }
+            preferences.push(PreferencePair {
+                chosen: pair.chosen,
+                rejected: pair.rejected,
+                reference_chosen: chosen,
+                reference_rejected: rejected,
+            });
+        }
+        made.add(writer)?;
+        Ok(preferences)
+    }
+
+    fn sequences_per_row(&self) -> usize {
+        if self.method == Method::Dpo { 2 } else { 1 }
+    }
+
+    /// What the model is, read from its settings alone.
+    pub(crate) fn config(&self, base: Option<&Finished>) -> Result<ModelConfig, PipelineError> {
+        match (base, &self.init) {
+            (Some(base), _) => Ok(Checkpoint::open(&base.checkpoint_folder())?.config()?),
+            (None, Some(init)) => Ok(init.architecture.config()?),
+            (None, None) => Err(PipelineError::Argument("there is nothing to train: give `base` or `init`".into())),
+        }
+    }
+
+    /// The least that training can take, whatever the data, once the model is known.
+    pub(crate) fn least(&self, config: &ModelConfig) -> Forecast {
+        retort_student::forecast(config, &self.training, &[1, 1], self.sequences_per_row())
+    }
+
+    /// What the run would take, as far as model and data are there.
+    pub(crate) fn forecast(
+        &self,
+        base: Option<&Finished>,
+        data: &Finished,
+        tokenizer: &Path,
+    ) -> Result<Forecast, PipelineError> {
+        let encoder = Encoder::open(tokenizer)?;
+        let (rows, lengths) = encoder.lengths(data, FORECAST_ROWS, self.method == Method::Dpo)?;
+        let wanted = rows as usize * self.sequences_per_row();
+        let lengths: Vec<usize> =
+            lengths.iter().copied().cycle().take(if lengths.is_empty() { 0 } else { wanted }).collect();
+        Ok(retort_student::forecast(&self.config(base)?, &self.training, &lengths, self.sequences_per_row()))
+    }
+}
+
+fn data_rows(data: &Finished) -> u64 {
+    ["selection", "sft", "pairs"]
+        .iter()
+        .find_map(|table| data.manifest.tables.get(*table))
+        .map_or(0, |table| table.rows)
+}

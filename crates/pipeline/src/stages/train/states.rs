@@ -1,0 +1,209 @@
+//! What a training run leaves on the disk while it is under way.
+
+use super::super::Context;
+use crate::error::PipelineError;
+use crate::store::write_atomically;
+use retort_student::{Control, StepReport};
+use retort_tables::abort_point;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// One line of the file of steps.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Line {
+    step: usize,
+    loss: f64,
+    learning_rate: f64,
+    grad_norm: f64,
+    tokens: usize,
+    trained_tokens: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferred: Option<f64>,
+}
+
+/// Notes every step, says when to save, and tells of progress.
+pub struct Recorder {
+    folder: PathBuf,
+    save_steps: Option<usize>,
+    save_every: Duration,
+    lines: Vec<Line>,
+    /// Whether a step was made in this process.
+    moved: bool,
+    /// The step whose state is being saved: known to be whole when the next step is over.
+    saving: Option<usize>,
+    stopping: bool,
+    saved: Instant,
+    told: (Instant, usize),
+}
+
+impl Recorder {
+    /// What an earlier process noted, or nothing.
+    pub fn open(context: &Context<'_>, save_steps: Option<usize>, save_seconds: u64) -> Result<Self, PipelineError> {
+        let folder = context.journal.clone();
+        std::fs::create_dir_all(&folder).map_err(PipelineError::io("create", &folder))?;
+        let text = std::fs::read_to_string(folder.join(super::STEPS)).unwrap_or_default();
+        let lines = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+        let now = Instant::now();
+        Ok(Self {
+            folder,
+            save_steps,
+            save_every: Duration::from_secs(save_seconds),
+            lines,
+            moved: false,
+            saving: None,
+            stopping: false,
+            saved: now,
+            told: (now, 0),
+        })
+    }
+
+    /// The folder of the latest saved state whose steps are all noted.
+    pub fn latest(&self) -> Option<PathBuf> {
+        let step = self.states().into_iter().filter(|step| *step <= self.lines.len()).max()?;
+        Some(self.state(step))
+    }
+
+    fn state(&self, step: usize) -> PathBuf {
+        self.folder.join(format!("state-{step}"))
+    }
+
+    /// Steps of which a state is there. A state appears whole, by a rename.
+    fn states(&self) -> Vec<usize> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("state-")?.parse().ok()).collect()
+    }
+
+    /// Takes one step's report and says what is to follow.
+    pub fn step(&mut self, context: &Context<'_>, report: &StepReport) -> Result<Control, PipelineError> {
+        abort_point("after-step");
+        if !self.moved {
+            // What was noted after the state that this process began with is made again.
+            self.lines.truncate(report.step - 1);
+            self.moved = true;
+        }
+        if let Some(step) = self.saving.take() {
+            self.remove_before(step)?;
+            if self.stopping {
+                return Ok(Control::Stop);
+            }
+        }
+        self.lines.push(Line {
+            step: report.step,
+            loss: report.loss,
+            learning_rate: report.learning_rate,
+            grad_norm: report.grad_norm,
+            tokens: report.tokens,
+            trained_tokens: report.trained_tokens,
+            preferred: report.preferred,
+        });
+        self.tell(context, report);
+        let last = report.step == report.total;
+        self.stopping = context.cancel.load(Ordering::Relaxed) && !last;
+        let due = self.save_steps.is_some_and(|steps| report.step.is_multiple_of(steps))
+            || self.saved.elapsed() >= self.save_every;
+        if !(self.stopping || due && !last) {
+            return Ok(Control::Continue);
+        }
+        write_atomically(&self.folder.join(super::STEPS), self.lines().as_bytes())?;
+        abort_point("before-state");
+        self.saving = Some(report.step);
+        self.saved = Instant::now();
+        Ok(Control::Save(self.state(report.step)))
+    }
+
+    fn tell(&mut self, context: &Context<'_>, report: &StepReport) {
+        self.told.1 += report.tokens;
+        let elapsed = self.told.0.elapsed();
+        let rate = self.told.1 as f64 / elapsed.as_secs_f64().max(1e-9);
+        let preferred = report.preferred.map(|share| format!(", {:.0} % preferred", share * 100.0)).unwrap_or_default();
+        let note = format!("loss {:.4}{preferred}, {rate:.0} tokens/s", report.loss);
+        let event = crate::observe::Event::Advanced { stage: context.stage, done: report.step as u64, note: &note };
+        context.observer.event(event);
+    }
+
+    fn remove_before(&self, step: usize) -> Result<(), PipelineError> {
+        abort_point("after-state");
+        for old in self.states().into_iter().filter(|old| *old < step) {
+            let folder = self.state(old);
+            std::fs::remove_dir_all(&folder).map_err(PipelineError::io("remove", &folder))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out what was noted beyond the last step: a state may have been saved by a run that got further.
+    pub fn end(&mut self, steps: usize) {
+        self.lines.truncate(steps);
+    }
+
+    /// Forgets every saved state.
+    pub fn forget(&mut self) -> Result<(), PipelineError> {
+        self.lines.clear();
+        self.remove_before(usize::MAX)
+    }
+
+    /// Whether a step was made in this process.
+    pub fn moved(&self) -> bool {
+        self.moved
+    }
+
+    /// One line of JSON a step.
+    pub fn lines(&self) -> String {
+        let lines = self.lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default() + "\n");
+        lines.collect()
+    }
+
+    /// Tokens that went through the model.
+    pub fn tokens(&self) -> usize {
+        self.lines.iter().map(|line| line.tokens).sum()
+    }
+
+    /// The last step's loss.
+    pub fn last_loss(&self) -> f64 {
+        self.lines.last().map_or(0.0, |line| line.loss)
+    }
+}
+
+/// Log-probs under the reference model, kept as they are computed.
+pub struct ReferenceJournal {
+    path: PathBuf,
+    file: File,
+    /// Sums of the chosen and of the rejected side, pair by pair.
+    pub known: Vec<(f64, f64)>,
+}
+
+impl ReferenceJournal {
+    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
+        std::fs::create_dir_all(folder).map_err(PipelineError::io("create", folder))?;
+        let path = folder.join("reference.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let (mut known, mut bytes) = (Vec::new(), 0);
+        // A line that a crash cut off is computed again.
+        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            let Ok(pair) = serde_json::from_str(line) else { break };
+            known.push(pair);
+            bytes += line.len() as u64;
+        }
+        let open = || {
+            let file = File::options().create(true).truncate(false).append(true).open(&path)?;
+            file.set_len(bytes)?;
+            Ok(file)
+        };
+        let file = open().map_err(PipelineError::io("open", &path))?;
+        Ok(Self { path, file, known })
+    }
+
+    pub fn append(&mut self, pairs: impl Iterator<Item = (f64, f64)>) -> Result<(), PipelineError> {
+        let pairs: Vec<(f64, f64)> = pairs.collect();
+        let lines: String = pairs.iter().map(|pair| serde_json::to_string(pair).unwrap_or_default() + "\n").collect();
+        abort_point("before-reference");
+        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+        written.map_err(PipelineError::io("write", &self.path))?;
+        abort_point("after-reference");
+        self.known.extend(pairs);
+        Ok(())
+    }
+}
