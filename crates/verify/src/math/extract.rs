@@ -247,7 +247,7 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
         match labelled(text) {
             Some(value) => add(Place::Whole, value.into()),
             None if short || !text.contains('=') && !text.trim().contains('\n') => {
-                add(Place::Whole, text.trim().into())
+                add(Place::Whole, text.trim().into());
             }
             // A derivation without words: its last side may be the answer, or not.
             None => add(Place::LastValue, text.trim().into()),

@@ -188,9 +188,9 @@ impl<'t> Expected<'t> {
                 parse(part, false)
                     .is_ok_and(|part| Comparer::brief(settings).answers(&part.expr, &expected.expr).is_equal())
             };
-            if candidate.parts.iter().all(|part| equal(part)) {
+            if candidate.parts.iter().all(&equal) {
                 same = Same::Equal("every box");
-            } else if candidate.parts.iter().any(|part| equal(part)) {
+            } else if candidate.parts.iter().any(equal) {
                 same = Same::Unknown("one of several boxes");
             }
         }
