@@ -66,8 +66,11 @@ pub struct Pipeline {
     #[arg(long)]
     pub allow_path: bool,
     /// Memory that training may take, such as `3GB`; by default what the machine has.
-    #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::memory::parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::machine::parse_size)]
     pub memory: Option<u64>,
+    /// Where models are trained and run: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = retort_pipeline::machine::parse_device)]
+    pub device: retort_pipeline::machine::Device,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt, stop_ids};
 use retort_records::completion::{self, THINK_OPEN};
 use retort_records::{FinishReason, Rollout, Telemetry};
-use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student, Target};
+use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student};
 use retort_teacher::{Request, Sampling};
 use retort_weights::Checkpoint;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ impl Embedded {
             return Ok(());
         }
         let checkpoint = Checkpoint::open(&self.folder)?;
-        let student = Student::load(&checkpoint, Target::Cpu)?;
+        let student = Student::load(&checkpoint, context.machine.device)?;
         let asked = Asked {
             generator: Generator::new(&student)?,
             settings: self.settings(sampling)?,

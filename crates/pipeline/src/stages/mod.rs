@@ -25,6 +25,7 @@ mod token_rows;
 use crate::error::PipelineError;
 use crate::graph::Work;
 use crate::inputs::{CHECKPOINT, Finished};
+use crate::machine::Machine;
 use crate::observe::{Event, Observer};
 use crate::stage::Stage;
 use crate::workspace::Access;
@@ -52,8 +53,8 @@ pub struct Context<'a> {
     pub lengths: Vec<Finished>,
     /// Which files may be read.
     pub access: &'a Access,
-    /// Bytes of memory that the stage may take.
-    pub memory: u64,
+    /// What the stage may use of the machine.
+    pub machine: Machine,
     /// Counts tokens of the model to be trained.
     pub tokenizer: Option<&'a Tokenizer>,
     /// Where single samples are kept until the stage is whole.

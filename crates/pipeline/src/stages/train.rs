@@ -13,7 +13,7 @@ use crate::stage::Input;
 use retort_chat::stop_ids;
 use retort_records::ReferenceLogProbs;
 use retort_student::{
-    Architecture, Control, DpoLoss, DpoSettings, Forecast, PreferencePair, StepReport, Student, Target, TokenRow,
+    Architecture, Control, DpoLoss, DpoSettings, Forecast, PreferencePair, StepReport, Student, TokenRow,
     TrainSettings, Trained, sequence_log_probs, train_dpo, train_sft,
 };
 use retort_weights::{Checkpoint, Dtype, ModelConfig, copy_companions};
@@ -177,8 +177,8 @@ impl Train {
             }
         };
         let forecast = retort_student::forecast(&config, &self.training, &lengths, self.sequences_per_row());
-        if forecast.peak_bytes as u64 > context.memory {
-            return Err(context.fail(crate::plan::too_large(&forecast, context.memory)));
+        if forecast.peak_bytes as u64 > context.machine.memory {
+            return Err(context.fail(crate::plan::too_large(&forecast, context.machine.memory)));
         }
         let mut made = Made::default();
         let student = self.start(context, base, &encoder)?;
@@ -218,10 +218,10 @@ impl Train {
         encoder: &Encoder,
     ) -> Result<Student, PipelineError> {
         if let Some(base) = base {
-            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, Target::Cpu)?);
+            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, context.machine.device)?);
         }
         let init = self.init.as_ref().ok_or_else(|| context.fail("there is nothing to train"))?;
-        let mut student = Student::random(&init.architecture, context.seed("init", 0), Target::Cpu)?;
+        let mut student = Student::random(&init.architecture, context.seed("init", 0), context.machine.device)?;
         let tokenizer = encoder.tokenizer();
         let bos = tokenizer.bos().map(|token| token.id);
         student.set_special_tokens(bos, &stop_ids(tokenizer, encoder.template()), tokenizer.token_id("<pad>"));
