@@ -5,6 +5,7 @@ mod binary;
 mod exports;
 mod filtering;
 mod from_rollouts;
+mod generating;
 mod golden;
 mod judging;
 mod messages;

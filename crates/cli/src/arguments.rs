@@ -35,6 +35,8 @@ pub enum Command {
     Run(Run),
     /// Judge the rows of a JSONL file, or one prediction, with one verifier.
     Verify(crate::verify_command::Verify),
+    /// Complete a prompt, or the prompts of a JSONL file, with a checkpoint.
+    Generate(crate::generate_command::Generate),
     /// Print a table or the record of a finished stage.
     Show(Show),
     /// Print the JSON Schema of pipeline files, or write all schemas to a folder.

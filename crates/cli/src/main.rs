@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod generate_command;
 mod progress;
 mod screen;
 mod verify_command;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan(&plan),
         Command::Run(run) => commands::run(&run),
         Command::Verify(verify) => verify_command::verify(&verify),
+        Command::Generate(generate) => generate_command::generate(&generate),
         Command::Show(show) => commands::show(&show),
         Command::Schema(schema) => commands::schema(&schema),
         Command::Explain(explain) => commands::explain(&explain),

@@ -6,8 +6,11 @@
 mod check;
 mod error;
 pub mod file;
+mod generate_rows;
 mod graph;
 mod inputs;
+mod json_lines;
+mod loaded;
 pub mod machine;
 mod manifest;
 mod observe;
@@ -26,6 +29,8 @@ mod workspace;
 
 pub use check::{Checked, check, check_on};
 pub use error::PipelineError;
+pub use generate_rows::{GenerateOptions, GeneratedRow, generate_lines, generate_one};
+pub use loaded::LoadedCheckpoint;
 pub use machine::Machine;
 pub use manifest::Manifest;
 pub use observe::{Event, Observer, Silent};
