@@ -128,3 +128,73 @@ fn rows_that_cannot_be_used_have_a_reason() {
     assert_eq!(nothing.status.code(), Some(2));
     assert!(text(&nothing.stderr).contains("nowhere"), "{}", text(&nothing.stderr));
 }
+
+#[test]
+fn log_probs_are_those_of_transformers() {
+    let Some(data) = test_data("logprobs") else { return };
+    let work = tempfile::tempdir().expect("a temporary folder");
+    for family in ["llama3", "qwen2", "qwen3"] {
+        let folder = data.join("reference/transformers5").join(family);
+        let reference = read(&folder.join("reference.json"));
+        let bytes = std::fs::read(folder.join("reference.safetensors")).expect("a reference");
+        let ids = integers(&bytes, "input_ids");
+        let rows: Vec<String> =
+            ids.chunks_exact(24).map(|ids| json!({ "n": 1, "input_ids": ids }).to_string()).collect();
+        std::fs::write(work.path().join("rows.jsonl"), rows.join("\n") + "\n{\"input_ids\": [99]}\n").expect("rows");
+        let checkpoint = folder.join("checkpoint").display().to_string();
+        let (out, _) = succeed(work.path(), &["logprobs", "--checkpoint", &checkpoint, "--input", "rows.jsonl"]);
+        let rows: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
+        assert_eq!(rows.len(), 3);
+        for (row, expected) in rows.iter().zip(reference["token_logprobs"].as_array().expect("rows")) {
+            let (ours, theirs) =
+                (row["token_logprobs"].as_array().expect("numbers"), expected.as_array().expect("rows"));
+            assert_eq!(ours.len(), theirs.len());
+            let number = |value: &Value| value.as_f64().expect("a number");
+            for (a, b) in ours.iter().zip(theirs) {
+                assert!((number(a) - number(b)).abs() < 1e-4, "{family}: {a} against {b}");
+            }
+            let sum: f64 = theirs.iter().map(number).sum();
+            assert!((number(&row["sum"]) - sum).abs() < 1e-3 && row["n"] == 1);
+        }
+        assert_eq!((&rows[2]["sum"], &rows[2]["token_logprobs"]), (&Value::Null, &Value::Null));
+        assert!(rows[2]["reason"].as_str().is_some_and(|reason| reason.contains("token 99")), "{}", rows[2]);
+    }
+}
+
+/// A tensor of 64-bit integers in a safetensors file.
+fn integers(bytes: &[u8], name: &str) -> Vec<i64> {
+    let (length, rest) = bytes.split_first_chunk::<8>().expect("a header");
+    let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).expect("a length"));
+    let header: Value = serde_json::from_slice(header).expect("JSON");
+    let place = |i: usize| header[name]["data_offsets"][i].as_u64().expect("an offset") as usize;
+    data[place(0)..place(1)].as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+}
+
+/// A completion's log-probs are what is left of the whole's once the prompt's are taken away.
+#[test]
+fn completions_are_scored_behind_their_prompt() {
+    let Some(data) = test_data("logprobs") else { return };
+    let checkpoint = data.join("models/stories260k-hf").display().to_string();
+    let work = tempfile::tempdir().expect("a temporary folder");
+    let scored = |row: &Value| -> Value {
+        std::fs::write(work.path().join("rows.jsonl"), row.to_string()).expect("rows");
+        let (out, _) = succeed(work.path(), &["logprobs", "--checkpoint", &checkpoint, "--input", "rows.jsonl"]);
+        serde_json::from_str(&out).expect("a row")
+    };
+    let row = scored(&json!({ "prompt": "Once upon a time", "completion": ", there was a cat." }));
+    let whole = scored(&json!({ "input_ids": row["input_ids"] }));
+    let (part, all) =
+        (row["token_logprobs"].as_array().expect("a list"), whole["token_logprobs"].as_array().expect("a list"));
+    assert!(part.len() > 3 && part.len() < all.len());
+    assert_eq!(part, &all[all.len() - part.len()..]);
+    assert_eq!(row["completion"], ", there was a cat.");
+
+    let (out, _) =
+        succeed(work.path(), &["bench", "generate", "--checkpoint", &checkpoint, "--batch", "2", "--steps", "1"]);
+    let line: Value = serde_json::from_str(&out).expect("a line");
+    assert!(line["tokens_per_second"].as_f64() > Some(0.0) && line["peak_rss_bytes"].as_u64() > Some(1 << 20), "{out}");
+    let train = ["bench", "train", "--checkpoint", &checkpoint, "--sequence", "32", "--steps", "2", "--lora-rank", "4"];
+    let (out, _) = succeed(work.path(), &train);
+    let line: Value = serde_json::from_str(&out).expect("a line");
+    assert!(line["tokens_per_second"].as_f64() > Some(0.0) && line["settings"]["lora_rank"] == 4, "{out}");
+}

@@ -15,4 +15,5 @@ mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
 mod server;
+mod training;
 mod verify_command;

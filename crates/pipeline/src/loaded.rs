@@ -43,6 +43,11 @@ impl LoadedCheckpoint {
         &self.student
     }
 
+    /// The chat template.
+    pub(crate) fn template(&self) -> Option<&ChatTemplate> {
+        self.template.as_ref()
+    }
+
     /// Tokens that end a completion.
     pub(crate) fn stop_token_ids(&self) -> &[u32] {
         &self.stop_token_ids
