@@ -42,6 +42,12 @@ pub struct Tokenised<T> {
     pub truncated: u64,
 }
 
+/// A row to be looked at: what to call it, and its tokens or why it would be dropped.
+pub struct FirstRow {
+    pub label: String,
+    pub row: Result<TokenRow, String>,
+}
+
 /// Why a row cannot be used: drop reason and detail.
 type Unusable = (&'static str, String);
 
@@ -109,7 +115,7 @@ impl Encoder {
         limit: Limit,
         rows: usize,
         pairs: bool,
-    ) -> Result<Vec<(String, Result<TokenRow, String>)>, PipelineError> {
+    ) -> Result<Vec<FirstRow>, PipelineError> {
         let words = |(reason, detail): Unusable| format!("{reason}: {detail}");
         let mut found = Vec::new();
         if pairs {
@@ -117,10 +123,10 @@ impl Encoder {
                 let row = row?;
                 match self.pair(&row)?.and_then(|pair| self.fit_pair(pair, limit)) {
                     Ok((pair, _)) => found.extend([
-                        (format!("{} chosen", pair.pair_id), Ok(pair.chosen)),
-                        (format!("{} rejected", pair.pair_id), Ok(pair.rejected)),
+                        FirstRow { label: format!("{} chosen", pair.pair_id), row: Ok(pair.chosen) },
+                        FirstRow { label: format!("{} rejected", pair.pair_id), row: Ok(pair.rejected) },
                     ]),
-                    Err(unusable) => found.push((row.pair_id, Err(words(unusable)))),
+                    Err(unusable) => found.push(FirstRow { label: row.pair_id, row: Err(words(unusable)) }),
                 }
             }
             return Ok(found);
@@ -128,7 +134,8 @@ impl Encoder {
         for row in examples(data)?.take(rows) {
             let row = row?;
             let tokens = self.example(&row)?.and_then(|tokens| self.fit(tokens, limit));
-            found.push((row.example_id, tokens.map(|(tokens, _)| tokens).map_err(words)));
+            let tokens = tokens.map(|(tokens, _)| tokens).map_err(words);
+            found.push(FirstRow { label: row.example_id, row: tokens });
         }
         Ok(found)
     }

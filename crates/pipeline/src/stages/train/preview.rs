@@ -1,6 +1,6 @@
 //! The rows of a training run, before it begins, for people to look at.
 
-use super::super::token_rows::Encoder;
+use super::super::token_rows::{Encoder, FirstRow};
 use super::{Method, Train};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
@@ -27,7 +27,8 @@ impl Train {
         let within = self.limit(&self.config(base)?);
         let rows = encoder.first(data, within, limit, self.method == Method::Dpo)?;
         let shown = |row: TokenRow| tokens(encoder.tokenizer(), &row);
-        Ok(rows.into_iter().map(|(label, row)| InspectedRow { label, tokens: row.map(shown) }).collect())
+        let inspected = |FirstRow { label, row }| InspectedRow { label, tokens: row.map(shown) };
+        Ok(rows.into_iter().map(inspected).collect())
     }
 }
 
