@@ -54,7 +54,9 @@ mod tests {
         let mut seen = vec![0; lengths.len()];
         for pack in &packs {
             assert!(pack.iter().map(|row| lengths[*row]).sum::<usize>() <= 100);
-            pack.iter().for_each(|row| seen[*row] += 1);
+            for row in pack {
+                seen[*row] += 1;
+            }
         }
         assert!(seen.iter().all(|count| *count == 1));
         let least = lengths.iter().sum::<usize>().div_ceil(100);
