@@ -16,7 +16,9 @@ use super::{
 /// Bytes at the end of a text in which announcing phrases and last sentences are looked for.
 const TAIL: usize = 3000;
 /// Bytes of a text that says no more than its answer.
-const SHORT: usize = 300;
+pub const SHORT: usize = 300;
+/// Bytes of words that may be an answer themselves.
+const MAX_WORDS: usize = 60;
 /// Bytes between two boxes that may be one answer.
 const MAX_GAP: usize = 80;
 
@@ -176,7 +178,10 @@ fn boxed(text: &str) -> Option<Candidate<'_>> {
     if contents.iter().all(|content| content.trim() == contents[0].trim()) {
         // `x = -\boxed{5}`: the sign stands outside.
         let before = text[..next_start].trim_end();
-        let negative = before.strip_suffix('-').is_some_and(|rest| rest.trim_end().ends_with(['=', '$', '(', '[']));
+        let negative = before.strip_suffix('-').is_some_and(|rest| {
+            let rest = rest.trim_end_matches(' ');
+            rest.is_empty() || rest.ends_with(['=', '$', '(', '[', ':', '\n', '≈'])
+        });
         let text = if negative { format!("-({})", contents[0]).into() } else { contents[0].into() };
         return candidate(text, Vec::new());
     }
@@ -196,8 +201,10 @@ fn open_box(text: &str) -> Option<&str> {
 static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?i)(?:\bfinal\s+(?:answer|result)\b|\b(?:correct\s+)?answers?\s*(?:\(s\))?[*_]*\s*(?:is|are|would be|will be|must be|comes to|:|=|：)",
+        r"|\b(?:correct|right)\s+(?:option|choice)s?\s*(?:is|are|:)",
+        r"|\banswers?\s+(?:to|in|for|of)\s[^.\n$\\]{1,60}?\s(?:is|are)\b",
         r"|^\W*answer\b|\bhence,? the (?:result|value) is\b|####",
-        r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)",
+        r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
         r"|\brespuesta(?:\s+final)?\s*(?:es|:)|\bréponse(?:\s+finale)?\s*(?:est|:)|\b(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
         r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|\bresposta(?:\s+final)?\s*(?:é|:)|\brisposta(?:\s+finale)?\s*(?:è|:))",
         r"(?:\s*(?:is|are|equals|es|est|ist|:|=|：|为|是))*[\s*_:：]*",
@@ -219,6 +226,10 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
     }
     if let Some(content) = tagged(text) {
         add(Place::Tagged, content.into());
+        if content.len() <= SHORT && ANNOUNCEMENT.is_match(content) {
+            // `<answer>The answer is 7</answer>`
+            found.extend(candidates(content).into_iter().filter(|inner| inner.place == Place::Announced));
+        }
         return found;
     }
     let tail = tail(text);
@@ -261,6 +272,10 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
         if let Some((place, value)) = last_value(last_sentence(tail)) {
             add(place, value.into());
         }
+    }
+    if found.is_empty() && text.len() <= MAX_WORDS && !text.contains('\n') {
+        // Nothing but words: they may be the answer, or say that there is none.
+        found.push(Candidate { place: Place::LastValue, text: text.trim().into(), parts: Vec::new() });
     }
     found
 }
@@ -353,7 +368,10 @@ fn last_sentence(text: &str) -> &str {
 
 /// The answer directly after an announcement: the formula or formulas it begins with, or all of it when it is no prose.
 fn direct(rest: &str) -> Option<Cow<'_, str>> {
-    let rest = rest.trim().trim_matches(|c: char| matches!(c, '*' | '_' | '`' | '"')).trim();
+    // `7**.`: the mark that closes an emphasis, with the full stop behind it.
+    let rest = rest.trim();
+    let rest = rest.strip_suffix('.').filter(|rest| rest.ends_with(['*', '_', '`', '"'])).unwrap_or(rest);
+    let rest = rest.trim_matches(|c: char| matches!(c, '*' | '_' | '`' | '"')).trim();
     if rest.is_empty() {
         return None;
     }
