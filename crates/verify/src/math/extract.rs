@@ -78,6 +78,22 @@ pub fn last_box(text: &str) -> Option<&str> {
     boxes_backward(text).map(|found| found.content).find(|content| !content.trim().is_empty())
 }
 
+/// Where the last of a searched word stands. Growing pieces from the end are searched forwards, because only forward
+/// search compares many bytes at a time.
+fn last_of(finder: &memmem::Finder<'_>, text: &[u8]) -> Option<usize> {
+    let overlap = finder.needle().len().saturating_sub(1);
+    let (mut end, mut size) = (text.len(), 4096);
+    while end > 0 {
+        let start = end.saturating_sub(size);
+        let piece = &text[start..(end + overlap).min(text.len())];
+        if let Some(at) = finder.find_iter(piece).last() {
+            return Some(start + at);
+        }
+        (end, size) = (start, 4 * size);
+    }
+    None
+}
+
 /// A box: its content, and where it begins and ends.
 struct Boxed<'t> {
     content: &'t str,
@@ -88,12 +104,12 @@ struct Boxed<'t> {
 /// All balanced boxes from the last to the first. The work is linear: once a box never closes, no earlier one is
 /// tried, unless it ends before that one begins.
 fn boxes_backward(text: &str) -> impl Iterator<Item = Boxed<'_>> {
-    let finder = memmem::FinderRev::new("\\boxed");
+    let finder = memmem::Finder::new("\\boxed");
     let mut end = text.len();
     let mut attempts = 0;
     std::iter::from_fn(move || {
         loop {
-            let at = finder.rfind(&text.as_bytes()[..end])?;
+            let at = last_of(&finder, &text.as_bytes()[..end])?;
             // A box inside the one found before belongs to it: only what begins earlier counts.
             let limit = text.len();
             end = at;
@@ -190,23 +206,24 @@ fn boxed(text: &str) -> Option<Candidate<'_>> {
 
 /// A box that is opened and never closed, at the end of a text without any other.
 fn open_box(text: &str) -> Option<&str> {
-    let at = text.rfind("\\boxed{")?;
+    let at = last_of(&memmem::Finder::new("\\boxed{"), text.as_bytes())?;
     let rest = &text[at + "\\boxed{".len()..];
     (rest.len() <= 400 && !rest.contains('\n'))
         .then(|| rest.trim_end_matches(['$', ' ', '.']))
         .filter(|rest| !rest.is_empty())
 }
 
-/// Phrases that announce the final answer, in several languages.
+/// Phrases that announce the final answer, in several languages. Their word boundaries are those of ASCII: with Unicode's
+/// the search is a hundred times slower in any text that has another letter.
 static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?i)(?:\bfinal\s+(?:answer|result)\b|\b(?:correct\s+)?answers?\s*(?:\(s\))?[*_]*\s*(?:is|are|would be|will be|must be|comes to|:|=|：)",
-        r"|\b(?:correct|right)\s+(?:option|choice)s?\s*(?:is|are|:)",
-        r"|\banswers?\s+(?:to|in|for|of)\s[^.\n$\\]{1,60}?\s(?:is|are)\b",
-        r"|^\W*answer\b|\bhence,? the (?:result|value) is\b|####",
+        r"(?i)(?:(?-u:\b)final\s+(?:answer|result)(?-u:\b)|(?-u:\b)(?:correct\s+)?answers?\s*(?:\(s\))?[*_]*\s*(?:is|are|would be|will be|must be|comes to|:|=|：)",
+        r"|(?-u:\b)(?:correct|right)\s+(?:option|choice)s?\s*(?:is|are|:)",
+        r"|(?-u:\b)answers?\s+(?:to|in|for|of)\s[^.\n$\\]{1,60}?\s(?:is|are)(?-u:\b)",
+        r"|^\W*answer(?-u:\b)|(?-u:\b)hence,? the (?:result|value) is(?-u:\b)|####",
         r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
-        r"|\brespuesta(?:\s+final)?\s*(?:es|:)|\bréponse(?:\s+finale)?\s*(?:est|:)|\b(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
-        r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|\bresposta(?:\s+final)?\s*(?:é|:)|\brisposta(?:\s+finale)?\s*(?:è|:))",
+        r"|(?-u:\b)respuesta(?:\s+final)?\s*(?:es|:)|(?-u:\b)réponse(?:\s+finale)?\s*(?:est|:)|(?-u:\b)(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
+        r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|(?-u:\b)resposta(?:\s+final)?\s*(?:é|:)|(?-u:\b)risposta(?:\s+finale)?\s*(?:è|:))",
         r"(?:\s*(?:is|are|equals|es|est|ist|:|=|：|为|是))*[\s*_:：]*",
     ))
     .expect("the pattern is constant")
@@ -302,7 +319,7 @@ fn tail(text: &str) -> &str {
 }
 
 fn tagged(text: &str) -> Option<&str> {
-    let start = memmem::rfind(text.as_bytes(), b"<answer>")? + "<answer>".len();
+    let start = last_of(&memmem::Finder::new("<answer>"), text.as_bytes())? + "<answer>".len();
     let rest = &text[start..];
     let content = rest.split("</answer>").next().unwrap_or(rest).trim();
     (!content.is_empty()).then_some(content)
