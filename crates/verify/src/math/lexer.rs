@@ -592,7 +592,8 @@ impl Lexer {
         let joined = text.replace(" and ", ", ").replace(" or ", ", ").replace(['，', '、', ';'], ",");
         let parts: Vec<&str> = joined.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
         let short = |part: &&str| {
-            part.split_whitespace().count() <= 2 && part.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || c == '-')
+            part.split_whitespace().count() <= 2
+                && part.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || c == '-')
         };
         if parts.len() < 2 || !parts.iter().all(short) {
             return false;

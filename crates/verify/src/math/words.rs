@@ -286,8 +286,8 @@ pub fn command(name: &str) -> Option<Command> {
         "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "nolimits" | "thinspace" | "enspace" | "space"
         | "nobreakspace" | "boxed" | "fbox" | "framebox" | "cal" | "bf" | "it" | "sf" | "tt" | "boldmath"
         | "therefore" | "because" | "newline" | "hline" | "hfill" | "medspace" | "thickspace" | "negthinspace"
-        | "centering" | "ensuremath" | "bold" | "tiny" | "scriptsize" | "footnotesize" | "small" | "normalsize" | "large"
-        | "Large" | "LARGE" | "huge" | "Huge" | "nonumber" | "notag" => {
+        | "centering" | "ensuremath" | "bold" | "tiny" | "scriptsize" | "footnotesize" | "small" | "normalsize"
+        | "large" | "Large" | "LARGE" | "huge" | "Huge" | "nonumber" | "notag" => {
             return Some(Command::Space);
         }
         _ => return None,

@@ -12,7 +12,11 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
     french(&mut tokens);
     let labelled = match tokens.as_slice() {
         // `\text{Domain: } [0, 1]`, `Area: 5`
-        [Token { tok: Tok::Word(label), .. }, _, ..] if label.trim_end().ends_with([':', '：']) || label.trim_end().ends_with(" is") => 1,
+        [Token { tok: Tok::Word(label), .. }, _, ..]
+            if label.trim_end().ends_with([':', '：']) || label.trim_end().ends_with(" is") =>
+        {
+            1
+        }
         [Token { tok: Tok::Word(_), .. }, Token { tok: Tok::Colon, .. }, _, ..] => 2,
         // `Therefore x = 5`
         [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Comma, .. }, _, ..] if concludes(word) => 2,
