@@ -35,6 +35,14 @@ pub enum Command {
     Run(Run),
     /// Judge the rows of a JSONL file, or one prediction, with one verifier.
     Verify(crate::verify_command::Verify),
+    /// Complete a prompt, or the prompts of a JSONL file, with a checkpoint.
+    Generate(crate::generate_command::Generate),
+    /// Score the tokens of a JSONL file's rows with a checkpoint.
+    Logprobs(crate::checkpoint_commands::Logprobs),
+    /// Measure how fast a checkpoint trains or generates here.
+    Bench(crate::checkpoint_commands::Bench),
+    /// Show which tokens a train stage trains.
+    Inspect(crate::inspect_command::Inspect),
     /// Print a table or the record of a finished stage.
     Show(Show),
     /// Print the JSON Schema of pipeline files, or write all schemas to a folder.

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
+/// Reads and checks the pipeline file that was typed.
+pub fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
     let memory = file.memory.unwrap_or_else(retort_pipeline::machine::available);
     let machine = Machine { memory, device: file.device };
     retort_pipeline::check_on(&file.file, &file.set, file.allow_path, machine)
