@@ -23,7 +23,9 @@ pub fn pack(lengths: &[usize], capacity: usize) -> Vec<Vec<usize>> {
         packs[place].push(row);
         open.entry(room - length).or_default().push(place);
     }
-    packs.iter_mut().for_each(|pack| pack.sort_unstable());
+    for pack in &mut packs {
+        pack.sort_unstable();
+    }
     packs.sort_by_key(|pack| pack[0]);
     packs
 }
