@@ -1,56 +1,79 @@
-"""Verdicts per second of `math` against Math-Verify 0.9.0, on the same pairs, one core each, in one run.
+"""Verdicts per second of `math` against Math-Verify 0.9.0, on the same pairs, one core each, in one run; and the speed
+of finding the answer in long completions.
 
     python3 -m venv DIR && DIR/bin/pip install math-verify==0.9.0
     cargo build --release -p retort-verify --example math_pairs
-    DIR/bin/python benches/verify_math.py $RETORT_TEST_DATA/verifiers/real_pairs.jsonl target/release/examples/math_pairs
+    DIR/bin/python benches/verify_math.py $RETORT_TEST_DATA target/release/examples/math_pairs
 
-Also measures extraction: the megabytes per second of completions of some 20 kB, with the answer in a box at their end, in
-a box in their middle, and in their last sentence.
+Both are measured in seconds of processor time, which other programs on the machine do not lengthen. Runs alternate
+between the two; the medians count. The long completions are real rollouts, joined to at least 20 kB each
+and judged again and again until 100,000 are done; and made-up ones with the answer in a box at their end, in a box in
+their middle, and in their last sentence only.
 """
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+ROUNDS = 5
+COMPLETIONS = 100_000
+LONG = 20_000
 
-def pairs_of(path):
+
+def rows(path):
     with open(path, encoding="utf-8") as file:
-        return [(row["pred"], row["gold"]) for row in map(json.loads, file)]
+        return [json.loads(line) for line in file]
 
 
 def math_verify(pairs):
-    """Seconds and verdicts of Math-Verify as its README uses it: both sides parsed, then compared."""
+    """Verdicts per second of Math-Verify as its README uses it, both sides parsed and then compared; and its verdicts."""
     from math_verify import parse, verify
 
     boxed = lambda text: f"$\\boxed{{{text}}}$"
     parse(boxed("1"))  # imports and compiles its patterns
-    start, correct = time.perf_counter(), 0
+    start, correct = time.process_time(), 0
     for prediction, reference in pairs:
         try:
             correct += bool(verify(parse(boxed(reference)), parse(boxed(prediction))))
         except Exception:
             pass
-    return time.perf_counter() - start, correct
+    return len(pairs) / (time.process_time() - start), correct
 
 
-def ours(program, pairs, rounds):
-    """What `math_pairs` measures on these pairs."""
+def written(pairs):
+    """The pairs as a file that `math_pairs` reads."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl", delete=False, encoding="utf-8") as file:
         for prediction, reference in pairs:
             file.write(json.dumps({"prediction": prediction, "reference_answer": reference}) + "\n")
-    try:
-        done = subprocess.run([program, file.name, str(rounds)], capture_output=True, check=True, text=True)
-    finally:
-        os.unlink(file.name)
+    return file.name
+
+
+def ours(program, file, rounds):
+    """What `math_pairs` measures on these pairs."""
+    done = subprocess.run([program, file, str(rounds)], capture_output=True, check=True, text=True)
     return json.loads(done.stdout)
 
 
-def long_completions():
+def real_completions(data):
+    """Real rollouts, neighbours joined until they are long, each ending as its last one ends."""
+    names = ["misguided_attention_open_weights_3x", "supershybrid_math500_r1_pilot", "nemo_skills_math_3x"]
+    for name in names:
+        text = ""
+        for row in rows(f"{data}/rollouts/{name}.jsonl"):
+            thinking = f"<think>\n{row['thinking']}\n</think>\n\n" if row.get("thinking") else ""
+            text += thinking + row["text"] + "\n\n"
+            if len(text) >= LONG:
+                yield text, "7"
+                text = ""
+
+
+def made_completions():
     line = "We compute the sum of the first terms, $x_1 + x_2 = 3$, and check that it is below the bound.\n"
-    body = line * (20_000 // len(line))
+    body = line * (LONG // len(line))
     half = len(body) // 2
     for number in range(300):
         yield f"<think>{body}</think>\n\nSo it is $\\boxed{{{number}}}$.", str(number)
@@ -58,20 +81,38 @@ def long_completions():
         yield f"{body}\nTherefore the value is {number}.", str(number)
 
 
+def extraction(program, name, completions):
+    completions = list(completions)
+    file = written(completions)
+    rounds = -(-COMPLETIONS // len(completions))
+    speeds = [ours(program, file, rounds) for _ in range(3)]
+    os.unlink(file)
+    speed = statistics.median(run["megabytes_per_second"] for run in speeds)
+    size = sum(len(text.encode()) for text, _ in completions) / len(completions) / 1000
+    print(f"{name}: {speed:.0f} MB/s over {speeds[0]['verdicts']:.0f} completions of {size:.0f} kB on average")
+
+
 def main():
     data, program = sys.argv[1:3]
-    pairs = pairs_of(data)
+    pairs = [(row["pred"], row["gold"]) for row in rows(f"{data}/verifiers/real_pairs.jsonl")]
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    seconds, correct = math_verify(pairs)
-    theirs = len(pairs) / seconds
-    result = ours(program, pairs, 200)
-    print(f"{len(pairs)} pairs, one core")
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    file = written(pairs)
+    theirs, mine = [], []
+    for number in range(ROUNDS):
+        speed, correct = math_verify(pairs)
+        theirs.append(speed)
+        result = ours(program, file, 200)
+        mine.append(result["verdicts_per_second"])
+        print(f"run {number + 1}: Math-Verify {speed:.0f} verdicts/s, math {mine[-1]:.0f}", flush=True)
+    os.unlink(file)
+    theirs, mine = statistics.median(theirs), statistics.median(mine)
+    print(f"{len(pairs)} pairs, one core, medians of {ROUNDS} alternating runs")
     print(f"Math-Verify {theirs:10.0f} verdicts/s, {correct} correct")
-    print(f"math        {result['verdicts_per_second']:10.0f} verdicts/s, {result['correct'] // 200} correct")
-    print(f"ratio       {result['verdicts_per_second'] / theirs:10.0f}")
-    extraction = ours(program, list(long_completions()), 112)
-    print(f"extraction  {extraction['megabytes_per_second']:10.0f} MB/s over {extraction['verdicts']:.0f} completions of 20 kB")
+    print(f"math        {mine:10.0f} verdicts/s, {result['correct'] // 200} correct")
+    print(f"ratio       {mine / theirs:10.0f}")
+    extraction(program, "real rollouts", real_completions(data))
+    extraction(program, "made-up completions", made_completions())
 
 
 if __name__ == "__main__":

@@ -106,11 +106,11 @@ fn filters_on_real_rollouts() {
         ("leaked_answer", 1),
         ("long_paragraph", 194),
         ("missing_think_close", 27),
-        ("mixed_language", 8),
+        ("mixed_language", 6),
         ("repetition", 5),
     ];
     for (file, rows, dropped, by_reason) in [
-        ("misguided_attention_open_weights_3x.jsonl", 1875, 228, misguided.to_vec()),
+        ("misguided_attention_open_weights_3x.jsonl", 1875, 226, misguided.to_vec()),
         ("supershybrid_math500_r1_pilot.jsonl", 70, 9, vec![("long_paragraph", 8), ("truncated", 1)]),
         ("nemo_skills_math_3x.jsonl", 150, 0, vec![]),
     ] {

@@ -5,6 +5,8 @@
 //! splits completions with this module and `verify` judges their format with it, which is why it stands here: the two
 //! crates may not know each other.
 
+use memchr::memmem;
+
 /// The opening tag of reasoning.
 pub const THINK_OPEN: &str = "<think>";
 /// The closing tag of reasoning.
@@ -48,14 +50,14 @@ pub fn split(completion: &str) -> Parts<'_> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let Some(first_close) = body.find(THINK_CLOSE) else {
+    let Some(first_close) = memmem::find(body.as_bytes(), THINK_CLOSE.as_bytes()) else {
         return if opened {
             Parts { form: ThinkForm::Unclosed, reasoning: non_empty(body), answer: None }
         } else {
             Parts { form: ThinkForm::Absent, reasoning: None, answer: non_empty(body) }
         };
     };
-    let last_close = body.rfind(THINK_CLOSE).unwrap_or(first_close);
+    let last_close = memmem::find_iter(body.as_bytes(), THINK_CLOSE.as_bytes()).last().unwrap_or(first_close);
     let reasoning = non_empty(&body[..first_close]);
     let answer = non_empty(&body[last_close + THINK_CLOSE.len()..]);
     let form = match (first_close == last_close, opened, reasoning) {

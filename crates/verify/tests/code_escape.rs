@@ -362,16 +362,24 @@ fn parent_to_be_killed() {
 
 #[test]
 fn the_sandbox_dies_with_its_parent() {
-    let alive = |marker: &str| {
+    // The executables that have the marker among their arguments: the program's, and before it bubblewrap's.
+    let with_marker = |marker: &str| -> Vec<String> {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
-        processes
-            .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
-            .any(|line| String::from_utf8_lossy(&line).contains(marker))
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .filter(|line| line.contains(marker))
+            .map(|line| line.split('\0').next().unwrap_or_default().to_owned())
+            .collect()
     };
-    let wait_for = |what: bool, marker: &str| {
+    let wait_for = |what: &dyn Fn(&[String]) -> bool, marker: &str| {
         let start = Instant::now();
-        while alive(marker) != what {
-            assert!(start.elapsed() < Duration::from_secs(20), "alive: {}", !what);
+        loop {
+            let alive = with_marker(marker);
+            if what(&alive) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "alive: {alive:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     };
@@ -388,9 +396,9 @@ fn the_sandbox_dies_with_its_parent() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        wait_for(true, &marker);
+        wait_for(&|alive| alive.iter().any(|program| !program.ends_with("bwrap")), &marker);
         parent.kill().unwrap();
         parent.wait().unwrap();
-        wait_for(false, &marker);
+        wait_for(&<[String]>::is_empty, &marker);
     }
 }

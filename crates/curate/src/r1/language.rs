@@ -4,11 +4,13 @@
 //! A word is a run of letters of one script; in Chinese, Japanese and Korean each character counts as one. LaTeX, code,
 //! addresses and tags hold no words, nor do symbols: single Greek letters, phonetic signs, subscripts, and, where the target
 //! is not written in Latin letters, Latin runs of one or two letters, short capitals and names of functions (`x`, `kg`,
-//! `DNA`, `sin`). Foreign words that stand in the prompt are quotations and count for neither side. Languages of one
-//! script are not told apart: German in English reasoning goes unseen.
+//! `DNA`, `sin`). Foreign words that stand in the prompt are quotations and count for neither side, and so do those that
+//! stand alone between quotation marks: the reasoning speaks of them. Languages of one script are not told apart: German
+//! in English reasoning goes unseen.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -137,11 +139,13 @@ pub fn has_foreign_letters(text: &str, target: Script) -> bool {
     text.chars().any(|c| is_letter(c) && !Script::of(c).belongs_to(target))
 }
 
-/// Counts the words of `text` in and outside the language `target`, the foreign words of `prompt` left out.
+/// Counts the words of `text` in and outside the language `target`, the foreign words of `prompt` and those between quotation
+/// marks left out.
 pub fn consistency(text: &str, target: Script, prompt: &str) -> Consistency {
     let stripped = strip(text);
     let mut found = Consistency { words: 0, target_words: 0, first_foreign: None };
     let mut quoted: Option<BTreeSet<String>> = None;
+    let mut mentions: Option<Vec<Range<usize>>> = None;
     for word in words(&stripped) {
         if word.is_symbol(target) {
             continue;
@@ -157,7 +161,8 @@ pub fn consistency(text: &str, target: Script, prompt: &str) -> Consistency {
             let foreign = words(&prompt).filter(|word| !word.script.belongs_to(target));
             foreign.map(|word| word.text.to_lowercase()).collect()
         });
-        if quoted.contains(&word.text.to_lowercase()) {
+        let spans = mentions.get_or_insert_with(|| mentioned(&stripped, target));
+        if quoted.contains(&word.text.to_lowercase()) || spans.iter().any(|span| span.contains(&word.start)) {
             continue;
         }
         found.words += 1;
@@ -167,6 +172,21 @@ pub fn consistency(text: &str, target: Script, prompt: &str) -> Consistency {
         }
     }
     found
+}
+
+/// Text between quotation marks, in one line.
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#""[^"\n]{1,300}"|“[^”\n]{1,300}”|‘[^’\n]{1,300}’|「[^」\n]{1,300}」|『[^』\n]{1,300}』|«[^»\n]{1,300}»|《[^》\n]{1,300}》"#)
+        .expect("the pattern is constant")
+});
+
+/// Where `text` quotes foreign words and none of the target's, as in: the word "你好" means hello.
+fn mentioned(text: &str, target: Script) -> Vec<Range<usize>> {
+    let foreign = |quoted: &str| {
+        let mut words = words(quoted).filter(|word| !word.is_symbol(target)).peekable();
+        words.peek().is_some() && words.all(|word| !word.script.belongs_to(target))
+    };
+    QUOTED.find_iter(text).filter(|found| foreign(found.as_str())).map(|found| found.range()).collect()
 }
 
 /// The script of most words of `text`: Japanese when kana make up a tenth of its Chinese and Japanese characters or more.
@@ -314,6 +334,14 @@ mod tests {
     fn quotations_of_the_prompt_count_for_neither_side() {
         let found = consistency("The word 你好 means hello, 再见 does not", Script::Latin, "Translate: 你好");
         assert_eq!((found.target_words, found.words, found.first_foreign.as_deref()), (6, 8, Some("再见")));
+    }
+
+    #[test]
+    fn words_that_are_spoken_of_count_for_neither_side() {
+        assert_eq!(counts("the word \"你好\" means hello", "en"), (4, 4));
+        assert_eq!(counts("the phrase “每天增加一倍” means doubling, 对吗", "en"), (4, 6));
+        assert_eq!(counts("he said \"so 二加二\" and left", "en"), (5, 8), "a mixture in quotation marks is a mixture");
+        assert_eq!(counts("成语“hello world”的意思", "zh"), (5, 5));
     }
 
     #[test]

@@ -5,6 +5,13 @@
 pub fn clean(text: &str) -> String {
     let text = trimmed(text);
     let mut halved = doubled_backslashes(text);
+    // Closing points are gone: `4:30 p.m.` ends without its last.
+    for (cut, whole) in [("p.m", "pm"), ("a.m", "am"), ("P.M", "PM"), ("A.M", "AM")] {
+        if let Some(time) = halved.strip_suffix(cut).filter(|time| time.ends_with([' ', '0'])) {
+            halved = format!("{time}{whole}").into();
+            break;
+        }
+    }
     if halved.contains(".m.") || halved.contains(".M.") {
         let hours = halved.replace("a.m.", "am").replace("p.m.", "pm").replace("A.M.", "am").replace("P.M.", "pm");
         halved = hours.into();

@@ -295,7 +295,7 @@ impl<'b> Eval<'b> {
                 }
                 Ok(best)
             }
-            (Func::Mod, [a, b]) => {
+            (Func::Mod | Func::Residue, [a, b]) => {
                 let quotient = arithmetic.div(a, b)?;
                 let floor = arithmetic.floor(&quotient)?;
                 let whole = arithmetic.mul(b, &floor)?;

@@ -66,6 +66,8 @@ pub enum Func {
     Min,
     /// Remainder with the sign of the divisor.
     Mod,
+    /// Remainder that stands for all numbers congruent to it: `3 (mod 7)`.
+    Residue,
     /// Binomial coefficient.
     Binom,
     /// Factorial.

@@ -16,7 +16,9 @@ use super::{
 /// Bytes at the end of a text in which announcing phrases and last sentences are looked for.
 const TAIL: usize = 3000;
 /// Bytes of a text that says no more than its answer.
-const SHORT: usize = 300;
+pub const SHORT: usize = 300;
+/// Bytes of words that may be an answer themselves.
+const MAX_WORDS: usize = 60;
 /// Bytes between two boxes that may be one answer.
 const MAX_GAP: usize = 80;
 
@@ -76,6 +78,22 @@ pub fn last_box(text: &str) -> Option<&str> {
     boxes_backward(text).map(|found| found.content).find(|content| !content.trim().is_empty())
 }
 
+/// Where the last of a searched word stands. Growing pieces from the end are searched forwards, because only forward
+/// search compares many bytes at a time.
+fn last_of(finder: &memmem::Finder<'_>, text: &[u8]) -> Option<usize> {
+    let overlap = finder.needle().len().saturating_sub(1);
+    let (mut end, mut size) = (text.len(), 4096);
+    while end > 0 {
+        let start = end.saturating_sub(size);
+        let piece = &text[start..(end + overlap).min(text.len())];
+        if let Some(at) = finder.find_iter(piece).last() {
+            return Some(start + at);
+        }
+        (end, size) = (start, 4 * size);
+    }
+    None
+}
+
 /// A box: its content, and where it begins and ends.
 struct Boxed<'t> {
     content: &'t str,
@@ -86,12 +104,12 @@ struct Boxed<'t> {
 /// All balanced boxes from the last to the first. The work is linear: once a box never closes, no earlier one is
 /// tried, unless it ends before that one begins.
 fn boxes_backward(text: &str) -> impl Iterator<Item = Boxed<'_>> {
-    let finder = memmem::FinderRev::new("\\boxed");
+    let finder = memmem::Finder::new("\\boxed");
     let mut end = text.len();
     let mut attempts = 0;
     std::iter::from_fn(move || {
         loop {
-            let at = finder.rfind(&text.as_bytes()[..end])?;
+            let at = last_of(&finder, &text.as_bytes()[..end])?;
             // A box inside the one found before belongs to it: only what begins earlier counts.
             let limit = text.len();
             end = at;
@@ -176,7 +194,10 @@ fn boxed(text: &str) -> Option<Candidate<'_>> {
     if contents.iter().all(|content| content.trim() == contents[0].trim()) {
         // `x = -\boxed{5}`: the sign stands outside.
         let before = text[..next_start].trim_end();
-        let negative = before.strip_suffix('-').is_some_and(|rest| rest.trim_end().ends_with(['=', '$', '(', '[']));
+        let negative = before.strip_suffix('-').is_some_and(|rest| {
+            let rest = rest.trim_end_matches(' ');
+            rest.is_empty() || rest.ends_with(['=', '$', '(', '[', ':', '\n', '≈'])
+        });
         let text = if negative { format!("-({})", contents[0]).into() } else { contents[0].into() };
         return candidate(text, Vec::new());
     }
@@ -185,21 +206,24 @@ fn boxed(text: &str) -> Option<Candidate<'_>> {
 
 /// A box that is opened and never closed, at the end of a text without any other.
 fn open_box(text: &str) -> Option<&str> {
-    let at = text.rfind("\\boxed{")?;
+    let at = last_of(&memmem::Finder::new("\\boxed{"), text.as_bytes())?;
     let rest = &text[at + "\\boxed{".len()..];
     (rest.len() <= 400 && !rest.contains('\n'))
         .then(|| rest.trim_end_matches(['$', ' ', '.']))
         .filter(|rest| !rest.is_empty())
 }
 
-/// Phrases that announce the final answer, in several languages.
+/// Phrases that announce the final answer, in several languages. Their word boundaries are those of ASCII: with Unicode's
+/// the search is a hundred times slower in any text that has another letter.
 static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?i)(?:\bfinal\s+(?:answer|result)\b|\b(?:correct\s+)?answers?\s*(?:\(s\))?[*_]*\s*(?:is|are|would be|will be|must be|comes to|:|=|：)",
-        r"|^\W*answer\b|\bhence,? the (?:result|value) is\b|####",
-        r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)",
-        r"|\brespuesta(?:\s+final)?\s*(?:es|:)|\bréponse(?:\s+finale)?\s*(?:est|:)|\b(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
-        r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|\bresposta(?:\s+final)?\s*(?:é|:)|\brisposta(?:\s+finale)?\s*(?:è|:))",
+        r"(?i)(?:(?-u:\b)final\s+(?:answer|result)(?-u:\b)|(?-u:\b)(?:correct\s+)?answers?\s*(?:\(s\))?[*_]*\s*(?:is|are|would be|will be|must be|comes to|:|=|：)",
+        r"|(?-u:\b)(?:correct|right)\s+(?:option|choice)s?\s*(?:is|are|:)",
+        r"|(?-u:\b)answers?\s+(?:to|in|for|of)\s[^.\n$\\]{1,60}?\s(?:is|are)(?-u:\b)",
+        r"|^\W*answer(?-u:\b)|(?-u:\b)hence,? the (?:result|value) is(?-u:\b)|####",
+        r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
+        r"|(?-u:\b)respuesta(?:\s+final)?\s*(?:es|:)|(?-u:\b)réponse(?:\s+finale)?\s*(?:est|:)|(?-u:\b)(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
+        r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|(?-u:\b)resposta(?:\s+final)?\s*(?:é|:)|(?-u:\b)risposta(?:\s+finale)?\s*(?:è|:))",
         r"(?:\s*(?:is|are|equals|es|est|ist|:|=|：|为|是))*[\s*_:：]*",
     ))
     .expect("the pattern is constant")
@@ -219,6 +243,10 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
     }
     if let Some(content) = tagged(text) {
         add(Place::Tagged, content.into());
+        if content.len() <= SHORT && ANNOUNCEMENT.is_match(content) {
+            // `<answer>The answer is 7</answer>`
+            found.extend(candidates(content).into_iter().filter(|inner| inner.place == Place::Announced));
+        }
         return found;
     }
     let tail = tail(text);
@@ -262,6 +290,10 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
             add(place, value.into());
         }
     }
+    if found.is_empty() && text.len() <= MAX_WORDS && !text.contains('\n') {
+        // Nothing but words: they may be the answer, or say that there is none.
+        found.push(Candidate { place: Place::LastValue, text: text.trim().into(), parts: Vec::new() });
+    }
     found
 }
 
@@ -287,7 +319,7 @@ fn tail(text: &str) -> &str {
 }
 
 fn tagged(text: &str) -> Option<&str> {
-    let start = memmem::rfind(text.as_bytes(), b"<answer>")? + "<answer>".len();
+    let start = last_of(&memmem::Finder::new("<answer>"), text.as_bytes())? + "<answer>".len();
     let rest = &text[start..];
     let content = rest.split("</answer>").next().unwrap_or(rest).trim();
     (!content.is_empty()).then_some(content)
@@ -353,7 +385,10 @@ fn last_sentence(text: &str) -> &str {
 
 /// The answer directly after an announcement: the formula or formulas it begins with, or all of it when it is no prose.
 fn direct(rest: &str) -> Option<Cow<'_, str>> {
-    let rest = rest.trim().trim_matches(|c: char| matches!(c, '*' | '_' | '`' | '"')).trim();
+    // `7**.`: the mark that closes an emphasis, with the full stop behind it.
+    let rest = rest.trim();
+    let rest = rest.strip_suffix('.').filter(|rest| rest.ends_with(['*', '_', '`', '"'])).unwrap_or(rest);
+    let rest = rest.trim_matches(|c: char| matches!(c, '*' | '_' | '`' | '"')).trim();
     if rest.is_empty() {
         return None;
     }

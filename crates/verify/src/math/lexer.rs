@@ -99,8 +99,10 @@ pub enum Tok {
     Operator(String),
     /// An accent over what follows, such as `\overline`.
     Accent(String),
-    /// `\mod`
-    Mod,
+    /// `\mod`, or `\pmod` when set: a congruence.
+    Mod(bool),
+    /// Digits and a base above ten.
+    Based(String, u32),
     /// `\quad`: it may separate elements.
     WideSpace,
     /// A decimal number whose last digits repeat without end: the number before them, and they.
@@ -155,6 +157,9 @@ impl Lexer {
     fn run(&mut self) -> Result<(), LexError> {
         while self.at < self.chars.len() {
             let c = self.peek(0);
+            if c.is_ascii_alphanumeric() && self.based() {
+                continue;
+            }
             if c.is_ascii_digit() || (c == '.' && self.peek(1).is_ascii_digit()) {
                 self.number()?;
             } else if c.is_ascii_alphabetic() {
@@ -230,6 +235,14 @@ impl Lexer {
                 self.space = true;
                 self.at += 1;
                 return Ok(());
+            }
+            // Statements by their circled numbers: `①③` lists two.
+            '①'..='⑳' => {
+                if matches!(self.out.last(), Some(Token { tok: Tok::Word(word), .. }) if word.starts_with(|c| ('①'..='⑳').contains(&c)))
+                {
+                    self.push(Tok::Comma);
+                }
+                (Tok::Word(c.to_string()), 1)
             }
             c if c.is_alphabetic() => return self.other_letters(),
             _ => return Err("an unknown character"),
@@ -376,7 +389,7 @@ impl Lexer {
             Some(('{', 3))
         } else if starts(",\\!") {
             Some(('!', 3 + spaces(3)))
-        } else if starts("\\,") {
+        } else if ["\\,", "\\;", "\\:", "\\ "].into_iter().any(starts) {
             Some(('\\', 2))
         } else if starts("{\\,}") {
             Some(('\\', 4))
@@ -574,6 +587,49 @@ impl Lexer {
         Ok(())
     }
 
+    /// `\text{Monday, Wednesday}` as the whole answer: each part of one or two words is an element.
+    fn listed(&mut self, text: &str) -> bool {
+        let joined = text.replace(" and ", ", ").replace(" or ", ", ").replace(['，', '、', ';'], ",");
+        let parts: Vec<&str> = joined.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        let short = |part: &&str| {
+            part.split_whitespace().count() <= 2
+                && part.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || c == '-')
+        };
+        if parts.len() < 2 || !parts.iter().all(short) {
+            return false;
+        }
+        for (at, part) in parts.iter().enumerate() {
+            if at > 0 {
+                self.push(Tok::Comma);
+            }
+            let letter = part.chars().count() == 1;
+            self.push(if letter { Tok::Var((*part).to_owned()) } else { Tok::Word((*part).to_owned()) });
+        }
+        true
+    }
+
+    /// `1F_{16}`: digits beyond nine with their base.
+    fn based(&mut self) -> bool {
+        let is_digit = |c: &char| c.is_ascii_digit() || c.is_ascii_uppercase();
+        let digits: String = self.chars[self.at..].iter().take(64).take_while(|c| is_digit(c)).collect();
+        if digits.is_empty() || digits.bytes().all(|byte| byte.is_ascii_digit()) || self.peek(digits.len()) != '_' {
+            return false;
+        }
+        let rest: String = self.chars[self.at + digits.len() + 1..].iter().take(4).collect();
+        let (base, width) = match rest.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some((base, _)) => (base, base.len() + 2),
+            None => (rest.get(..2).unwrap_or_default(), 2),
+        };
+        let Some(base) = base.parse().ok().filter(|base| (11..=36).contains(base)) else { return false };
+        // One letter with an index is a variable.
+        if digits.len() < 2 || !digits.chars().all(|digit| digit.is_digit(base)) {
+            return false;
+        }
+        self.at += digits.len() + 1 + width;
+        self.push(Tok::Based(digits, base));
+        true
+    }
+
     /// A braced argument as raw text.
     fn argument(&mut self) -> Result<String, LexError> {
         while self.peek(0) == ' ' {
@@ -629,6 +685,15 @@ impl Lexer {
         }
         if upright && let Some(tok) = words::plain_word(trimmed) {
             self.push(tok);
+            return Ok(());
+        }
+        if let Some(func) = words::function(trimmed).filter(|_| self.peek(0) == '(' || self.peek(0) == '\\') {
+            // `\text{lcm}(4, 6)`
+            self.push(Tok::Func(func));
+            return Ok(());
+        }
+        let blank = |c: &char| c.is_whitespace() || matches!(c, '.' | '$');
+        if self.out.is_empty() && self.chars[self.at..].iter().all(blank) && self.listed(trimmed) {
             return Ok(());
         }
         if trimmed.contains(' ') && trimmed.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | ',' | '-')) {

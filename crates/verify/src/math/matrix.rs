@@ -36,9 +36,31 @@ fn fold(expr: &Expr) -> Option<Expr> {
             }
             Some(product)
         }
+        Expr::Matrix(rows, true) => determinant(rows),
         Expr::Matrix(..) => Some(expr.clone()),
         _ => None,
     }
+}
+
+/// The determinant of at most four rows, by its first row.
+fn determinant(rows: &[Vec<Expr>]) -> Option<Expr> {
+    let size = rows.len();
+    if size > 4 || rows.iter().any(|row| row.len() != size || !row.iter().all(Expr::is_scalar)) {
+        return None;
+    }
+    if let [row] = rows {
+        return row.first().cloned();
+    }
+    let mut terms = Vec::new();
+    for (column, factor) in rows[0].iter().enumerate() {
+        let without = |row: &Vec<Expr>| {
+            row.iter().enumerate().filter(|(at, _)| *at != column).map(|(_, cell)| cell.clone()).collect()
+        };
+        let minor = determinant(&rows[1..].iter().map(without).collect::<Vec<_>>())?;
+        let term = Expr::Mul(vec![factor.clone(), minor]);
+        terms.push(if column % 2 == 0 { term } else { Expr::Neg(Box::new(term)) });
+    }
+    Some(Expr::Add(terms))
 }
 
 /// A row times a column of numbers.

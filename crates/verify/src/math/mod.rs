@@ -121,6 +121,8 @@ struct Expected<'t> {
     parsed: Result<Parsed, &'static str>,
     /// Whether it certainly is the whole reference answer.
     sure: bool,
+    /// Whether it is so likely the reference answer that an equal answer is correct: the only value of a short sentence.
+    likely: bool,
 }
 
 impl<'t> Expected<'t> {
@@ -130,20 +132,26 @@ impl<'t> Expected<'t> {
         for candidate in found {
             let parsed = parse(&candidate.text, false);
             let sure = candidate.place.is_sure();
+            let likely = sure || candidate.place == Place::LastValue && reference.len() <= extract::SHORT;
             if parsed.is_ok() {
-                return Some(Self { text: candidate.text, parsed, sure });
+                return Some(Self { text: candidate.text, parsed, sure, likely });
             }
-            first = first.or(Some(Self { text: candidate.text, parsed, sure }));
+            first = first.or(Some(Self { text: candidate.text, parsed, sure, likely }));
         }
         let whole = reference.trim();
         first.or_else(|| {
-            (!whole.is_empty()).then(|| Self { text: whole.into(), parsed: parse(whole, false), sure: true })
+            (!whole.is_empty()).then(|| Self {
+                text: whole.into(),
+                parsed: parse(whole, false),
+                sure: true,
+                likely: true,
+            })
         })
     }
 
     fn judge(&self, candidate: &Candidate<'_>, settings: &MathSettings) -> Outcome {
         let outcome = self.as_text(&candidate.text).unwrap_or_else(|| self.as_answer(candidate, settings));
-        if outcome.verdict == Verdict::Correct && (!self.sure || candidate.place == Place::StrayValue) {
+        if outcome.verdict == Verdict::Correct && (!self.likely || candidate.place == Place::StrayValue) {
             let reason = "equal to the reference answer, if both were found in the right place";
             return Outcome::new(Verdict::Undecided, outcome.method, reason);
         }
@@ -216,9 +224,14 @@ impl<'t> Expected<'t> {
         settings: &MathSettings,
     ) -> Option<Same> {
         // `(B) 12` as 12.
-        for (labelled, other) in [(option_value(&candidate.text), expected), (option_value(&self.text), found)] {
+        let labelled = |text: &str| match option_value(text) {
+            Some(value) => Some(value.to_owned()),
+            // `B: 12`
+            None => leading_letter(text).map(|(_, value)| value).filter(|value| !value.is_empty()),
+        };
+        for (labelled, other) in [(labelled(&candidate.text), expected), (labelled(&self.text), found)] {
             if let Some(value) = labelled
-                && let Ok(value) = parse(value, false)
+                && let Ok(value) = parse(&value, false)
                 && Comparer::brief(settings).answers(&value.expr, &other.expr).is_equal()
             {
                 return Some(Same::Equal("an option's value"));
@@ -279,6 +292,12 @@ impl<'t> Expected<'t> {
         {
             return Some(Outcome::new(Verdict::Correct, "words", "the same words"));
         }
+        if let (Some((found, found_marked)), Some((expected, expected_marked))) = (choices(found), choices(&self.text))
+            && (found_marked || expected_marked)
+        {
+            let verdict = if found == expected { Verdict::Correct } else { Verdict::Incorrect };
+            return Some(Outcome::new(verdict, "choice", "the letters of the options"));
+        }
         let ((letter, rest), (expected, expected_rest)) = (leading_letter(found)?, leading_letter(&self.text)?);
         // A letter with its option's text against a letter alone: only then are the letters all that counts.
         if rest.is_empty() == expected_rest.is_empty() {
@@ -306,6 +325,15 @@ fn key(text: &str) -> String {
             text = text.replace(from, to);
         }
     }
+    // The segment is written with and without its bar.
+    while let Some(at) = text.find("\\overline{") {
+        let inner = &text[at + "\\overline{".len()..];
+        let Some(end) = inner.find('}').filter(|end| *end == 2 && inner[..2].bytes().all(|c| c.is_ascii_uppercase()))
+        else {
+            break;
+        };
+        text = format!("{}{}{}", &text[..at], &inner[..end], &inner[end + 1..]);
+    }
     let mut key = String::with_capacity(text.len());
     let mut space = false;
     for c in text.chars() {
@@ -332,6 +360,38 @@ fn only_words(text: &str) -> Option<String> {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let letters = words.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\''));
     (letters && words.chars().count() > 1).then_some(words)
+}
+
+/// The letters of one or several options, and whether they certainly are that: `option B`, `A, C`, `A and C`. `AC` may be
+/// two options or a segment.
+fn choices(text: &str) -> Option<(Vec<char>, bool)> {
+    let mut text = clean::trimmed(text).to_owned();
+    for wrapper in ["\\textbf", "\\text", "\\mathrm", "\\mathbf"] {
+        text = text.replace(wrapper, " ");
+    }
+    let text = text.replace(['{', '}', '~', '(', ')', '$'], " ");
+    let (mut letters, mut marked) = (Vec::new(), false);
+    let separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '&' | '、' | '，' | '和' | '与');
+    let words: Vec<&str> = text.split(separator).filter(|word| !word.is_empty()).collect();
+    for word in &words {
+        let option = matches!(
+            word.to_ascii_lowercase().as_str(),
+            "option" | "options" | "choice" | "choices" | "选项" | "答案" | "选"
+        );
+        if option && letters.is_empty() {
+            marked = true;
+        } else if !matches!(*word, "and" | "or") {
+            let word = word.strip_suffix("选项").unwrap_or(word).trim_end_matches('.');
+            if word.is_empty() || !word.bytes().all(|byte| (b'A'..=b'J').contains(&byte)) {
+                return None;
+            }
+            letters.extend(word.chars());
+        }
+    }
+    let listed = letters.len() > 1 && words.iter().filter(|word| word.len() == 1).count() == letters.len();
+    letters.sort_unstable();
+    let distinct = letters.windows(2).all(|pair| pair[0] != pair[1]);
+    (!letters.is_empty() && distinct).then_some((letters, marked || listed))
 }
 
 /// What follows an option's letter in brackets, as in `\textbf{(B)}\ 12`.
@@ -384,6 +444,10 @@ fn decimal_comma(text: &str) -> Option<(Expr, bool)> {
         return None;
     }
     let value = crate::number::decimal(&format!("{whole}.{fraction}"))?;
+    // `1,000` is a thousand.
+    if fraction.len() == 3 && fraction.ends_with('0') {
+        return None;
+    }
     let sure = fraction.len() != 3 && (fraction.len() > 1 || whole.trim_start_matches('-').len() > 3)
         || whole.trim_start_matches('-') == "0";
     Some((Expr::Num(value, fraction.len() as u32), sure))

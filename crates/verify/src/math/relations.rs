@@ -7,7 +7,7 @@ use num_traits::{One, Signed, Zero};
 
 use super::{
     eval::{Eval, Family, Point},
-    expr::{Expr, Relation},
+    expr::{Expr, Func, Relation},
     identity::{Same, identical, is_constant},
     limits::Budget,
     value::Number,
@@ -71,6 +71,8 @@ pub fn is_name(expr: &Expr) -> bool {
         Expr::Var(_) | Expr::Text(_) => true,
         Expr::Const(constant) => matches!(constant, super::expr::Const::I | super::expr::Const::E),
         Expr::Apply(_, arguments) => arguments.iter().all(super::expr::Expr::is_scalar),
+        // `\frac{dy}{dx}`
+        Expr::Mul(items) if items.len() == 2 && items[0] == Expr::Var("d".into()) => is_name(&items[1]),
         Expr::Mul(items) => items.iter().all(capital),
         Expr::Div(a, b) => is_name(a) && is_name(b),
         Expr::Ratio(items) => items.iter().all(is_name),
@@ -245,8 +247,69 @@ fn zero_of_one(f: &Expr, g: &Expr, budget: &mut Budget) -> bool {
     false
 }
 
+/// Residues and moduli of two congruences `x ≡ 3 (mod 7)`; none when neither is one.
+fn congruences(a: (&[Expr], &[Relation]), b: (&[Expr], &[Relation]), budget: &mut Budget) -> Option<Same> {
+    let residue = |sides: &[Expr], relations: &[Relation]| match (sides, relations) {
+        ([name, Expr::Call(Func::Residue | Func::Mod, parts)], [Relation::Other("equiv") | Relation::Equal]) => {
+            Some((name.clone(), Expr::Call(Func::Residue, parts.clone())))
+        }
+        _ => None,
+    };
+    let plain = |relations: &[Relation]| relations != [Relation::Other("equiv")];
+    if plain(a.1) && plain(b.1) {
+        return None;
+    }
+    Some(match (residue(a.0, a.1), residue(b.0, b.1)) {
+        (Some((a_name, a)), Some((b_name, b))) => {
+            let same = residues(&a, &b, budget).unwrap_or(Same::Unknown("congruences"));
+            if identical(&a_name, &b_name, false, budget).is_equal() || !same.is_equal() {
+                same
+            } else {
+                Same::Unknown("congruences of different names")
+            }
+        }
+        (None, None) => return None,
+        _ => Same::Unknown("a congruence and another relation"),
+    })
+}
+
+/// Compares `3 (mod 7)` with another residue, or with a number that may stand for it; none when neither is a residue.
+pub fn residues(a: &Expr, b: &Expr, budget: &mut Budget) -> Option<Same> {
+    let parts = |expr: &Expr| match expr {
+        Expr::Call(Func::Residue, parts) => Some((parts.first()?.clone(), parts.get(1)?.clone())),
+        _ => None,
+    };
+    let reduced = |value: &Expr, modulus: &Expr| Expr::Call(Func::Mod, vec![value.clone(), modulus.clone()]);
+    Some(match (parts(a), parts(b)) {
+        (None, None) => return None,
+        (Some((a, a_modulus)), Some((b, b_modulus))) => match identical(&a_modulus, &b_modulus, false, budget) {
+            Same::Equal(_) => identical(&reduced(&a, &a_modulus), &reduced(&b, &a_modulus), false, budget),
+            Same::Different(_) => Same::Different("the moduli differ"),
+            unknown @ Same::Unknown(_) => unknown,
+        },
+        (Some((value, modulus)), None) => residue_and_number(&value, &modulus, b, budget),
+        (None, Some((value, modulus))) => residue_and_number(&value, &modulus, a, budget),
+    })
+}
+
+/// `3 (mod 7)` is 3; whether 10, which is congruent to it, was meant, nobody can tell.
+fn residue_and_number(value: &Expr, modulus: &Expr, number: &Expr, budget: &mut Budget) -> Same {
+    let same = identical(value, number, false, budget);
+    if !same.is_different() {
+        return same;
+    }
+    let reduced = |value: &Expr| Expr::Call(Func::Mod, vec![value.clone(), modulus.clone()]);
+    match identical(&reduced(value), &reduced(number), false, budget) {
+        Same::Equal(_) => Same::Unknown("another number of the same residue"),
+        _ => same,
+    }
+}
+
 /// Compares two chains of relations.
 pub fn chains(a: (&[Expr], &[Relation]), b: (&[Expr], &[Relation]), budget: &mut Budget) -> Same {
+    if let Some(same) = congruences(a, b, budget) {
+        return same;
+    }
     let sides_equal = |a: &[Expr], b: &[Expr], budget: &mut Budget| {
         let mut worst = Same::Equal("same relation of equal sides");
         for (a, b) in a.iter().zip(b) {

@@ -49,6 +49,11 @@ const TABLE: &[(&[&str], &str, i64, i64)] = &[
     (&["yuan", "rmb", "cny", "元"], "yuan", 1, 1),
     (&["jiao", "角"], "yuan", 1, 10),
     (&["radian", "rad"], "angle", 1, 1),
+    (&["degree c"], "celsius", 1, 1),
+    (&["degree f"], "fahrenheit", 1, 1),
+    (&["degree k", "kelvin"], "kelvin", 1, 1),
+    (&["am"], "before noon", 1, 1),
+    (&["pm"], "after noon", 1, 1),
 ];
 
 /// The table by plain names.
@@ -99,11 +104,48 @@ pub fn is_known(word: &str) -> bool {
     known(&plain(word)).is_some()
 }
 
+/// What the first word of a unit multiplies by, and the rest of the unit: `million dollars`, `万元`. A currency sign may
+/// stand before it.
+pub fn magnitude(unit: &str) -> Option<(i64, String)> {
+    const SIZES: [(&str, i64); 6] = [
+        ("thousand", 1000),
+        ("million", 1_000_000),
+        ("billion", 1_000_000_000),
+        ("trillion", 1_000_000_000_000),
+        ("万", 10_000),
+        ("亿", 100_000_000),
+    ];
+    let unit = unit.trim();
+    let (currency, words) = match unit.split_once(' ') {
+        Some((first @ ("dollar" | "euro" | "pound" | "yuan" | "rupee"), rest)) => (first, rest.trim_start()),
+        _ => ("", unit),
+    };
+    let (name, size) = SIZES.into_iter().find(|(name, _)| words.starts_with(name))?;
+    let rest = words[name.len()..].trim_start_matches('s').trim();
+    let separate = words[name.len()..].starts_with(|c: char| c.is_ascii_alphabetic() && c != 's');
+    let known = |rest: &str| if rest.is_empty() { currency.to_owned() } else { rest.to_owned() };
+    (!separate).then(|| (size, known(rest)))
+}
+
 /// Compares two units.
 pub fn compare(a: &str, b: &str) -> Units {
     let (a, b) = (plain(a), plain(b));
     if a == b {
         return Units::Agree;
+    }
+    // `m/s` against `km/h`: part by part.
+    if let (Some((a_over, a_under)), Some((b_over, b_under))) = (a.split_once('/'), b.split_once('/')) {
+        let factor = |units| match units {
+            Units::Agree => Ok(BigRational::from_integer(1.into())),
+            Units::Factor(factor) => Ok(factor),
+            other => Err(other),
+        };
+        return match (factor(compare(a_over, b_over)), factor(compare(a_under, b_under))) {
+            (Ok(over), Ok(under)) if over == under => Units::Agree,
+            (Ok(over), Ok(under)) => Units::Factor(over / under),
+            (Err(Units::Unclear), _) | (_, Err(Units::Unclear)) => Units::Unclear,
+            _ => Units::Differ,
+        };
     }
     match (known(&a), known(&b)) {
         (Some((a_kind, a_size, a_power)), Some((b_kind, b_size, b_power))) => {

@@ -136,7 +136,7 @@ pub fn plain_word(run: &str) -> Option<Tok> {
         "infinity" | "infty" | "inf" | "oo" | "Infinity" => Tok::Infinity,
         "pm" => Tok::PlusMinus(false),
         "cdot" | "times" => Tok::Times,
-        "mod" => Tok::Mod,
+        "mod" => Tok::Mod(false),
         "percent" | "pct" => Tok::Percent,
         "degrees" | "degree" | "deg" => Tok::Degree,
         "union" | "cup" => Tok::Cup,
@@ -233,7 +233,8 @@ pub fn command(name: &str) -> Option<Command> {
         | "overleftrightarrow" | "overarc" | "wideparen" | "angle" | "measuredangle" | "triangle" | "odot"
         | "square" | "nabla" | "partial" | "overset" => Tok::Accent(name.to_owned()),
         "quad" | "qquad" => Tok::WideSpace,
-        "mod" | "bmod" | "pmod" => Tok::Mod,
+        "mod" | "bmod" => Tok::Mod(false),
+        "pmod" | "pod" => Tok::Mod(true),
         "mid" => Tok::SuchThat,
         "vert" | "lvert" | "rvert" => Tok::Bar,
         "Vert" | "lVert" | "rVert" => Tok::DoubleBar,
@@ -285,7 +286,8 @@ pub fn command(name: &str) -> Option<Command> {
         "displaystyle" | "textstyle" | "scriptstyle" | "limits" | "nolimits" | "thinspace" | "enspace" | "space"
         | "nobreakspace" | "boxed" | "fbox" | "framebox" | "cal" | "bf" | "it" | "sf" | "tt" | "boldmath"
         | "therefore" | "because" | "newline" | "hline" | "hfill" | "medspace" | "thickspace" | "negthinspace"
-        | "centering" | "ensuremath" | "bold" => {
+        | "centering" | "ensuremath" | "bold" | "tiny" | "scriptsize" | "footnotesize" | "small" | "normalsize"
+        | "large" | "Large" | "LARGE" | "huge" | "Huge" | "nonumber" | "notag" => {
             return Some(Command::Space);
         }
         _ => return None,
@@ -305,8 +307,8 @@ pub fn is_unit(run: &str) -> bool {
     UNITS.contains(&run)
 }
 
-/// The small number that a word names.
-pub fn number_word(word: &str) -> Option<i64> {
+/// The number that words name, up to a million: `seventeen`, `twenty-one`, `one hundred and five`.
+pub fn number_word(words: &str) -> Option<i64> {
     const SMALL: &[&str] = &[
         "zero",
         "one",
@@ -328,8 +330,30 @@ pub fn number_word(word: &str) -> Option<i64> {
         "seventeen",
         "eighteen",
         "nineteen",
-        "twenty",
     ];
-    let word = word.trim().to_ascii_lowercase();
-    SMALL.iter().position(|known| *known == word).map(|at| at as i64)
+    const TENS: &[&str] = &["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+    let place = |list: &[&str], word: &str| list.iter().position(|known| *known == word).map(|at| at as i64);
+    let words = words.trim().to_ascii_lowercase();
+    let (mut total, mut part, mut any) = (0, 0, false);
+    // What may follow: `twenty` takes a digit, a digit takes `hundred`.
+    let mut room = 100;
+    for word in words.split([' ', '-']).filter(|word| !word.is_empty() && *word != "and") {
+        if let Some(value) = place(SMALL, word).filter(|value| *value < room) {
+            part += value;
+            room = 0;
+        } else if let Some(tens) = place(TENS, word).filter(|_| room >= 100) {
+            part += 20 + 10 * tens;
+            room = 10;
+        } else if word == "hundred" && (1..10).contains(&part) {
+            part *= 100;
+            room = 100;
+        } else if word == "thousand" && part > 0 && total == 0 {
+            total = part * 1000;
+            (part, room) = (0, 100);
+        } else {
+            return None;
+        }
+        any = true;
+    }
+    any.then_some(total + part)
 }

@@ -7,6 +7,7 @@ mod kinds;
 mod perturbations;
 mod properties;
 mod rollouts;
+mod variants;
 
 use std::sync::LazyLock;
 

@@ -85,6 +85,7 @@ impl Bubblewrap {
             [filter.as_raw_fd(), source.as_raw_fd(), info_write.as_raw_fd(), block_read.as_raw_fd()];
         let resource_limits = limits::resource_limits(given, false);
         let leave_root = limits::is_global_root();
+        let parent = std::process::id() as libc::pid_t;
         command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
         // SAFETY: the closure only makes system calls on memory that it owns.
         unsafe {
@@ -104,6 +105,11 @@ impl Bubblewrap {
                     // The kernel limits the number of everyone's processes but root's, and a fork bomb that is only
                     // watched can outrun the watcher: bubblewrap itself must run as somebody else.
                     become_nobody()?;
+                }
+                // Bubblewrap asks for this too, but only once it has a child: a parent that is killed before would leave
+                // it behind. It must follow the change of user, which forgets it.
+                if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 || libc::getppid() != parent {
+                    return Err(io::ErrorKind::BrokenPipe.into());
                 }
                 let mut empty: libc::sigset_t = std::mem::zeroed();
                 libc::sigemptyset(&raw mut empty);

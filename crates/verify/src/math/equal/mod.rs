@@ -261,6 +261,11 @@ impl<'s> Comparer<'s> {
             }
             // An equation and a value: `a + 3z = 0` is not `0`.
             (Expr::Chain(sides, relations), other) | (other, Expr::Chain(sides, relations)) if other.is_scalar() => {
+                if relations.as_slice() == [super::expr::Relation::Other("equiv")]
+                    && sides.last().is_some_and(|last| !self.answers(last, other).is_different())
+                {
+                    return Same::Unknown("a congruence and a number");
+                }
                 let equation = relations.iter().all(|relation| *relation == super::expr::Relation::Equal);
                 let sum = matches!(sides.first(), Some(Expr::Add(_))) || sides.first().is_some_and(is_constant);
                 match sides.last() {

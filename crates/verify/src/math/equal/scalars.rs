@@ -9,6 +9,7 @@ use super::{
         eval::{Eval, Family, Point},
         expr::{Const, Expr},
         identity::{Same, has_bare_log, identical, is_constant},
+        relations::residues,
         settings::{Percent, UnitPolicy},
         units::{self, Units},
         value::Number,
@@ -19,6 +20,9 @@ use super::{
 impl Comparer<'_> {
     /// Compares two values; a letter that may be a unit (`5 m`) is one when the other side has a unit.
     pub(super) fn scalars(&mut self, a: &Expr, b: &Expr) -> Same {
+        if let Some(same) = residues(a, b, &mut self.budget) {
+            return same;
+        }
         let same = self.measured(a, b);
         if !same.is_different() {
             return same;
@@ -46,7 +50,9 @@ impl Comparer<'_> {
                     "digits to the same base",
                 );
             }
-        } else if let (Expr::Base(digits, _), other) | (other, Expr::Base(digits, _)) = (&a.expr, &b.expr) {
+        } else if let (Expr::Base(digits, base), other) | (other, Expr::Base(digits, base)) = (&a.expr, &b.expr)
+            && *base != 10
+        {
             // Either the value or the digits without their base: one of them was not asked for.
             let written =
                 matches!(other, Expr::Num(value, 0) if value.is_integer() && value.to_integer().to_string() == *digits);
@@ -57,12 +63,47 @@ impl Comparer<'_> {
                 same
             };
         }
+        if let Some(same) = self.angles(&a, &b) {
+            return same;
+        }
+        if a.bare.is_some() != b.bare.is_some() {
+            return self.magnitudes(&a, &b);
+        }
         let bases_differ = matches!((&a.expr, &b.expr), (Expr::Base(..), Expr::Base(..)));
         let same = self.marked(&a, &b);
         if bases_differ && same.is_equal() {
             return Same::Unknown("equal values to different bases");
         }
         self.with_units(&a, &b, same)
+    }
+
+    /// Degrees against radians that say so, and percentages against measures.
+    fn angles(&mut self, a: &Value, b: &Value) -> Option<Same> {
+        for (one, other) in [(a, b), (b, a)] {
+            let Some(unit) = other.unit.as_ref().filter(|_| one.unit.is_none()) else { continue };
+            if one.mark == Mark::Degree && units::compare(unit, "rad") == Units::Agree {
+                return Some(self.plain(&one.scaled(), &other.expr));
+            }
+            if one.mark == Mark::Percent && other.mark == Mark::None && units::is_known(unit) {
+                return Some(Same::Different("a percentage and a measure"));
+            }
+        }
+        None
+    }
+
+    /// `5 million` against a number: 5,000,000, unless only 5 was asked for.
+    fn magnitudes(&mut self, a: &Value, b: &Value) -> Same {
+        let same = self.marked(a, b);
+        let same = self.with_units(a, b, same);
+        let (bare, other) = match (&a.bare, &b.bare) {
+            (Some(bare), _) => (bare, &b.expr),
+            (None, Some(bare)) => (bare, &a.expr),
+            (None, None) => return same,
+        };
+        if same.is_different() && self.plain(bare, other).is_equal() {
+            return Same::Unknown("a number of thousands or millions, or that many");
+        }
+        same
     }
 
     fn with_units(&mut self, a: &Value, b: &Value, same: Same) -> Same {
@@ -92,20 +133,12 @@ impl Comparer<'_> {
         if a.mark == b.mark {
             return same;
         }
-        let scaled = |value: &Value| match value.mark {
-            Mark::None => value.expr.clone(),
-            Mark::Percent => Expr::Div(Box::new(value.expr.clone()), Box::new(Expr::int(100))),
-            Mark::Degree => Expr::Mul(vec![
-                value.expr.clone(),
-                Expr::Div(Box::new(Expr::Const(Const::Pi)), Box::new(Expr::int(180))),
-            ]),
-        };
         // `28%` is 28 without its sign, or 0.28; `90°` is 90 without its sign, or π/2.
         let percent = a.mark == Mark::Percent || b.mark == Mark::Percent;
         if same.is_equal() && !(percent && self.settings.percent == Percent::Strict) {
             return same;
         }
-        let value = self.plain(&scaled(a), &scaled(b));
+        let value = self.plain(&a.scaled(), &b.scaled());
         if value.is_equal() {
             value
         } else if percent && self.settings.percent == Percent::Strict {
@@ -127,6 +160,11 @@ impl Comparer<'_> {
             }
             if (has_bare_log(a) || has_bare_log(b)) && identical(a, b, true, &mut self.budget).is_equal() {
                 return Same::Unknown("`log` may be the natural or the decimal logarithm");
+            }
+            if let Some((from, to)) = integration(a, b)
+                && identical(&a.with(&from, &Expr::Var(to)), b, false, &mut self.budget).is_equal()
+            {
+                return Same::Equal("the constant of integration in another case");
             }
             if let Some((from, to)) = renaming(a, b)
                 && identical(&a.with(&from, &Expr::Var(to)), b, false, &mut self.budget).is_equal()
@@ -161,6 +199,8 @@ struct Value {
     expr: Expr,
     unit: Option<String>,
     mark: Mark,
+    /// The number before a word such as `million`, which `expr` has multiplied.
+    bare: Option<Expr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,24 +211,43 @@ enum Mark {
 }
 
 impl Value {
+    /// The value that the percent or degree sign stands for.
+    fn scaled(&self) -> Expr {
+        let expr = self.expr.clone();
+        match self.mark {
+            Mark::None => expr,
+            Mark::Percent => Expr::Div(Box::new(expr), Box::new(Expr::int(100))),
+            Mark::Degree => {
+                Expr::Mul(vec![expr, Expr::Div(Box::new(Expr::Const(Const::Pi)), Box::new(Expr::int(180)))])
+            }
+        }
+    }
+
     fn of(expr: &Expr) -> Self {
         match expr {
             Expr::Quantity(inner, unit) => {
                 let inner = Self::of(inner);
-                let unit = if ordinal(unit) {
-                    inner.unit
-                } else {
-                    Some(inner.unit.map_or(unit.clone(), |first| format!("{first} {unit}")))
-                };
-                Self { unit, ..inner }
+                if ordinal(unit) {
+                    return inner;
+                }
+                let unit = inner.unit.as_ref().map_or(unit.clone(), |first| format!("{first} {unit}"));
+                match units::magnitude(&unit) {
+                    Some((size, rest)) => Self {
+                        unit: (!rest.is_empty()).then_some(rest),
+                        bare: Some(inner.expr.clone()),
+                        expr: Expr::Mul(vec![inner.expr, Expr::int(size)]),
+                        ..inner
+                    },
+                    None => Self { unit: Some(unit), ..inner },
+                }
             }
             Expr::Percent(inner) => Self { mark: Mark::Percent, ..Self::of(inner) },
             Expr::Degree(inner) => Self { mark: Mark::Degree, ..Self::of(inner) },
             Expr::Neg(inner) => {
                 let inner = Self::of(inner);
-                Self { expr: inner.expr.negative(), ..inner }
+                Self { expr: inner.expr.negative(), bare: inner.bare.map(Expr::negative), ..inner }
             }
-            other => Self { expr: other.clone(), unit: None, mark: Mark::None },
+            other => Self { expr: other.clone(), unit: None, mark: Mark::None, bare: None },
         }
     }
 }
@@ -240,6 +299,19 @@ fn decimal_literal(expr: &Expr) -> Option<(BigRational, u32)> {
         Expr::Neg(inner) => decimal_literal(inner).map(|(value, places)| (-value, places)),
         _ => None,
     }
+}
+
+/// The names of a constant that is `C` on one side and `c` on the other, as a term of a sum.
+fn integration(a: &Expr, b: &Expr) -> Option<(String, String)> {
+    let term = |expr: &Expr| match expr {
+        Expr::Add(terms) => terms.iter().find_map(|term| match term {
+            Expr::Var(name) if matches!(name.as_str(), "C" | "c") => Some(name.clone()),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let (a, b) = (term(a)?, term(b)?);
+    (a != b).then_some((a, b))
 }
 
 /// The variables' names, if the expressions have one each and they differ. A variable alone is an answer by its name.

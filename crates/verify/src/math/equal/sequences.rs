@@ -111,6 +111,9 @@ impl Comparer<'_> {
                 let same = self.ordered(a, b);
                 if same.is_equal() || !self.unordered(a, b).is_equal() {
                     same
+                } else if names.iter().all(|name| indexed(name) == indexed(&names[0]) && indexed(name).is_some()) {
+                    // `x_1 = 2, x_2 = 1`: the roots of an equation, or the terms of a sequence.
+                    Same::Unknown("the values of indexed names stand in another order")
                 } else {
                     Same::Different("the values stand in another order")
                 }
@@ -199,6 +202,14 @@ impl Comparer<'_> {
             }
         }
         kept
+    }
+}
+
+/// The letter of a name with an index.
+fn indexed(name: &Expr) -> Option<&str> {
+    match name {
+        Expr::Var(name) => name.split_once('_').map(|(letter, _)| letter),
+        _ => None,
     }
 }
 

@@ -71,6 +71,7 @@ impl Parser {
                 let value = if negative { value.negative() } else { value };
                 Expr::Quantity(Box::new(value), unit.to_owned())
             }
+            Tok::Based(digits, base) => Expr::Base(digits, base),
             Tok::Word(word) => Expr::Var(word),
             _ => return Err("an operator without its operand"),
         };
@@ -207,6 +208,11 @@ impl Parser {
                 _ => break,
             }
         }
+        if let ("C", Some(Subscript::Name(n)), true) = (&*name, &index, self.peek() == Some(&Tok::Caret))
+            && let Some(binomial) = self.combinations(n)
+        {
+            return Ok(binomial);
+        }
         let variable = match index {
             Some(Subscript::Name(subscript)) => Expr::Var(format!("{name}_{subscript}")),
             Some(Subscript::Index(at)) => Expr::Apply(format!("{name}_"), vec![at]),
@@ -224,6 +230,22 @@ impl Parser {
             Some(power) => Expr::Pow(Box::new(variable), Box::new(power)),
             None => variable,
         })
+    }
+
+    /// `C_{10}^3`: the binomial coefficient, when both are integers.
+    fn combinations(&mut self, n: &str) -> Option<Expr> {
+        let n: u32 = n.parse().ok().filter(|n| *n >= 2)?;
+        let start = self.at;
+        self.at += 1;
+        match self.script() {
+            Ok(Expr::Num(k, 0)) if k.is_integer() && k <= BigRational::from_integer(n.into()) => {
+                Some(Expr::Call(Func::Binom, vec![Expr::int(n.into()), Expr::Num(k, 0)]))
+            }
+            _ => {
+                self.at = start;
+                None
+            }
+        }
     }
 
     /// Whether the script at `^` is followed by a subscript.

@@ -4,7 +4,7 @@ use num_traits::One;
 
 use super::{
     super::{
-        expr::{Bracket, Expr, Func},
+        expr::{Bracket, Const, Expr, Func},
         lexer::Tok,
     },
     Parser, Result, elements,
@@ -55,10 +55,12 @@ impl Parser {
             (func, None) => (func, arguments),
         };
         let many = matches!(func, Func::Gcd | Func::Lcm | Func::Max | Func::Min);
-        let arity = if matches!(func, Func::LogBase | Func::Mod | Func::Binom) { 2 } else { 1 };
+        let arity = if matches!(func, Func::LogBase | Func::Mod | Func::Residue | Func::Binom) { 2 } else { 1 };
         if !many && arguments.len() != arity {
             return Err("a function with too few or too many arguments");
         }
+        let angles = matches!(func, Func::Sin | Func::Cos | Func::Tan | Func::Cot | Func::Sec | Func::Csc);
+        let arguments = if angles { arguments.iter().map(radians).collect() } else { arguments };
         let call = Expr::Call(func, arguments);
         Ok(match power {
             Some(power) => Expr::Pow(Box::new(call), Box::new(power)),
@@ -79,6 +81,17 @@ impl Parser {
             argument = times(argument, factor);
         }
         Ok(argument)
+    }
+}
+
+/// An angle with its degrees as parts of π, for a function that reads radians.
+fn radians(angle: &Expr) -> Expr {
+    match angle {
+        Expr::Degree(value) => {
+            let degree = Expr::Div(Box::new(Expr::Const(Const::Pi)), Box::new(Expr::int(180)));
+            Expr::Mul(vec![radians(value), degree])
+        }
+        other => other.map(&radians),
     }
 }
 

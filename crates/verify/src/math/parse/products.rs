@@ -84,11 +84,12 @@ impl Parser {
                     after_slash = true;
                     left = Expr::Div(Box::new(left), Box::new(right));
                 }
-                Some(Tok::Mod) => {
+                Some(Tok::Mod(congruence)) => {
+                    let func = if *congruence { Func::Residue } else { Func::Mod };
                     self.at += 1;
                     self.chain()?;
                     let right = self.signed()?;
-                    left = Expr::Call(Func::Mod, vec![left, right]);
+                    left = Expr::Call(func, vec![left, right]);
                 }
                 Some(_) if self.starts_factor() => {
                     self.tight_slash |= after_slash;
@@ -133,7 +134,8 @@ impl Parser {
                 | Tok::Product
                 | Tok::Operator(_)
                 | Tok::Accent(_)
-                | Tok::Infinity,
+                | Tok::Infinity
+                | Tok::Based(..),
             ) => true,
             Some(Tok::Bar) => self.bars == 0 && self.builder == 0,
             _ => false,
@@ -310,6 +312,16 @@ pub(super) fn times(left: Expr, right: Expr) -> Expr {
             factors.push(plain(right));
             Expr::Mul(factors)
         }
+        // `C(10, 3)`
+        Expr::Var(name) if name == "C" && is_pair(&right) => match right {
+            Expr::Seq(_, pair, _) => Expr::Call(Func::Binom, pair),
+            right => Expr::Mul(vec![Expr::Var(name), right]),
+        },
         left => Expr::Mul(vec![left, plain(right)]),
     }
+}
+
+/// Two values between round brackets.
+fn is_pair(expr: &Expr) -> bool {
+    matches!(expr, Expr::Seq(Bracket::Round, items, Bracket::Round) if items.len() == 2 && items.iter().all(Expr::is_scalar))
 }

@@ -8,17 +8,62 @@ use super::super::{
 /// The tokens without alignment, wide spaces and labels; reversed square brackets as round ones.
 pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
     let mut tokens = separated(tokens);
+    congruences(&mut tokens);
     french(&mut tokens);
     let labelled = match tokens.as_slice() {
         // `\text{Domain: } [0, 1]`, `Area: 5`
-        [Token { tok: Tok::Word(label), .. }, _, ..] if label.trim_end().ends_with([':', '：']) => 1,
+        [Token { tok: Tok::Word(label), .. }, _, ..]
+            if label.trim_end().ends_with([':', '：']) || label.trim_end().ends_with(" is") =>
+        {
+            1
+        }
         [Token { tok: Tok::Word(_), .. }, Token { tok: Tok::Colon, .. }, _, ..] => 2,
+        // `Therefore x = 5`
+        [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Comma, .. }, _, ..] if concludes(word) => 2,
+        [Token { tok: Tok::Word(word), .. }, _, ..] if concludes(word) => 1,
         // `= 5`
         [Token { tok: Tok::Rel(Relation::Equal | Relation::Approx), .. }, _, ..] => 1,
         _ => 0,
     };
     tokens.drain(..labelled);
     tokens
+}
+
+/// Whether a word says no more than that a result follows.
+fn concludes(word: &str) -> bool {
+    matches!(
+        word.to_lowercase().as_str(),
+        "therefore" | "thus" | "hence" | "then" | "finally" | "所以" | "因此" | "故" | "即" | "donc"
+    )
+}
+
+/// `(mod 7)` as `\pmod{7}`, and `3 to 2` as `3 : 2`.
+fn congruences(tokens: &mut [Token]) {
+    let number = |token: Option<&Token>| matches!(token, Some(Token { tok: Tok::Num(_), .. }));
+    for at in 1..tokens.len() {
+        if matches!(&tokens[at].tok, Tok::Word(word) if word == "to")
+            && number(tokens.get(at - 1))
+            && number(tokens.get(at + 1))
+        {
+            tokens[at].tok = Tok::Colon;
+        }
+        if tokens[at].tok == Tok::Mod(false) && tokens[at - 1].tok == Tok::Open(Bracket::Round) {
+            let mut depth = 1;
+            let close = (at + 1..tokens.len()).find(|place| {
+                match tokens[*place].tok {
+                    Tok::Open(Bracket::Round) => depth += 1,
+                    Tok::Close(Bracket::Round) => depth -= 1,
+                    _ => {}
+                }
+                depth == 0
+            });
+            if let Some(close) = close {
+                tokens[at - 1].tok = Tok::Mod(true);
+                tokens[at].tok = Tok::Open(Bracket::Group);
+                tokens[close].tok = Tok::Close(Bracket::Group);
+            }
+        }
+    }
 }
 
 /// Rows outside environments and wide spaces before an assignment separate elements; `&` before a relation and in
