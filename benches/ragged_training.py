@@ -3,7 +3,7 @@
     python3 -m venv DIR && DIR/bin/pip install torch 'transformers>=5' trl datasets
     DIR/bin/python benches/ragged_training.py target/release/retort CHECKPOINT ROWS.jsonl [--steps 10] [--batch 8] [--packed] [--threads 2]
 
-ROWS.jsonl has `question` and `answer` (GSM8K). Both train all parameters in float32 with AdamW, without recompute, on the tokens and the mask
+ROWS.jsonl has `prompt` and `solution`, or `question` and `answer`. Both train all parameters in float32 with AdamW, without recompute, on the tokens and the mask
 that `retort inspect --json` shows; padding counts for neither. The median step counts, by its own tokens. --packed lets
 both pack rows into 1,024 tokens, one pack a batch. Run it on a quiet machine.
 """
@@ -42,7 +42,11 @@ def ours(arguments, folder):
         sys.exit("retort failed")
     with open(os.path.join(folder, "runs/ragged/trained/steps.jsonl"), encoding="utf-8") as file:
         tokens = {line["step"]: line["tokens"] for line in map(json.loads, file)}
-    rates = [tokens[step] / (times[step] - times[step - 1]) for step in sorted(times) if step - 1 in times]
+    told = sorted(times)  # not every step is, when they are fast
+    between = lambda a, b: sum(tokens[step] for step in range(a + 1, b + 1)) / (times[b] - times[a])
+    rates = [between(a, b) for a, b in zip(told, told[1:])]
+    if not rates:
+        sys.exit("the steps are too fast to be measured one by one: more --steps, or a larger model")
     dump = subprocess.run([command[0], "inspect", "p.yaml", "--stage", "trained", "--limit", "100000", "--json"], cwd=folder, stdout=subprocess.PIPE, check=True, text=True)
     rows = [row for row in map(json.loads, dump.stdout.splitlines()) if "input_ids" in row]
     return rates, rows
@@ -50,16 +54,21 @@ def ours(arguments, folder):
 
 def theirs(arguments, rows, folder):
     import torch
-    from datasets import Dataset
+    from datasets import load_dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     torch.set_num_threads(arguments.threads)
-    data = Dataset.from_list([{"input_ids": row["input_ids"], "completion_mask": [int(mark) for mark in row["loss"]]} for row in rows])
+    path = os.path.join(folder, "tokens.jsonl")
+    with open(path, "w", encoding="utf-8") as file:
+        for row in rows:
+            labels = [token if trained else -100 for token, trained in zip(row["input_ids"], row["loss"])]
+            file.write(json.dumps({"input_ids": row["input_ids"], "labels": labels}) + "\n")
+    data = load_dataset("json", data_files=path, split="train", cache_dir=folder)
     settings = SFTConfig(
         output_dir=os.path.join(folder, "trl"), max_steps=arguments.steps, per_device_train_batch_size=1 if arguments.packed else arguments.batch, learning_rate=1e-5,
-        max_length=1024, packing=arguments.packed, gradient_checkpointing=False, completion_only_loss=True, bf16=False, use_cpu=True, report_to="none",
-        save_strategy="no", logging_strategy="no", dataloader_num_workers=0,
+        max_length=1024, packing=arguments.packed, gradient_checkpointing=False, bf16=False, use_cpu=True, report_to="none",
+        save_strategy="no", logging_strategy="no", dataloader_num_workers=0, dataset_kwargs={} if arguments.packed else {"skip_prepare_dataset": True},
     )
     model = AutoModelForCausalLM.from_pretrained(arguments.checkpoint, dtype=torch.float32)
 
@@ -97,7 +106,8 @@ def main():
         os.symlink(os.path.abspath(arguments.checkpoint), os.path.join(folder, "model"))
         with open(os.path.join(folder, "rows.jsonl"), "w", encoding="utf-8") as file, open(arguments.rows, encoding="utf-8") as given:
             for row in map(json.loads, given):
-                said = [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["answer"]}]
+                prompt, solution = (row[key] for key in (("prompt", "solution") if "solution" in row else ("question", "answer")))
+                said = [{"role": "user", "content": prompt}, {"role": "assistant", "content": solution}]
                 file.write(json.dumps({"messages": said}) + "\n")
         with open(os.path.join(folder, "p.yaml"), "w", encoding="utf-8") as file:
             file.write(PIPELINE.format(steps=arguments.steps, batch=1 if arguments.packed else arguments.batch, packed=str(arguments.packed).lower()))
