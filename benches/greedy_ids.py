@@ -91,6 +91,7 @@ def main():
             ties += gap < 1e-3
             bad += gap >= 1e-3
             print(f"{checkpoint}: row {number} differs at token {at} (gap {gap:.2e}): {row['completion_ids'][at:at + 4]} against {expected[at:at + 4]}")
+        bad += not tokens
         print(f"{checkpoint}: {equal} of {len(rows)} rows equal, {ties} ties, {tokens} tokens compared")
     sys.exit(1 if bad else 0)
 
