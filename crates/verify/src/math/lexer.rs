@@ -220,6 +220,7 @@ impl Lexer {
                 self.at += 1;
                 return Ok(());
             }
+            '.' if two('.') && self.peek(2) == '.' => (Tok::Var("…".into()), 3),
             '.' | '?' | '…' | '"' => {
                 // A full stop ends the answer; anywhere else it cannot be read.
                 let rest_is_blank = self.chars[self.at..]
@@ -418,7 +419,8 @@ impl Lexer {
             return;
         }
         let after_number = matches!(self.out.last(), Some(Token { tok: Tok::Num(_) | Tok::Close(_), .. }));
-        if words::is_unit(run) && after_number && self.at_end_of_unit() {
+        let joins_units = run == "per" && matches!(self.out.last(), Some(Token { tok: Tok::Word(_), .. }));
+        if joins_units || words::is_unit(run) && after_number && self.at_end_of_unit() {
             // Before the functions: `5 min`.
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {
@@ -630,6 +632,18 @@ impl Lexer {
         true
     }
 
+    /// `5\mathrm{m}`, `9.8\mathrm{m}/\mathrm{s}^2`: an upright letter behind a number that a unit has.
+    fn is_unit_letter(&self, command: &str, text: &str) -> bool {
+        let upright = matches!(command, "mathrm" | "text" | "textrm" | "rm");
+        let mut before = self.out.iter().rev().map(|token| &token.tok);
+        let behind = match before.next() {
+            Some(Tok::Num(_) | Tok::Word(_)) => true,
+            Some(Tok::Slash) => matches!(before.next(), Some(Tok::Word(_))),
+            _ => false,
+        };
+        upright && behind && matches!(text, "m" | "g" | "s" | "h" | "L" | "N" | "J" | "W" | "V" | "K")
+    }
+
     /// A braced argument as raw text.
     fn argument(&mut self) -> Result<String, LexError> {
         while self.peek(0) == ' ' {
@@ -672,7 +686,7 @@ impl Lexer {
             self.space = true;
             return Ok(());
         }
-        let content = self.argument()?;
+        let content = self.argument()?.replace('~', " ");
         let trimmed = content.trim();
         let upright = matches!(command, "operatorname" | "mathrm" | "rm" | "variable");
         if trimmed.is_empty() {
@@ -699,6 +713,10 @@ impl Lexer {
         if trimmed.contains(' ') && trimmed.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | ',' | '-')) {
             // Digits set apart by a scanner: `\mathbf{1 8}`.
             self.out.extend(tokens(&trimmed.replace(' ', ""))?);
+            return Ok(());
+        }
+        if self.is_unit_letter(command, trimmed) {
+            self.push(Tok::Word(trimmed.to_owned()));
             return Ok(());
         }
         let letters = trimmed.chars().filter(|c| c.is_alphabetic()).count();
