@@ -5,6 +5,7 @@ mod binary;
 mod exports;
 mod filtering;
 mod from_rollouts;
+mod generating;
 mod golden;
 mod judging;
 mod messages;
@@ -14,4 +15,5 @@ mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/server/mod.rs"]
 mod server;
+mod training;
 mod verify_command;

@@ -176,6 +176,35 @@ fn measured(folder: &Path) {
     assert!(reference.iter().all(|row| row["checkpoint"] == "long-student" && row["chosen_logp"].as_f64() < Some(0.0)));
 }
 
+/// The file that the README begins with, on fewer prompts and steps, from the models in the repository.
+#[test]
+fn the_quickstart_runs_on_a_reduced_setting() {
+    let work = tempfile::tempdir().expect("a temporary folder");
+    let out = work.path().to_str().expect("a path of text");
+    let mut arguments = vec!["run", "pipelines/quickstart.yaml", "--quiet", "--memory", "3GB", "--out", out];
+    for change in [
+        "prompts.count=48",
+        "rollouts.sampling.n=4",
+        "long.training.max_steps=6",
+        "short.training.max_steps=6",
+        "long-rollouts.sampling.n=4",
+        "dpo.training.max_steps=3",
+        "heldout.count=64",
+        "measures.sampling.n=2",
+    ] {
+        arguments.extend(["--set", change]);
+    }
+    succeed(&root(), &arguments);
+    let measures = rows(work.path(), "runs/quickstart/measures", "measures");
+    assert_eq!(measures.len(), 6);
+    for row in &measures {
+        // Even 12 samples wrong in 128 by chance leave a model that the quickstart can start from.
+        let accuracy = row["accuracy"].as_f64().expect("a number");
+        assert!(accuracy > 0.75, "{} answers {accuracy} rightly", row["checkpoint"]);
+    }
+    assert!(work.path().join("runs/quickstart/report/report.html").is_file());
+}
+
 #[test]
 fn training_killed_at_any_moment_goes_on_and_ctrl_c_saves_first() {
     let work = tempfile::tempdir().expect("a temporary folder");

@@ -213,7 +213,7 @@ impl Tokenizer {
     }
 
     /// Whether text without a chat template starts with the token that begins a sequence.
-    pub(crate) fn writes_bos(&self) -> bool {
+    pub fn writes_bos(&self) -> bool {
         self.writes_bos
     }
 

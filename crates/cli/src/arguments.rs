@@ -35,6 +35,14 @@ pub enum Command {
     Run(Run),
     /// Judge the rows of a JSONL file, or one prediction, with one verifier.
     Verify(crate::verify_command::Verify),
+    /// Complete a prompt, or the prompts of a JSONL file, with a checkpoint.
+    Generate(crate::generate_command::Generate),
+    /// Score the tokens of a JSONL file's rows with a checkpoint.
+    Logprobs(crate::checkpoint_commands::Logprobs),
+    /// Measure how fast a checkpoint trains or generates here.
+    Bench(crate::checkpoint_commands::Bench),
+    /// Show which tokens a train stage trains.
+    Inspect(crate::inspect_command::Inspect),
     /// Print a table or the record of a finished stage.
     Show(Show),
     /// Print the JSON Schema of pipeline files, or write all schemas to a folder.
@@ -66,8 +74,11 @@ pub struct Pipeline {
     #[arg(long)]
     pub allow_path: bool,
     /// Memory that training may take, such as `3GB`; by default what the machine has.
-    #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::memory::parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::machine::parse_size)]
     pub memory: Option<u64>,
+    /// Where models are trained and run: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = retort_pipeline::machine::parse_device)]
+    pub device: retort_pipeline::machine::Device,
 }
 
 #[derive(Debug, Args)]

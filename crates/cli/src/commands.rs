@@ -4,14 +4,16 @@ use crate::arguments::{Arguments, Check, Explain, Gc, Pipeline, Plan, Run, Schem
 use crate::progress::{Form, Progress};
 use crate::screen::{Outcome, bytes, duration, line, note, show_problems, tame};
 use clap::CommandFactory;
-use retort_pipeline::{Checked, PipelineError, RunOptions, State, Store, file::schema};
+use retort_pipeline::{Checked, Machine, PipelineError, RunOptions, State, Store, file::schema};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
-    let memory = file.memory.unwrap_or_else(retort_pipeline::memory::available);
-    retort_pipeline::check_within(&file.file, &file.set, file.allow_path, memory)
+/// Reads and checks the pipeline file that was typed.
+pub fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
+    let memory = file.memory.unwrap_or_else(retort_pipeline::machine::available);
+    let machine = Machine { memory, device: file.device };
+    retort_pipeline::check_on(&file.file, &file.set, file.allow_path, machine)
 }
 
 /// `check`.

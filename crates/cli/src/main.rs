@@ -4,7 +4,10 @@
 //! comes back. Exit codes: 0 done; 1 done and the answer is no; 2 could not do it; 130 interrupted.
 
 mod arguments;
+mod checkpoint_commands;
 mod commands;
+mod generate_command;
+mod inspect_command;
 mod progress;
 mod screen;
 mod verify_command;
@@ -20,6 +23,10 @@ fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan(&plan),
         Command::Run(run) => commands::run(&run),
         Command::Verify(verify) => verify_command::verify(&verify),
+        Command::Generate(generate) => generate_command::generate(&generate),
+        Command::Logprobs(logprobs) => checkpoint_commands::logprobs(&logprobs),
+        Command::Bench(bench) => checkpoint_commands::bench(&bench),
+        Command::Inspect(inspect) => inspect_command::inspect(&inspect),
         Command::Show(show) => commands::show(&show),
         Command::Schema(schema) => commands::schema(&schema),
         Command::Explain(explain) => commands::explain(&explain),

@@ -4,7 +4,7 @@ use crate::error::PipelineError;
 use crate::file::{Read, document::pointer_step, read};
 use crate::graph::{Node, build};
 use crate::inputs::{Finished, is_checkpoint};
-use crate::memory;
+use crate::machine::Machine;
 use crate::problem::Problem;
 use crate::source::Kind;
 use crate::stage::Stage;
@@ -26,8 +26,8 @@ pub struct Checked {
     pub access: Access,
     /// The folder of the tokenizer, when one is set.
     pub(crate) tokenizer: Option<PathBuf>,
-    /// Bytes of memory that a stage may take.
-    pub memory: u64,
+    /// What the run may use of the machine.
+    pub machine: Machine,
     /// What is no problem but should be known.
     pub warnings: Vec<String>,
 }
@@ -41,15 +41,15 @@ impl Checked {
 
 /// Reads and checks the pipeline file at `path`. All problems are reported at once.
 pub fn check(path: &Path, overrides: &[String], allow_path: bool) -> Result<Checked, PipelineError> {
-    check_within(path, overrides, allow_path, memory::available())
+    check_on(path, overrides, allow_path, Machine::default())
 }
 
-/// [`check`] for a machine with so many bytes of memory: training that cannot fit is a problem.
-pub fn check_within(
+/// [`check`] for a given machine: training that does not fit into its memory is a problem.
+pub fn check_on(
     path: &Path,
     overrides: &[String],
     allow_path: bool,
-    memory: u64,
+    machine: Machine,
 ) -> Result<Checked, PipelineError> {
     let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
     let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
@@ -104,9 +104,9 @@ pub fn check_within(
         problems.extend(found);
         Vec::new()
     });
-    problems.extend(too_large(&read, &access, memory));
+    problems.extend(too_large(&read, &access, machine.memory));
     if problems.is_empty() {
-        return Ok(Checked { path: path.to_owned(), read, nodes, access, tokenizer, memory, warnings });
+        return Ok(Checked { path: path.to_owned(), read, nodes, access, tokenizer, machine, warnings });
     }
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
     Err(fail(problems))

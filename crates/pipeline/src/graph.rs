@@ -103,8 +103,9 @@ pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -
         if let Stage::Report(report) = stage
             && report.of.is_empty()
         {
-            for other in read.order.iter().filter(|other| !matches!(stages.get(*other), Some(Stage::Report(_)))) {
-                inputs.insert(format!("of/{other}"), Source(other.clone()));
+            let others = read.order.iter().filter(|other| !matches!(stages.get(*other), Some(Stage::Report(_))));
+            for (index, other) in others.enumerate() {
+                inputs.insert(format!("of/{index}"), Source(other.clone()));
             }
         }
         nodes.insert(

@@ -4,8 +4,8 @@ use crate::check::Checked;
 use crate::error::PipelineError;
 use crate::graph::{Node, Work};
 use crate::inputs::{Finished, is_checkpoint};
+use crate::machine::in_words;
 use crate::manifest::{KeyParts, canonical};
-use crate::memory::in_words;
 use crate::stage::Stage;
 use crate::store::{Store, read_manifest};
 use retort_chat::Tokenizer;
@@ -105,8 +105,8 @@ fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>)
             };
             let Some((data, tokenizer)) = input("data").zip(tokenizer) else { return Ok(String::new()) };
             let forecast = train.forecast(base.as_ref(), &data, &tokenizer)?;
-            if forecast.peak_bytes as u64 > keys.checked.memory {
-                return Err(PipelineError::stage(&node.name, too_large(&forecast, keys.checked.memory)));
+            if forecast.peak_bytes as u64 > keys.checked.machine.memory {
+                return Err(PipelineError::stage(&node.name, too_large(&forecast, keys.checked.machine.memory)));
             }
             forecast_words(&forecast)
         }

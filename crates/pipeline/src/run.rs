@@ -95,7 +95,7 @@ pub fn run(
                     inputs,
                     lengths: node.lengths.iter().filter_map(|name| finished.get(name).cloned()).collect(),
                     access: &checked.access,
-                    memory: checked.memory,
+                    machine: checked.machine,
                     tokenizer: tokenizer.as_ref(),
                     journal: store.journal(&key),
                     observer,

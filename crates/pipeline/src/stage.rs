@@ -106,8 +106,8 @@ impl Stage {
             | Self::Train(_)
             | Self::Merge(_)
             | Self::Evaluate(_)
-            | Self::Export(_)
-            | Self::Report(_) => 1,
+            | Self::Export(_) => 1,
+            Self::Report(_) => 2,
         }
     }
 

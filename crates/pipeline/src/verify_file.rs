@@ -6,29 +6,17 @@
 use crate::error::PipelineError;
 use crate::file::document::{Document, pointer_step};
 use crate::file::{schema, violations};
+use crate::json_lines::{Fields, Line, Lines, as_text, close};
 use crate::problem::did_you_mean;
 use rayon::prelude::*;
 use retort_records::{Message, Verdict};
 use retort_verify::{Case, Outcome, Verifier, VerifierSettings};
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
-use std::fmt;
 use std::io::{BufRead, Write};
 use std::path::Path;
 
 /// Keys that hold the reference answer; the first that a row has counts.
 const REFERENCE_KEYS: [&str; 4] = ["reference_answer", "gold", "reference", "answer"];
-/// Keys that are added to every row; a row's own values under them are replaced.
-const ADDED: [&str; 4] = ["verdict", "extracted_answer", "method", "reason"];
-/// Lines that are judged together.
-const BATCH_LINES: usize = 2048;
-/// Bytes after which a batch is full.
-const BATCH_BYTES: usize = 8 << 20;
-/// The longest line that is read; of a longer one only the number is kept.
-const MAX_LINE: usize = 64 << 20;
-
 /// Rows by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FileCounts {
@@ -125,7 +113,7 @@ pub fn verify_one(
     }
     let mut json = row.to_string();
     json.pop();
-    finish(&mut json, &outcome);
+    close(&mut json, &added(&outcome));
     JudgedRow { json, verdict: outcome.verdict }
 }
 
@@ -138,7 +126,7 @@ pub fn verify_lines(
     name: &Path,
     advanced: &mut dyn FnMut(&FileCounts),
 ) -> Result<FileCounts, PipelineError> {
-    let mut lines = Lines { input, number: 0 };
+    let mut lines = Lines::new(input);
     let mut counts = FileCounts::default();
     let mut batch = lines.batch().map_err(PipelineError::io("read", name))?;
     while !batch.is_empty() {
@@ -165,64 +153,6 @@ pub fn verify_lines(
     Ok(counts)
 }
 
-/// Numbered lines.
-struct Lines<'a> {
-    input: &'a mut (dyn BufRead + Send),
-    number: u64,
-}
-
-struct Line {
-    number: u64,
-    text: Vec<u8>,
-    /// Length in the file.
-    bytes: usize,
-}
-
-impl Lines<'_> {
-    /// The next lines that are not blank; none at the end.
-    fn batch(&mut self) -> std::io::Result<Vec<Line>> {
-        let (mut batch, mut held) = (Vec::new(), 0);
-        while batch.len() < BATCH_LINES && held < BATCH_BYTES {
-            let Some(line) = self.line()? else { break };
-            if !line.text.trim_ascii().is_empty() || line.bytes > MAX_LINE {
-                held += line.text.len();
-                batch.push(line);
-            }
-        }
-        Ok(batch)
-    }
-
-    fn line(&mut self) -> std::io::Result<Option<Line>> {
-        let (mut text, mut bytes) = (Vec::new(), 0);
-        loop {
-            let buffer = match self.input.fill_buf() {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                buffer => buffer?,
-            };
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let used = end.map_or(buffer.len(), |end| end + 1);
-            if buffer.is_empty() && bytes == 0 {
-                return Ok(None);
-            }
-            bytes += used;
-            if bytes <= MAX_LINE {
-                text.extend_from_slice(&buffer[..used]);
-            } else {
-                text = Vec::new();
-            }
-            self.input.consume(used);
-            if end.is_some() || used == 0 {
-                break;
-            }
-        }
-        self.number += 1;
-        if self.number == 1 && text.starts_with("\u{feff}".as_bytes()) {
-            text.drain(..3);
-        }
-        Ok(Some(Line { number: self.number, text, bytes }))
-    }
-}
-
 /// What became of a line.
 struct Judged {
     json: String,
@@ -232,99 +162,32 @@ struct Judged {
 
 impl Line {
     fn judge(&self, verifier: &dyn Verifier) -> Judged {
-        let no_row = |method: &'static str, reason: String| {
-            let outcome = Outcome::new(Verdict::Undecided, method, reason);
-            let mut json = format!("{{\"line\":{}", self.number);
-            finish(&mut json, &outcome);
-            Judged { json, verdict: outcome.verdict, no_row: true }
-        };
-        if self.bytes > MAX_LINE {
-            return no_row("not_json", format!("the line is longer than {} MiB", MAX_LINE >> 20));
-        }
-        let text = match std::str::from_utf8(&self.text) {
-            Ok(text) => text.trim(),
-            Err(error) => return no_row("not_json", format!("not UTF-8 after {} bytes", error.valid_up_to())),
-        };
-        let row: Fields<'_> = match serde_json::from_str(text) {
+        let row = match self.fields() {
             Ok(row) => row,
-            Err(error) if error.is_data() => return no_row("not_object", "the line is no JSON object".into()),
-            Err(error) => return no_row("not_json", error.to_string()),
+            Err((method, reason)) => {
+                let outcome = Outcome::new(Verdict::Undecided, method, reason);
+                let mut json = format!("{{\"line\":{}", self.number);
+                close(&mut json, &added(&outcome));
+                return Judged { json, verdict: outcome.verdict, no_row: true };
+            }
         };
         let outcome = row.judge(verifier);
-        let mut json = String::with_capacity(text.len() + 128);
-        for (key, value) in &row.0 {
-            if !ADDED.contains(&key.as_ref()) {
-                json.push(if json.is_empty() { '{' } else { ',' });
-                json.push_str(&quoted(key));
-                json.push(':');
-                json.push_str(value.get());
-            }
-        }
-        if json.is_empty() {
-            json.push('{');
-        }
-        finish(&mut json, &outcome);
+        let json = row.with(&added(&outcome));
         Judged { json, verdict: outcome.verdict, no_row: false }
     }
 }
 
-/// Adds the verdict to a JSON object that is still open, and closes it.
-fn finish(json: &mut String, outcome: &Outcome) {
-    let added = json!({
+/// What is added to every row; a row's own values under these keys are replaced.
+fn added(outcome: &Outcome) -> Value {
+    json!({
         "verdict": outcome.verdict,
         "extracted_answer": outcome.extracted_answer,
         "method": outcome.method,
         "reason": outcome.reason,
-    });
-    if !json.ends_with('{') {
-        json.push(',');
-    }
-    json.push_str(&added.to_string()[1..]);
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// The keys of a row in their order, with their values as they were written.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> serde::Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(out, "a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    // Of a key that stands twice the last value counts, as in Python.
-                    match fields.iter_mut().find(|(known, _)| *known == key) {
-                        Some(field) => field.1 = value,
-                        None => fields.push((key.into(), value)),
-                    }
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Keys)
-    }
+    })
 }
 
 impl Fields<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())
-    }
-
-    /// The value as text: a JSON string's content, and anything but null as it is written.
-    fn text(&self, key: &str) -> Option<Cow<'_, str>> {
-        as_text(self.get(key)?)
-    }
-
     fn judge(&self, verifier: &dyn Verifier) -> Outcome {
         let nothing = |verdict, reason: &str| Outcome::new(verdict, "no_prediction", reason);
         let prediction = match self.get("prediction") {
@@ -365,14 +228,5 @@ impl Fields<'_> {
             Verdict::Correct if case.truncated => Outcome { verdict: Verdict::Incorrect, ..outcome },
             _ => outcome,
         }
-    }
-}
-
-fn as_text(json: &str) -> Option<Cow<'_, str>> {
-    match json.as_bytes().first() {
-        Some(b'n') => None,
-        // Half a surrogate pair is JSON but no text.
-        Some(b'"') => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
-        _ => Some(Cow::Borrowed(json)),
     }
 }

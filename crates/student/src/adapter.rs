@@ -90,6 +90,11 @@ impl LoraSettings {
         Ok(())
     }
 
+    /// The same for evaluation.
+    pub(crate) fn without_dropout(&self) -> Self {
+        Self { lora_dropout: 0.0, ..self.clone() }
+    }
+
     /// The factor on an adapter's output.
     pub(crate) fn scale(&self) -> f32 {
         let rank = self.r as f64;
@@ -115,7 +120,7 @@ pub(crate) struct AdapterLayout {
 }
 
 impl AdapterLayout {
-    fn new(base: &Layout, settings: &LoraSettings) -> Self {
+    pub fn new(base: &Layout, settings: &LoraSettings) -> Self {
         let (mut places, mut total) = (Vec::new(), 0);
         let mut add = |name: String, shape: [usize; 2]| {
             places.push(Place { name, shape: shape.to_vec(), start: total });

@@ -28,6 +28,23 @@ impl std::str::FromStr for Target {
     }
 }
 
+impl Target {
+    /// Whether this program was built for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] for a device that needs a feature which is not there.
+    pub fn check(self) -> Result<(), Error> {
+        if matches!(self, Self::Cuda(_)) && !cfg!(feature = "cuda") {
+            return Err(Error::Device {
+                device: self.to_string(),
+                reason: "this program was built without the `cuda` feature".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

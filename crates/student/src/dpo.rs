@@ -36,6 +36,9 @@ pub fn train_dpo<'a>(
 ) -> Result<Trained, Error> {
     settings.check()?;
     dpo.check()?;
+    if settings.packing {
+        return Err(setting("packing", true, "false for preference pairs"));
+    }
     let trainee = trainee.into();
     let student = &*trainee.student;
     let (mut usable, mut dropped) = (Vec::with_capacity(pairs.len()), Vec::new());
@@ -132,11 +135,19 @@ impl Objective for Dpo<'_> {
         self.pairs.iter().map(longer).max().unwrap_or(0)
     }
 
-    fn accumulate(&self, learner: &Learner, rows: &[usize], batch_size: usize) -> (BatchLoss, Tensor<1>) {
-        let scale = 1.0 / rows.len() as f64;
+    fn length(&self, index: usize) -> usize {
+        self.pairs[index].chosen.input_ids.len() + self.pairs[index].rejected.input_ids.len()
+    }
+
+    fn evaluate(&self, _: &Learner) -> Option<f64> {
+        None
+    }
+
+    fn accumulate(&self, learner: &Learner, batches: &[Vec<usize>]) -> (BatchLoss, Tensor<1>) {
+        let scale = 1.0 / batches.iter().map(Vec::len).sum::<usize>() as f64;
         let mut total = BatchLoss { loss: 0.0, tokens: 0, trained_tokens: 0, preferred: None };
         let (mut preferred, mut gradient) = (0.0, None);
-        for indices in rows.chunks(batch_size) {
+        for indices in batches {
             let pairs: Vec<&PreferencePair> = indices.iter().map(|index| &self.pairs[*index]).collect();
             let rows: Vec<&TokenRow> = pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).collect();
             let (batch, positions, targets) = lay_out(&rows);

@@ -2,8 +2,10 @@ use retort_weights::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainSettings;
+use crate::adapter::AdapterLayout;
 use crate::layout::Layout;
+use crate::packing::pack;
+use crate::{LoraSettings, TrainSettings};
 
 /// What a training run is going to take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,18 +23,21 @@ pub struct Forecast {
 }
 
 /// Forecasts a training run on sequences of these lengths in tokens; a preference pair is two sequences, and then
-/// `sequences_per_row` is 2. Sequences that are too long are taken to be dropped.
+/// `sequences_per_row` is 2. Sequences that are too long are taken to be dropped. With `lora` only adapters are trained.
 pub fn forecast(
     config: &ModelConfig,
     settings: &TrainSettings,
+    lora: Option<&LoraSettings>,
     lengths: &[usize],
     sequences_per_row: usize,
 ) -> Forecast {
-    let parameters = Layout::of(config).total;
+    let layout = Layout::of(config);
+    let parameters = layout.total;
     let most = settings.max_length.unwrap_or(config.max_position_embeddings);
     let used: Vec<usize> = lengths.iter().copied().filter(|length| *length <= most).collect();
     let per_row = sequences_per_row.max(1);
-    let rows = used.len() / per_row;
+    let packs = if settings.packing { pack(&used, most) } else { Vec::new() };
+    let rows = if settings.packing { packs.len() } else { used.len() / per_row };
     let steps = settings.steps(rows);
     let total: usize = used.iter().sum();
     let row_tokens = if rows == 0 { 0.0 } else { total as f64 / rows as f64 };
@@ -42,14 +47,23 @@ pub fn forecast(
     // The largest batch there can be: the longest sequences together.
     let mut longest = used;
     longest.sort_unstable_by_key(|length| std::cmp::Reverse(*length));
-    let batch: usize = longest.iter().take(settings.batch_size * per_row).sum();
-    let mean_length = if rows == 0 { 0.0 } else { total as f64 / (rows * per_row) as f64 };
+    let batch: usize = if settings.packing {
+        total.min(settings.batch_size * most)
+    } else {
+        longest.iter().take(settings.batch_size * per_row).sum()
+    };
+    let mean_length = total as f64 / longest.len().max(1) as f64;
     let width = (config.num_attention_heads * config.head_dim) as f64;
     let attention = 4.0 * width * mean_length / 2.0 * config.num_hidden_layers as f64;
     let embedding = if config.tie_word_embeddings { 0 } else { config.vocab_size * config.hidden_size };
     let forward = 2.0 * (parameters - embedding) as f64 + attention;
-    let passes = if settings.gradient_checkpointing { 4.0 } else { 3.0 };
-    let peak_bytes = 4 * (4 * parameters + activation_floats(config, settings, batch)) + (32 << 20);
+    // A frozen weight needs no gradient of its own: a third of a training step.
+    let passes = if lora.is_some() { 2.0 } else { 3.0 } + if settings.gradient_checkpointing { 1.0 } else { 0.0 };
+    let learned = match lora {
+        None => 4 * parameters,
+        Some(lora) => parameters + 4 * AdapterLayout::new(&layout, lora).total,
+    };
+    let peak_bytes = 4 * (learned + activation_floats(config, settings, batch)) + (32 << 20);
     Forecast { parameters, tokens, steps, peak_bytes, operations: tokens as f64 * forward * passes }
 }
 
@@ -94,7 +108,13 @@ mod tests {
         let settings = TrainSettings { batch_size: 24, epochs: 2.0, ..TrainSettings::with_learning_rate(1e-3) };
         let mut lengths = vec![100; 48];
         lengths.push(300);
-        let forecast = forecast(&config, &settings, &lengths, 1);
+        let plain = forecast(&config, &settings, None, &lengths, 1);
+        let packed = TrainSettings { packing: true, batch_size: 4, ..settings.clone() };
+        let packed = forecast(&config, &packed, None, &lengths, 1);
+        assert_eq!((packed.steps, packed.tokens), (12, 9600));
+        let adapted = forecast(&config, &settings, Some(&LoraSettings::default()), &lengths, 1);
+        assert!(adapted.peak_bytes < plain.peak_bytes && adapted.operations < plain.operations);
+        let forecast = plain;
         assert_eq!((forecast.parameters, forecast.steps, forecast.tokens), (803_968, 4, 9600));
         assert!(forecast.peak_bytes > 60 << 20 && forecast.peak_bytes < 200 << 20, "{forecast:?}");
     }

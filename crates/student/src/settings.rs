@@ -65,6 +65,14 @@ pub struct TrainSettings {
     /// What happens to rows that are too long.
     #[serde(default)]
     pub over_long: OverLong,
+    /// Lay short rows together into one, up to `max_length` tokens, by best fit; `batch_size` then counts such packs. Rows
+    /// of a pack do not see each other, and positions start anew in each. Only for `sft`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub packing: bool,
+    /// Optimizer steps from one evaluation loss to the next; an epoch when left out. Only with `eval_data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub eval_steps: Option<usize>,
     /// Keep only each block's input and compute the block again in the backward pass: less memory, a third more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,
@@ -90,6 +98,8 @@ pub enum OverLong {
     /// They are left out and counted.
     #[default]
     Drop,
+    /// Their end is cut off, and they are counted; a row whose reasoning would be cut is left out.
+    Truncate,
     /// Training does not start.
     Error,
 }
@@ -171,6 +181,10 @@ fn epsilon() -> f64 {
 fn yes() -> bool {
     true
 }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
 
 impl TrainSettings {
     /// PyTorch's AdamW, cosine to a tenth, batches of 8 rows, one epoch.
@@ -192,11 +206,13 @@ impl TrainSettings {
             max_grad_norm: 1.0,
             max_length: None,
             over_long: OverLong::Drop,
+            packing: false,
+            eval_steps: None,
             gradient_checkpointing: false,
         }
     }
 
-    /// Optimizer steps that a number of rows makes.
+    /// Optimizer steps that a number of rows (of packs, with `packing`) makes.
     pub fn steps(&self, rows: usize) -> usize {
         let in_one_epoch = rows.div_ceil(self.rows_per_step());
         self.max_steps.unwrap_or((self.epochs * in_one_epoch as f64).ceil() as usize)
@@ -239,6 +255,9 @@ impl TrainSettings {
         }
         if self.batch_size == 0 {
             return Err(setting("batch_size", 0, "1 or more"));
+        }
+        if self.eval_steps == Some(0) {
+            return Err(setting("eval_steps", 0, "1 or more"));
         }
         if self.gradient_accumulation == 0 {
             return Err(setting("gradient_accumulation", 0, "1 or more"));

@@ -3,7 +3,7 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use serde_json::{Value, json};
 
-use crate::fused::{Batch, Pass, Saving};
+use crate::fused::{Batch, Model, Pass, Saving};
 use crate::rotary::Rotary;
 use crate::settings::OverLong;
 use crate::tensors::{Learner, Weighing, download};
@@ -16,17 +16,20 @@ use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Traine
 ///
 /// `trainee` is `&mut student`, or `(&mut student, &mut adapter)` to train adapters alone (LoRA).
 /// `resume` is a folder that [`Control::Save`] named; the student's weights are then taken from there.
-pub fn train_sft<'a>(
+pub fn train_sft<'a, 'b>(
     trainee: impl Into<Trainee<'a>>,
-    rows: &[TokenRow],
+    examples: impl Into<Examples<'b>>,
     settings: &TrainSettings,
     seed: u64,
     resume: Option<&Path>,
     on_step: &mut dyn FnMut(StepReport) -> Control,
 ) -> Result<Trained, Error> {
     settings.check()?;
-    let trainee = trainee.into();
+    let (trainee, Examples { rows, evaluation }) = (trainee.into(), examples.into());
     let student = &*trainee.student;
+    for (index, row) in evaluation.iter().enumerate() {
+        row.check(index, student).map_err(|error| Error::Rows(format!("evaluation: {error}")))?;
+    }
     let mut usable = Vec::with_capacity(rows.len());
     let mut dropped = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -37,7 +40,7 @@ pub fn train_sft<'a>(
             dropped.push(index);
         }
     }
-    let objective = Sft { rows };
+    let objective = Sft { rows, evaluation };
     let trained = run(trainee, &objective, &usable, settings, seed, resume, on_step)?;
     Ok(Trained { dropped, ..trained })
 }
@@ -49,25 +52,56 @@ pub(crate) fn fits(index: usize, tokens: usize, student: &Student, settings: &Tr
         return Ok(true);
     }
     match settings.over_long {
-        OverLong::Drop => Ok(false),
+        // Where a row may be cut is the caller's to know: what is too long here is left out.
+        OverLong::Drop | OverLong::Truncate => Ok(false),
         OverLong::Error => Err(Error::Rows(format!("row {index} has {tokens} tokens; allowed are {most}"))),
+    }
+}
+
+/// What supervised fine-tuning learns from. Rows alone turn into it.
+#[derive(Clone, Copy, Debug)]
+pub struct Examples<'a> {
+    /// Rows that are trained on.
+    pub rows: &'a [TokenRow],
+    /// Rows whose loss is told every `eval_steps`; may be none.
+    pub evaluation: &'a [TokenRow],
+}
+
+impl<'a, R: AsRef<[TokenRow]> + ?Sized> From<&'a R> for Examples<'a> {
+    fn from(rows: &'a R) -> Self {
+        Self { rows: rows.as_ref(), evaluation: &[] }
     }
 }
 
 struct Sft<'a> {
     rows: &'a [TokenRow],
+    evaluation: &'a [TokenRow],
 }
 
 impl Objective for Sft<'_> {
     fn longest(&self) -> usize {
-        self.rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0)
+        self.rows.iter().chain(self.evaluation).map(|row| row.input_ids.len()).max().unwrap_or(0)
     }
 
-    fn accumulate(&self, learner: &Learner, rows: &[usize], batch_size: usize) -> (BatchLoss, Tensor<1>) {
-        let trained_tokens: usize = rows.iter().map(|row| self.rows[*row].trained_tokens()).sum();
+    fn length(&self, index: usize) -> usize {
+        self.rows[index].input_ids.len()
+    }
+
+    fn evaluate(&self, learner: &Learner) -> Option<f64> {
+        let tokens: usize = self.evaluation.iter().map(TokenRow::trained_tokens).sum();
+        if tokens == 0 {
+            return None;
+        }
+        let sum: f64 =
+            learner.with_model(|model| log_probs_of(model, self.evaluation)).into_iter().flatten().map(f64::from).sum();
+        Some(-sum / tokens as f64)
+    }
+
+    fn accumulate(&self, learner: &Learner, batches: &[Vec<usize>]) -> (BatchLoss, Tensor<1>) {
+        let trained_tokens: usize = batches.iter().flatten().map(|row| self.rows[*row].trained_tokens()).sum();
         let weight = -1.0 / trained_tokens as f32;
         let (mut sum, mut tokens, mut gradient) = (0.0, 0, None);
-        for rows in rows.chunks(batch_size) {
+        for rows in batches {
             let rows: Vec<&TokenRow> = rows.iter().map(|row| &self.rows[*row]).collect();
             let (batch, positions, targets) = lay_out(&rows);
             tokens += batch.len();
@@ -101,14 +135,18 @@ pub(crate) fn lay_out(rows: &[&TokenRow]) -> (Batch, Vec<usize>, Vec<u32>) {
 
 /// Natural log-prob of every trained token of each row, in order.
 pub fn token_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<Vec<f32>>, Error> {
-    /// Tokens that go through the model together; a row's numbers do not depend on it.
-    const TOKENS: usize = 4096;
     for (index, row) in rows.iter().enumerate() {
         row.check(index, student)?;
     }
     let longest = rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0);
     let rotary = Rotary::new(&student.config, longest);
-    let model = student.model(&rotary);
+    Ok(log_probs_of(&student.model(&rotary), rows))
+}
+
+/// [`token_log_probs`] of rows that are known to be good.
+fn log_probs_of(model: &Model, rows: &[TokenRow]) -> Vec<Vec<f32>> {
+    /// Tokens that go through the model together; a row's numbers do not depend on it.
+    const TOKENS: usize = 4096;
     let mut pass = Pass::new(Saving::Nothing);
     let mut found = Vec::with_capacity(rows.len());
     let mut rest = rows;
@@ -121,8 +159,8 @@ pub fn token_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<Vec<f
         let (now, later) = rest.split_at(fit.count().max(1));
         rest = later;
         let (batch, positions, targets) = lay_out(&now.iter().collect::<Vec<_>>());
-        pass.forward(&model, &batch);
-        let log_probs = pass.log_probs(&model, &positions, &targets);
+        pass.forward(model, &batch);
+        let log_probs = pass.log_probs(model, &positions, &targets);
         let mut log_probs = log_probs.as_slice();
         for row in now {
             let (own, others) = log_probs.split_at(row.trained_tokens());
@@ -130,7 +168,7 @@ pub fn token_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<Vec<f
             log_probs = others;
         }
     }
-    Ok(found)
+    found
 }
 
 /// Sum of the trained tokens' natural log-probs of each row: what DPO needs of the reference model.
@@ -148,11 +186,11 @@ pub fn loss_and_gradients(student: &Student, rows: &[TokenRow]) -> Result<(f64, 
     for (index, row) in rows.iter().enumerate() {
         row.check(index, student)?;
     }
-    let objective = Sft { rows };
+    let objective = Sft { rows, evaluation: &[] };
     let mut student = student.clone();
     let learner = Learner::new(&mut (&mut student).into(), None, objective.longest(), false)?;
     let all: Vec<usize> = (0..rows.len()).collect();
-    let (outcome, gradient) = objective.accumulate(&learner, &all, rows.len().max(1));
+    let (outcome, gradient) = objective.accumulate(&learner, &[all]);
     let gradients = download(gradient);
     let named = student.layout.places.iter().map(|place| (place.name.clone(), gradients[place.range()].to_vec()));
     Ok((outcome.loss, named.collect()))

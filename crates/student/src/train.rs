@@ -61,6 +61,8 @@ pub struct StepReport {
     pub trained_tokens: usize,
     /// Share of pairs whose chosen completion is preferred (DPO), else nothing.
     pub preferred: Option<f64>,
+    /// Mean loss over the trained tokens of the evaluation rows after the update, where this step has one.
+    pub eval_loss: Option<f64>,
 }
 
 /// What the caller wants after a step.
@@ -71,6 +73,9 @@ pub enum Control {
     /// Write the training state into this folder (under another name first, then renamed, replacing what is there), then
     /// the next step.
     Save(PathBuf),
+    /// Write the weights alone into this folder (in the same way; adapters where they are what is trained), then do the
+    /// rest.
+    Keep(PathBuf, Box<Self>),
     /// No further step.
     Stop,
 }
@@ -100,8 +105,12 @@ pub(crate) struct BatchLoss {
 pub(crate) trait Objective {
     /// Tokens of the longest sequence.
     fn longest(&self) -> usize;
-    /// Loss and gradient `[parameters]` of one accumulated batch. `rows` are indices of rows, `batch_size` of them at a time.
-    fn accumulate(&self, learner: &Learner, rows: &[usize], batch_size: usize) -> (BatchLoss, Tensor<1>);
+    /// Tokens of row `index`.
+    fn length(&self, index: usize) -> usize;
+    /// Loss and gradient `[parameters]` of one optimizer step: indices of rows, batch by batch.
+    fn accumulate(&self, learner: &Learner, batches: &[Vec<usize>]) -> (BatchLoss, Tensor<1>);
+    /// Mean loss over what is held out, if anything is.
+    fn evaluate(&self, learner: &Learner) -> Option<f64>;
     /// Anything that must be the same for a resume to be allowed.
     fn fingerprint(&self) -> Value;
 }
@@ -135,7 +144,15 @@ pub(crate) fn run(
         None => (0, None),
     };
     let mut learner = Learner::new(&mut trainee, moments, objective.longest(), settings.gradient_checkpointing)?;
-    let run = Run { trainee: &trainee, objective, rows, settings, seed, identity };
+    let units = if settings.packing {
+        let lengths: Vec<usize> = rows.iter().map(|row| objective.length(*row)).collect();
+        let capacity = settings.max_length.unwrap_or(trainee.student.config.max_position_embeddings);
+        let packs = crate::packing::pack(&lengths, capacity);
+        packs.into_iter().map(|pack| pack.into_iter().map(|at| rows[at]).collect()).collect()
+    } else {
+        rows.iter().map(|row| vec![*row]).collect()
+    };
+    let run = Run { trainee: &trainee, objective, units, settings, seed, identity };
     let outcome = run.steps(&mut learner, step, on_step);
     learner.finish(&mut trainee);
     outcome
@@ -145,7 +162,8 @@ pub(crate) fn run(
 struct Run<'a> {
     trainee: &'a Trainee<'a>,
     objective: &'a dyn Objective,
-    rows: &'a [usize],
+    /// What batches are counted in: rows, or packs of them.
+    units: Vec<Vec<usize>>,
     settings: &'a TrainSettings,
     seed: u64,
     identity: Value,
@@ -158,23 +176,30 @@ impl Run<'_> {
         mut step: usize,
         on_step: &mut dyn FnMut(StepReport) -> Control,
     ) -> Result<Trained, Error> {
-        let (settings, total) = (self.settings, self.settings.steps(self.rows.len()));
+        let (settings, total) = (self.settings, self.settings.steps(self.units.len()));
+        let epoch = self.units.len().div_ceil(settings.rows_per_step());
+        let evaluated = settings.eval_steps.unwrap_or(epoch);
         let mut last_loss = None;
-        let mut order = Order { seed: self.seed, epoch: usize::MAX, rows: Vec::new() };
+        let mut order = Order { seed: self.seed, epoch: usize::MAX, units: Vec::new() };
         while step < total {
-            let batch = order.batch(self.rows, step, settings.rows_per_step());
+            let units = order.batch(self.units.len(), step, settings.rows_per_step());
+            let rows = |units: &[usize]| units.iter().flat_map(|unit| &self.units[*unit]).copied().collect();
+            let batches: Vec<Vec<usize>> = units.chunks(settings.batch_size).map(rows).collect();
             learner.set_noise(Random::new(&[self.seed, 0x6e6f_6973, step as u64]).next());
-            let (outcome, gradient) = self.objective.accumulate(learner, &batch, settings.batch_size);
+            let (outcome, gradient) = self.objective.accumulate(learner, &batches);
             let grad_norm = learner.norm(&gradient);
             for (what, value) in [("loss", outcome.loss), ("gradient norm", grad_norm)] {
                 if !value.is_finite() {
-                    return Err(Error::NotFinite { what, value, step: step + 1, rows: batch });
+                    let rows = batches.concat();
+                    return Err(Error::NotFinite { what, value, step: step + 1, rows });
                 }
             }
             let learning_rate = settings.learning_rate_at(step, total);
             step += 1;
             learner.update(gradient, settings, learning_rate, step, grad_norm);
             last_loss = Some(outcome.loss);
+            let due = step.is_multiple_of(evaluated) || step == total;
+            let eval_loss = if due { self.objective.evaluate(learner) } else { None };
             let report = StepReport {
                 step,
                 total,
@@ -184,9 +209,15 @@ impl Run<'_> {
                 tokens: outcome.tokens,
                 trained_tokens: outcome.trained_tokens,
                 preferred: outcome.preferred,
+                eval_loss,
             };
-            match on_step(report) {
-                Control::Continue => {}
+            let mut wanted = on_step(report);
+            while let Control::Keep(path, rest) = wanted {
+                replace(&path, |partial| write_weights(partial, self.trainee, learner))?;
+                wanted = *rest;
+            }
+            match wanted {
+                Control::Continue | Control::Keep(..) => {}
                 Control::Save(path) => save(&path, self.trainee, learner, step, &self.identity)?,
                 Control::Stop => break,
             }
@@ -195,29 +226,37 @@ impl Run<'_> {
     }
 }
 
-/// Which rows each step takes: a new shuffle for every epoch.
+/// Which units each step takes: a new shuffle for every epoch.
 struct Order {
     seed: u64,
     epoch: usize,
-    rows: Vec<usize>,
+    units: Vec<usize>,
 }
 
 impl Order {
-    fn batch(&mut self, rows: &[usize], step: usize, size: usize) -> Vec<usize> {
-        let steps = rows.len().div_ceil(size);
+    fn batch(&mut self, units: usize, step: usize, size: usize) -> Vec<usize> {
+        let steps = units.div_ceil(size);
         let (epoch, within) = (step / steps, step % steps);
         if self.epoch != epoch {
             self.epoch = epoch;
-            self.rows = rows.to_vec();
-            Random::new(&[self.seed, 0x6570_6f63, epoch as u64]).shuffle(&mut self.rows);
+            self.units = (0..units).collect();
+            Random::new(&[self.seed, 0x6570_6f63, epoch as u64]).shuffle(&mut self.units);
         }
-        self.rows[within * size..((within + 1) * size).min(rows.len())].to_vec()
+        self.units[within * size..((within + 1) * size).min(units)].to_vec()
     }
 }
 
 /// Writes weights, moments and step: `dir` is a checkpoint folder, `dir/optimizer` one whose tensors are the moments and
 /// whose `config.json` is the state.
 fn save(dir: &Path, trainee: &Trainee, learner: &Learner, step: usize, identity: &Value) -> Result<(), Error> {
+    replace(dir, |partial| {
+        write_weights(partial, trainee, learner)?;
+        write_moments(&partial.join("optimizer"), trainee, learner, step, identity)
+    })
+}
+
+/// Lets `write` fill a folder beside `dir`, then puts it in its place.
+fn replace(dir: &Path, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let access = |source| retort_weights::Error::File { path: dir.to_owned(), source };
     let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
@@ -225,10 +264,28 @@ fn save(dir: &Path, trainee: &Trainee, learner: &Learner, step: usize, identity:
     if partial.exists() {
         std::fs::remove_dir_all(&partial).map_err(access)?;
     }
+    write(&partial)?;
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).map_err(access)?;
+    }
+    std::fs::rename(&partial, dir).map_err(access)?;
+    Ok(())
+}
+
+fn write_weights(dir: &Path, trainee: &Trainee, learner: &Learner) -> Result<(), Error> {
     learner.read(Vector::Parameters, |trained| match &trainee.adapter {
-        None => trainee.student.save_parameters(trained, &partial, Dtype::Float32),
-        Some(adapter) => adapter.save_values(trained, &partial, ""),
-    })?;
+        None => trainee.student.save_parameters(trained, dir, Dtype::Float32),
+        Some(adapter) => adapter.save_values(trained, dir, ""),
+    })
+}
+
+fn write_moments(
+    optimizer: &Path,
+    trainee: &Trainee,
+    learner: &Learner,
+    step: usize,
+    identity: &Value,
+) -> Result<(), Error> {
     let mut tensors = Vec::new();
     for (moment, _) in MOMENTS {
         tensors.extend(
@@ -238,8 +295,7 @@ fn save(dir: &Path, trainee: &Trainee, learner: &Learner, step: usize, identity:
                 .map(|place| TensorShape { name: format!("{moment}.{}", place.name), shape: place.shape.clone() }),
         );
     }
-    let optimizer = partial.join("optimizer");
-    let mut writer = CheckpointWriter::create(&optimizer, &tensors, Dtype::Float32, None)?;
+    let mut writer = CheckpointWriter::create(optimizer, &tensors, Dtype::Float32, None)?;
     let mut places: Vec<_> = trainee.places().iter().collect();
     places.sort_by(|a, b| a.name.cmp(&b.name));
     for (moment, vector) in MOMENTS {
@@ -250,11 +306,7 @@ fn save(dir: &Path, trainee: &Trainee, learner: &Learner, step: usize, identity:
         })?;
     }
     writer.finish()?;
-    write_config(&optimizer, &json!({"step": step, "run": identity}), Dtype::Float32)?;
-    if dir.exists() {
-        std::fs::remove_dir_all(dir).map_err(access)?;
-    }
-    std::fs::rename(&partial, dir).map_err(access)?;
+    write_config(optimizer, &json!({"step": step, "run": identity}), Dtype::Float32)?;
     Ok(())
 }
 

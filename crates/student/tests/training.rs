@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use retort_student::{
-    Adapter, Architecture, Control, DpoSettings, Error, Family, LoraSettings, OverLong, PreferencePair, Student,
-    Target, TokenRow, TrainSettings, loss_and_gradients, sequence_log_probs, train_dpo, train_sft,
+    Adapter, Architecture, Control, DpoSettings, Error, Examples, Family, LoraSettings, OverLong, PreferencePair,
+    Student, Target, TokenRow, TrainSettings, loss_and_gradients, packs, sequence_log_probs, train_dpo, train_sft,
 };
 use retort_weights::Dtype;
 
@@ -340,4 +340,88 @@ fn adapters_resume_and_ignore_threads() {
     let state = dir.path().join("state");
     train(1, None, Some(&state));
     assert_eq!(train(4, Some(&state), None), whole);
+}
+
+/// Held-out loss is told when due and is the one of the weights that are kept in that step; dropout is no part of it.
+#[test]
+fn evaluation_is_of_the_weights_that_are_kept() {
+    let (train, held_out) = (rows(12, 60), rows(5, 90));
+    let dir = tempfile::tempdir().unwrap();
+    let loss = |student: &Student| loss_and_gradients(student, &held_out).unwrap().0;
+    let settings = TrainSettings { eval_steps: Some(4), ..settings() };
+    let examples = Examples { rows: &train, evaluation: &held_out };
+    let mut told = Vec::new();
+    let mut on_step = |report: retort_student::StepReport| match report.eval_loss {
+        Some(loss) => {
+            told.push((report.step, loss));
+            Control::Keep(dir.path().join(report.step.to_string()), Box::new(Control::Continue))
+        }
+        None => Control::Continue,
+    };
+    let mut full = student(Family::Llama);
+    train_sft(&mut full, examples, &settings, 1, None, &mut on_step).unwrap();
+    assert_eq!(told.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [4, 6]);
+    let kept = |step: usize| dir.path().join(step.to_string());
+    for (step, told) in &told {
+        let checkpoint = retort_weights::Checkpoint::open(&kept(*step)).unwrap();
+        let found = loss(&Student::load(&checkpoint, Target::Cpu).unwrap());
+        assert!((found - told).abs() < 1e-6, "step {step}: {found} against {told}");
+    }
+
+    let mut base = student(Family::Qwen3);
+    let mut adapter = Adapter::new(&base, &lora(0.3), 3).unwrap();
+    told.clear();
+    let mut on_step = |report: retort_student::StepReport| match report.eval_loss {
+        Some(loss) => {
+            told.push((report.step, loss));
+            Control::Keep(dir.path().join("adapter"), Box::new(Control::Continue))
+        }
+        None => Control::Continue,
+    };
+    train_sft((&mut base, &mut adapter), examples, &settings, 1, None, &mut on_step).unwrap();
+    base.merge(&Adapter::load(&dir.path().join("adapter"), &base).unwrap());
+    assert!((loss(&base) - told[1].1).abs() < 1e-5, "{} against {told:?}", loss(&base));
+}
+
+/// With packing a batch is counted in packs, and training them is training their rows.
+#[test]
+fn packs_are_batches_of_their_rows() {
+    let rows = rows(20, 60);
+    let run = |settings: &TrainSettings| {
+        let (mut student, mut tokens) = (student(Family::Qwen2), 0);
+        let trained = train_sft(&mut student, &rows, settings, 1, None, &mut |report| {
+            tokens += report.tokens;
+            Control::Continue
+        });
+        (trained.unwrap().steps, tokens, student)
+    };
+    let packed = TrainSettings { packing: true, max_steps: None, max_length: Some(100), batch_size: 2, ..settings() };
+    let (steps, tokens, _) = run(&packed);
+    let lengths: Vec<usize> = rows.iter().map(|row| row.input_ids.len()).collect();
+    assert_eq!((steps, tokens), (packs(&lengths, 100).div_ceil(2), lengths.iter().sum()));
+    assert!(steps < 20_usize.div_ceil(2));
+    // Everything in one step: the same loss and gradient, whichever way rows are laid together.
+    let one = |packing: bool| {
+        let settings =
+            TrainSettings { packing, batch_size: 20, max_steps: Some(1), max_length: Some(100), ..settings() };
+        let mut found = (0.0, 0.0);
+        train_sft(&mut student(Family::Qwen2), &rows, &settings, 1, None, &mut |report| {
+            found = (report.loss, report.grad_norm);
+            Control::Continue
+        })
+        .unwrap();
+        found
+    };
+    let ((loss, norm), (plain_loss, plain_norm)) = (one(true), one(false));
+    assert!((loss - plain_loss).abs() < 1e-6 && (norm - plain_norm).abs() < 1e-5 * norm, "{loss} {norm} {plain_norm}");
+    let pairs = PreferencePair {
+        chosen: rows[0].clone(),
+        rejected: rows[1].clone(),
+        reference_chosen: -1.0,
+        reference_rejected: -1.0,
+    };
+    let mut student = student(Family::Llama);
+    let refused =
+        train_dpo(&mut student, &[pairs], &packed, &DpoSettings::default(), 1, None, &mut |_| Control::Continue);
+    assert!(refused.unwrap_err().to_string().contains("packing"));
 }

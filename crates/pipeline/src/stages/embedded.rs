@@ -7,11 +7,12 @@ use super::Context;
 use super::asking::{Entry, Journal, Outcome};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
+use crate::loaded::{stop_tokens, stopped_text, with_opened_reasoning};
 use rayon::prelude::*;
-use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt, stop_ids};
-use retort_records::completion::{self, THINK_OPEN};
+use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt};
+use retort_records::completion;
 use retort_records::{FinishReason, Rollout, Telemetry};
-use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student, Target};
+use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student};
 use retort_teacher::{Request, Sampling};
 use retort_weights::Checkpoint;
 use std::path::PathBuf;
@@ -79,7 +80,7 @@ impl Embedded {
             return Ok(());
         }
         let checkpoint = Checkpoint::open(&self.folder)?;
-        let student = Student::load(&checkpoint, Target::Cpu)?;
+        let student = Student::load(&checkpoint, context.machine.device)?;
         let asked = Asked {
             generator: Generator::new(&student)?,
             settings: self.settings(sampling)?,
@@ -141,7 +142,7 @@ impl Embedded {
             .collect();
         // Asked after every token, so that Ctrl-C need not wait for the chunk.
         let done = |_: usize, ids: &[u32]| {
-            context.cancel.load(Ordering::Relaxed) || self.stopped_text(ids, asked.stop).is_some()
+            context.cancel.load(Ordering::Relaxed) || stopped_text(&self.tokenizer, ids, asked.stop).is_some()
         };
         let mut generated = asked.generator.generate_until(&wanted, &asked.settings, &done)?.into_iter();
         let latency_ms = started.elapsed().as_millis() as u64;
@@ -178,17 +179,11 @@ impl Embedded {
     }
 
     fn rollout(&self, request: &Request, prompt_tokens: usize, generated: &Generated, asked: &Asked<'_>) -> Rollout {
-        let text = match self.stopped_text(&generated.ids, asked.stop) {
+        let text = match stopped_text(&self.tokenizer, &generated.ids, asked.stop) {
             Some(text) => text,
             None => self.tokenizer.decode(&generated.ids, true),
         };
-        // A template that opens the reasoning leaves the completion without its opening tag.
-        let prefilled = self.template.as_ref().is_some_and(ChatTemplate::prefills_think);
-        let text = if prefilled && !text.trim_start().starts_with(THINK_OPEN) {
-            format!("{THINK_OPEN}\n{text}")
-        } else {
-            text
-        };
+        let text = with_opened_reasoning(self.template.as_ref(), text);
         let parts = completion::split(&text);
         let count = generated.ids.len() + usize::from(generated.stop_token.is_some());
         Rollout {
@@ -211,21 +206,8 @@ impl Embedded {
         }
     }
 
-    /// The text before the first of the stop texts, if one of them came.
-    fn stopped_text(&self, ids: &[u32], stop: &[String]) -> Option<String> {
-        if stop.is_empty() {
-            return None;
-        }
-        let text = self.tokenizer.decode(ids, true);
-        let end = stop.iter().filter_map(|stop| text.find(stop.as_str())).min()?;
-        Some(text[..end].to_owned())
-    }
-
     fn settings(&self, sampling: &Sampling) -> Result<GenerateSettings, PipelineError> {
-        let mut stop_token_ids = stop_ids(&self.tokenizer, self.template.as_ref());
-        stop_token_ids.extend(retort_weights::end_of_sequence_ids(&self.folder)?);
-        stop_token_ids.sort_unstable();
-        stop_token_ids.dedup();
+        let stop_token_ids = stop_tokens(&self.folder, Some(&self.tokenizer), self.template.as_ref())?;
         Ok(GenerateSettings {
             max_tokens: sampling.max_tokens as usize,
             temperature: sampling.temperature,

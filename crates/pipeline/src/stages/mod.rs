@@ -25,6 +25,7 @@ mod token_rows;
 use crate::error::PipelineError;
 use crate::graph::Work;
 use crate::inputs::{CHECKPOINT, Finished};
+use crate::machine::Machine;
 use crate::observe::{Event, Observer};
 use crate::stage::Stage;
 use crate::workspace::Access;
@@ -52,8 +53,8 @@ pub struct Context<'a> {
     pub lengths: Vec<Finished>,
     /// Which files may be read.
     pub access: &'a Access,
-    /// Bytes of memory that the stage may take.
-    pub memory: u64,
+    /// What the stage may use of the machine.
+    pub machine: Machine,
     /// Counts tokens of the model to be trained.
     pub tokenizer: Option<&'a Tokenizer>,
     /// Where single samples are kept until the stage is whole.
@@ -121,19 +122,24 @@ pub struct Made {
 impl Made {
     /// Adds the files of the checkpoint that stands in the output's folder, after making them durable.
     pub fn add_checkpoint(&mut self, out: &PendingFolder) -> Result<(), PipelineError> {
-        let folder = out.path().join(CHECKPOINT);
         abort_point("checkpoint-written");
+        self.add_folder(out, CHECKPOINT)
+    }
+
+    /// Adds the files of the folder called `name` in the output's folder, after making them durable.
+    pub fn add_folder(&mut self, out: &PendingFolder, name: &str) -> Result<(), PipelineError> {
+        let folder = out.path().join(name);
         let mut names: Vec<String> = std::fs::read_dir(&folder)
             .map_err(PipelineError::io("read", &folder))?
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
-        for name in names {
-            let path = folder.join(&name);
+        for file in names {
+            let path = folder.join(&file);
             let synced = std::fs::File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(PipelineError::io("write", &path))?;
-            self.files.push(file_digest(&path, &format!("{CHECKPOINT}/{name}"))?);
+            self.files.push(file_digest(&path, &format!("{name}/{file}"))?);
         }
         Ok(sync_folder(&folder)?)
     }

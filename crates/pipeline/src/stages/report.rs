@@ -54,11 +54,15 @@ impl Report {
     }
 
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
-        // Inputs are kept by name; a report follows the chain instead.
-        let mut stages: Vec<&Finished> = context.inputs.values().collect();
-        stages.sort_by_key(|stage| (stage.manifest.lineage.len(), stage.name.clone()));
+        // A report follows the file, but what most readers came for stands first: how the checkpoints compare.
+        let place = |reads: &str| reads.trim_start_matches("of/").parse::<usize>().unwrap_or(usize::MAX);
+        let mut inputs: Vec<(&String, &Finished)> = context.inputs.iter().collect();
+        inputs.sort_by_key(|(reads, _)| place(reads));
+        let mut stages: Vec<&Finished> = inputs.into_iter().map(|(_, stage)| stage).collect();
         context.started("report", Some(stages.len() as u64), "stages");
-        let mut sections = vec![sections::overview(&stages)];
+        let overview = sections::overview(&stages);
+        stages.sort_by_key(|stage| stage.manifest.output != Kind::Measures);
+        let mut sections = Vec::new();
         for (done, stage) in stages.iter().enumerate() {
             sections.extend(match stage.manifest.output {
                 Kind::Rollouts => Some(sections::rollouts(context, stage)?),
@@ -78,6 +82,8 @@ impl Report {
             }
             context.advanced(done as u64 + 1, "")?;
         }
+        let measured = stages.iter().filter(|stage| stage.manifest.output == Kind::Measures).count();
+        sections.insert(measured, overview);
         let subtitle = format!("{} stages, written by Retort {}", stages.len(), env!("CARGO_PKG_VERSION"));
         let html = render(&Page { title: self.title.clone(), subtitle, sections });
         let file = context.out.write_file(FILE, html.as_bytes())?;

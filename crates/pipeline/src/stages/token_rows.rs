@@ -7,8 +7,9 @@ use crate::error::PipelineError;
 use crate::inputs::Finished;
 use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair};
+use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
 use retort_records::{Pair, SftExample};
-use retort_student::TokenRow;
+use retort_student::{OverLong, TokenRow};
 use std::path::Path;
 
 /// Rows that are tokenised together on all cores.
@@ -26,6 +27,19 @@ pub struct PairTokens {
     pub prompt_id: String,
     pub chosen: TokenRow,
     pub rejected: TokenRow,
+}
+
+/// How long rows may be, and what becomes of longer ones.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    pub most: usize,
+    pub over_long: OverLong,
+}
+
+/// Rows that can be trained on, and how many of them were cut.
+pub struct Tokenised<T> {
+    pub rows: Vec<T>,
+    pub truncated: u64,
 }
 
 /// Why a row cannot be used: drop reason and detail.
@@ -87,15 +101,48 @@ impl Encoder {
         Ok((total, lengths))
     }
 
-    /// The examples of `input` that fit into `most` tokens, in order; the others are dropped with a reason.
+    /// The first `rows` rows of `data` with what to call them: an example is one, a pair two. A row that would be dropped
+    /// stands with its reason.
+    pub fn first(
+        &self,
+        data: &Finished,
+        limit: Limit,
+        rows: usize,
+        pairs: bool,
+    ) -> Result<Vec<(String, Result<TokenRow, String>)>, PipelineError> {
+        let words = |(reason, detail): Unusable| format!("{reason}: {detail}");
+        let mut found = Vec::new();
+        if pairs {
+            for row in data.rows::<Pair>()?.take(rows.div_ceil(2)) {
+                let row = row?;
+                match self.pair(&row)?.and_then(|pair| self.fit_pair(pair, limit)) {
+                    Ok((pair, _)) => found.extend([
+                        (format!("{} chosen", pair.pair_id), Ok(pair.chosen)),
+                        (format!("{} rejected", pair.pair_id), Ok(pair.rejected)),
+                    ]),
+                    Err(unusable) => found.push((row.pair_id, Err(words(unusable)))),
+                }
+            }
+            return Ok(found);
+        }
+        for row in examples(data)?.take(rows) {
+            let row = row?;
+            let tokens = self.example(&row)?.and_then(|tokens| self.fit(tokens, limit));
+            found.push((row.example_id, tokens.map(|(tokens, _)| tokens).map_err(words)));
+        }
+        Ok(found)
+    }
+
+    /// The examples of `input` that are short enough or may be cut, in order; `drop` is told of the others: row, reason and
+    /// detail.
     pub fn examples(
         &self,
         context: &Context<'_>,
         input: &Finished,
-        most: usize,
-        dropping: &mut Dropping,
-    ) -> Result<Vec<TokenRow>, PipelineError> {
-        let (mut found, mut rows) = (Vec::new(), examples(input)?);
+        limit: Limit,
+        drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
+    ) -> Result<Tokenised<TokenRow>, PipelineError> {
+        let (mut found, mut rows) = (Tokenised { rows: Vec::new(), truncated: 0 }, examples(input)?);
         loop {
             let batch: Vec<SftExample> = rows.by_ref().take(BATCH).collect::<Result<_, _>>()?;
             if batch.is_empty() {
@@ -103,36 +150,87 @@ impl Encoder {
             }
             let encoded: Vec<_> = batch.par_iter().map(|row| self.example(row)).collect::<Result<_, ChatError>>()?;
             for (row, encoded) in batch.iter().zip(encoded) {
-                match encoded.and_then(|tokens| fits(&[&tokens], most).map(|()| tokens)) {
-                    Ok(tokens) => found.push(tokens),
-                    Err((reason, detail)) => dropping.push(&row.example_id, &row.prompt_id, reason, detail)?,
+                match encoded.and_then(|tokens| self.fit(tokens, limit)) {
+                    Ok((tokens, cut)) => {
+                        found.rows.push(tokens);
+                        found.truncated += u64::from(cut);
+                    }
+                    Err((reason, detail)) => drop(row, reason, detail)?,
                 }
             }
             context.advanced(0, "tokenising")?;
         }
     }
 
-    /// The pairs of `input` of which both sides fit into `most` tokens, in order; the others are dropped with a reason.
+    /// The pairs of `input` of which both sides are short enough or may be cut, in order; the others are dropped with a
+    /// reason.
     pub fn pairs(
         &self,
         context: &Context<'_>,
         input: &Finished,
-        most: usize,
+        limit: Limit,
         dropping: &mut Dropping,
-    ) -> Result<Vec<PairTokens>, PipelineError> {
-        let mut found = Vec::new();
+    ) -> Result<Tokenised<PairTokens>, PipelineError> {
+        let mut found = Tokenised { rows: Vec::new(), truncated: 0 };
         for batch in input.rows::<Pair>()?.batches() {
             let batch = batch?;
             let encoded: Vec<_> = batch.par_iter().map(|row| self.pair(row)).collect::<Result<_, ChatError>>()?;
             for (row, encoded) in batch.iter().zip(encoded) {
-                match encoded.and_then(|pair| fits(&[&pair.chosen, &pair.rejected], most).map(|()| pair)) {
-                    Ok(pair) => found.push(pair),
+                match encoded.and_then(|pair| self.fit_pair(pair, limit)) {
+                    Ok((pair, cut)) => {
+                        found.rows.push(pair);
+                        found.truncated += u64::from(cut);
+                    }
                     Err((reason, detail)) => dropping.push(&row.pair_id, &row.prompt_id, reason, detail)?,
                 }
             }
             context.advanced(0, "tokenising")?;
         }
         Ok(found)
+    }
+
+    fn fit_pair(&self, pair: PairTokens, limit: Limit) -> Result<(PairTokens, bool), Unusable> {
+        let (chosen, first) = self.fit(pair.chosen, limit)?;
+        let (rejected, second) = self.fit(pair.rejected, limit)?;
+        Ok((PairTokens { chosen, rejected, ..pair }, first || second))
+    }
+
+    /// The row, cut where it is too long and that is wanted, and whether it was cut.
+    fn fit(&self, mut row: TokenRow, limit: Limit) -> Result<(TokenRow, bool), Unusable> {
+        let Limit { most, over_long } = limit;
+        let tokens = row.input_ids.len();
+        let cut = tokens > most;
+        if cut && over_long != OverLong::Truncate {
+            return Err(("too_long", format!("{tokens} tokens, allowed are {most}")));
+        }
+        if cut && self.cuts_a_thought(&row, most) {
+            return Err(("thought_cut", format!("{tokens} tokens, and the first {most} end within the reasoning")));
+        }
+        row.input_ids.truncate(most);
+        row.loss.truncate(most);
+        if row.trained_tokens() == 0 {
+            return Err(("nothing_trained", "no token counts in the loss".to_owned()));
+        }
+        Ok((row, cut))
+    }
+
+    /// Whether the end of the first `most` tokens lies within the reasoning of a trained turn. A student that learns from
+    /// half a thought learns to think without an end.
+    fn cuts_a_thought(&self, row: &TokenRow, most: usize) -> bool {
+        /// Tokens of a prompt in which an opening tag may stand at the end.
+        const OPENING: usize = 8;
+        if !row.loss[most] {
+            return false;
+        }
+        let start = row.loss[..most].iter().rposition(|trained| !trained).map_or(0, |at| at + 1);
+        let text = self.tokenizer.decode(&row.input_ids[start..most], false);
+        match (text.rfind(THINK_OPEN), text.rfind(THINK_CLOSE)) {
+            (Some(opened), Some(closed)) => opened > closed,
+            (opened, closed) => {
+                let before = self.tokenizer.decode(&row.input_ids[start.saturating_sub(OPENING)..start], false);
+                closed.is_none() && (opened.is_some() || before.trim_end().ends_with(THINK_OPEN))
+            }
+        }
     }
 }
 
@@ -145,16 +243,4 @@ fn usable(encoded: Result<Encoded, ChatError>) -> Result<Result<TokenRow, Unusab
             None => Err(error),
         },
     }
-}
-
-fn fits(rows: &[&TokenRow], most: usize) -> Result<(), Unusable> {
-    for row in rows {
-        if row.input_ids.len() > most {
-            return Err(("too_long", format!("{} tokens, allowed are {most}", row.input_ids.len())));
-        }
-        if row.trained_tokens() == 0 {
-            return Err(("nothing_trained", "no token counts in the loss".to_owned()));
-        }
-    }
-    Ok(())
 }

@@ -1,26 +1,28 @@
 //! `train`: a student learns from examples or from preference pairs. Weights and optimizer are saved as they go, so that a
 //! killed run goes on and ends with the bytes of an undisturbed one.
 
+mod preview;
 mod states;
 
 use super::dropping::Dropping;
-use super::token_rows::{Encoder, PairTokens};
+use super::token_rows::{Encoder, Limit, PairTokens};
 use super::{Context, Made};
 use crate::error::PipelineError;
 use crate::inputs::{CHECKPOINT, Finished};
 use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_chat::stop_ids;
-use retort_records::ReferenceLogProbs;
+use retort_records::{ReferenceLogProbs, SftExample};
 use retort_student::{
-    Architecture, Control, DpoLoss, DpoSettings, Forecast, PreferencePair, StepReport, Student, Target, TokenRow,
-    TrainSettings, Trained, sequence_log_probs, train_dpo, train_sft,
+    Adapter, Architecture, Control, DpoLoss, DpoSettings, Examples, Forecast, LoraSettings, PreferencePair, StepReport,
+    Student, TokenRow, TrainSettings, Trained, Trainee, packs, sequence_log_probs, train_dpo, train_sft,
 };
 use retort_weights::{Checkpoint, Dtype, ModelConfig, copy_companions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use states::{Recorder, ReferenceJournal};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Trains a checkpoint, or a model made from random weights.
@@ -40,6 +42,16 @@ pub struct Train {
     pub data: Source,
     /// How to train.
     pub training: TrainSettings,
+    /// Held-out data whose loss is computed every `training.eval_steps`; only for `sft`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_data: Option<Source>,
+    /// Write the weights with the lowest evaluation loss instead of the last ones.
+    #[serde(default)]
+    pub load_best_model_at_end: bool,
+    /// Train low-rank adapters instead of all parameters. The checkpoint has them merged; the folder `adapter` beside it
+    /// holds them as PEFT does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSettings>,
     /// The preference loss; only for `dpo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpo: Option<DpoSettings>,
@@ -83,6 +95,8 @@ fn default_save_seconds() -> u64 {
 
 /// Name of the file with one line of JSON a step.
 pub const STEPS: &str = "steps.jsonl";
+/// Name of the folder with the adapters, beside the checkpoint that has them merged.
+const ADAPTER: &str = "adapter";
 /// Pairs whose reference log-probs are computed and kept together.
 const REFERENCE_CHUNK: usize = 128;
 /// Rows that a forecast reads; the others are taken to be like them.
@@ -98,6 +112,8 @@ impl Train {
         let mut inputs: Vec<Input<'_>> =
             base.map(|base| Input { pointer: "/base".into(), source: base, accepts: &[Kind::Checkpoint] }).collect();
         inputs.push(Input { pointer: "/data".into(), source: &self.data, accepts });
+        let held_out = self.eval_data.iter();
+        inputs.extend(held_out.map(|data| Input { pointer: "/eval_data".into(), source: data, accepts }));
         inputs
     }
 
@@ -108,7 +124,16 @@ impl Train {
 
     /// How often the state is saved decides nothing.
     pub(crate) fn key_settings(&self) -> Value {
-        json!({ "method": self.method, "init": self.init, "training": self.training, "dpo": self.dpo, "dtype": self.dtype })
+        let mut settings = json!({
+            "method": self.method, "init": self.init, "training": self.training, "dpo": self.dpo, "dtype": self.dtype,
+        });
+        if let Some(lora) = &self.lora {
+            settings["lora"] = json!(lora);
+        }
+        if self.load_best_model_at_end {
+            settings["load_best_model_at_end"] = true.into();
+        }
+        settings
     }
 
     pub(crate) fn problems(&self) -> Vec<(String, String)> {
@@ -128,11 +153,13 @@ impl Train {
         if self.method == Method::Sft && self.dpo.is_some() {
             problems.push(("/dpo".into(), "`dpo` is only for `method: dpo`".to_owned()));
         }
+        problems.extend(self.problems_of_parts());
         let named = |pointer: &str, error: &retort_student::Error| match error {
             retort_student::Error::Setting { name, .. } => (format!("{pointer}/{name}"), error.to_string()),
             _ => (pointer.to_owned(), error.to_string()),
         };
         problems.extend(self.training.check().err().map(|error| named("/training", &error)));
+        problems.extend(self.lora.as_ref().and_then(|lora| lora.check().err()).map(|error| named("/lora", &error)));
         problems.extend(self.dpo.as_ref().and_then(|dpo| dpo.check().err()).map(|error| named("/dpo", &error)));
         let config = self.init.as_ref().and_then(|init| init.architecture.config().err());
         problems.extend(config.map(|error| ("/init/architecture".to_owned(), error.to_string())));
@@ -155,14 +182,27 @@ impl Train {
             let (tokens, rows) = (encoder.tokenizer().vocab_size(), config.vocab_size);
             return Err(context.fail(format!("the tokenizer has {tokens} tokens, but the model only {rows}")));
         }
-        let most = self.training.max_length.unwrap_or(config.max_position_embeddings);
+        let limit = self.limit(&config);
         let data = context.input("data")?;
         context.started("train", None, "steps");
         let mut dropping = Dropping::new(context)?;
-        let (rows, pairs) = match self.method {
-            Method::Sft => (encoder.examples(context, data, most, &mut dropping)?, Vec::new()),
-            Method::Dpo => (Vec::new(), encoder.pairs(context, data, most, &mut dropping)?),
+        let (mut rows, mut pairs) = (Vec::new(), Vec::new());
+        let truncated = match self.method {
+            Method::Sft => {
+                let mut drop = |row: &SftExample, reason: &'static str, detail: String| {
+                    dropping.push(&row.example_id, &row.prompt_id, reason, detail)
+                };
+                let found = encoder.examples(context, data, limit, &mut drop)?;
+                rows = found.rows;
+                found.truncated
+            }
+            Method::Dpo => {
+                let found = encoder.pairs(context, data, limit, &mut dropping)?;
+                pairs = found.rows;
+                found.truncated
+            }
         };
+        let evaluation = self.held_out(context, &encoder, limit)?;
         let kept = rows.len() + pairs.len();
         if kept == 0 {
             return Err(context.fail(format!("no row is left to train on{}", dropping.in_words())));
@@ -176,9 +216,10 @@ impl Train {
                 pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).map(|row| row.input_ids.len()).collect()
             }
         };
-        let forecast = retort_student::forecast(&config, &self.training, &lengths, self.sequences_per_row());
-        if forecast.peak_bytes as u64 > context.memory {
-            return Err(context.fail(crate::plan::too_large(&forecast, context.memory)));
+        let forecast =
+            retort_student::forecast(&config, &self.training, self.lora.as_ref(), &lengths, self.sequences_per_row());
+        if forecast.peak_bytes as u64 > context.machine.memory {
+            return Err(context.fail(crate::plan::too_large(&forecast, context.machine.memory)));
         }
         let mut made = Made::default();
         let student = self.start(context, base, &encoder)?;
@@ -186,12 +227,18 @@ impl Train {
             Method::Sft => Vec::new(),
             Method::Dpo => self.reference(context, &student, base.map_or("", Finished::label), pairs, &mut made)?,
         };
-        let (student, recorder, trained) = self.train(context, base, &encoder, student, &rows, &preferences)?;
+        let examples = Examples { rows: &rows, evaluation: &evaluation };
+        let Run { student, adapter, recorder, trained } =
+            self.train(context, base, &encoder, student, examples, &preferences)?;
 
         let out = context.out.path().join(CHECKPOINT);
         student.save(&out, self.dtype)?;
         copy_companions(&companions, &out)?;
         made.add_checkpoint(context.out)?;
+        if let Some(adapter) = adapter {
+            adapter.save(&context.out.path().join(ADAPTER), self.base.as_ref().map_or("", Source::as_str))?;
+            made.add_folder(context.out, ADAPTER)?;
+        }
         made.files.push(context.out.write_file(STEPS, recorder.lines().as_bytes())?);
         let tokens = recorder.tokens();
         let loss = recorder.last_loss();
@@ -199,15 +246,82 @@ impl Train {
             "method": self.method, "steps": trained.steps, "parameters": student.parameters(), "tokens": tokens,
             "last_loss": loss,
         });
+        let mut notes = String::new();
+        if truncated > 0 {
+            made.facts["truncated"] = truncated.into();
+            notes = format!(", {truncated} truncated");
+        }
+        if let (Some(last), Some((best_step, best))) = (recorder.last_eval(), recorder.best_eval()) {
+            made.facts["eval_loss"] =
+                json!({ "last": last, "best": best, "best_step": best_step, "rows": evaluation.len() });
+            let _ = write!(notes, ", evaluation loss {last:.4} (best {best:.4} at step {best_step})");
+        }
         let what = if self.method == Method::Sft { "examples" } else { "pairs" };
         made.summary = format!(
-            "{} parameters trained for {} steps on {kept} {what} ({tokens} tokens), last loss {loss:.4}{}",
+            "{} parameters trained for {} steps on {kept} {what} ({tokens} tokens), last loss {loss:.4}{notes}{}",
             student.parameters(),
             trained.steps,
             dropping.in_words()
         );
         dropping.finish(&mut made, data_rows(data), kept as u64)?;
         Ok(made)
+    }
+
+    /// What types cannot say of parts that go with one another.
+    fn problems_of_parts(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut wrong = |pointer: &str, message: &str| problems.push((pointer.to_owned(), message.to_owned()));
+        if self.lora.is_some() && self.base.is_none() {
+            wrong("/lora", "`lora` needs `base`: adapters beside random weights learn nothing");
+        }
+        if self.eval_data.is_some() && self.method == Method::Dpo {
+            wrong("/eval_data", "`eval_data` is only for `method: sft`");
+        }
+        if self.training.packing && self.method == Method::Dpo {
+            wrong("/training/packing", "`packing` is only for `method: sft`");
+        }
+        if self.load_best_model_at_end && self.eval_data.is_none() {
+            wrong("/load_best_model_at_end", "`load_best_model_at_end` needs `eval_data`");
+        }
+        if self.training.eval_steps.is_some() && self.eval_data.is_none() {
+            wrong("/training/eval_steps", "`eval_steps` needs `eval_data`");
+        }
+        problems
+    }
+
+    /// How long rows may be.
+    fn limit(&self, config: &ModelConfig) -> Limit {
+        let most = self.training.max_length.unwrap_or(config.max_position_embeddings);
+        Limit { most, over_long: self.training.over_long }
+    }
+
+    /// The rows of `eval_data`. Those that cannot be used are left out: they are not trained on, so nothing is lost.
+    fn held_out(&self, context: &Context<'_>, encoder: &Encoder, limit: Limit) -> Result<Vec<TokenRow>, PipelineError> {
+        if self.eval_data.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut left_out = 0;
+        let mut drop = |_: &SftExample, _, _| {
+            left_out += 1;
+            Ok(())
+        };
+        let rows = encoder.examples(context, context.input("eval_data")?, limit, &mut drop)?.rows;
+        if left_out > 0 {
+            context.warn(&format!("{left_out} rows of `eval_data` cannot be used and are left out"));
+        }
+        if rows.is_empty() {
+            return Err(context.fail("no row of `eval_data` can be used"));
+        }
+        Ok(rows)
+    }
+
+    /// What batches are counted in: rows, packs of rows, or pairs.
+    fn units(&self, config: &ModelConfig, rows: &[TokenRow], pairs: usize) -> usize {
+        if !self.training.packing {
+            return rows.len() + pairs;
+        }
+        let lengths: Vec<usize> = rows.iter().map(|row| row.input_ids.len()).collect();
+        packs(&lengths, self.limit(config).most)
     }
 
     /// Where training begins: the base, or random weights.
@@ -218,10 +332,10 @@ impl Train {
         encoder: &Encoder,
     ) -> Result<Student, PipelineError> {
         if let Some(base) = base {
-            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, Target::Cpu)?);
+            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, context.machine.device)?);
         }
         let init = self.init.as_ref().ok_or_else(|| context.fail("there is nothing to train"))?;
-        let mut student = Student::random(&init.architecture, context.seed("init", 0), Target::Cpu)?;
+        let mut student = Student::random(&init.architecture, context.seed("init", 0), context.machine.device)?;
         let tokenizer = encoder.tokenizer();
         let bos = tokenizer.bos().map(|token| token.id);
         student.set_special_tokens(bos, &stop_ids(tokenizer, encoder.template()), tokenizer.token_id("<pad>"));
@@ -235,13 +349,18 @@ impl Train {
         base: Option<&Finished>,
         encoder: &Encoder,
         mut student: Student,
-        rows: &[TokenRow],
+        examples: Examples<'_>,
         preferences: &[PreferencePair],
-    ) -> Result<(Student, Recorder, Trained), PipelineError> {
-        let total = self.training.steps(rows.len() + preferences.len());
-        context.started("train", Some(total as u64), "steps");
-        let mut recorder = Recorder::open(context, self.save_steps, self.save_seconds)?;
+    ) -> Result<Run, PipelineError> {
+        let units = self.units(student.config(), examples.rows, preferences.len());
+        context.started("train", Some(self.training.steps(units) as u64), "steps");
+        let mut recorder = Recorder::open(context, self.save_steps, self.save_seconds, self.load_best_model_at_end)?;
         let seed = context.seed("", 0);
+        let fresh = |student: &Student| {
+            let adapter = self.lora.as_ref().map(|lora| Adapter::new(student, lora, context.seed("lora", 0)));
+            adapter.transpose()
+        };
+        let mut adapter = fresh(&student)?;
         let mut resume: Option<PathBuf> = recorder.latest();
         loop {
             let mut failed: Option<PipelineError> = None;
@@ -252,11 +371,15 @@ impl Train {
                 })
             };
             let resume_from: Option<&Path> = resume.as_deref();
+            let trainee: Trainee<'_> = match &mut adapter {
+                None => (&mut student).into(),
+                Some(adapter) => (&mut student, adapter).into(),
+            };
             let result = match self.method {
-                Method::Sft => train_sft(&mut student, rows, &self.training, seed, resume_from, &mut on_step),
+                Method::Sft => train_sft(trainee, examples, &self.training, seed, resume_from, &mut on_step),
                 Method::Dpo => {
                     let dpo = self.dpo.clone().unwrap_or_default();
-                    train_dpo(&mut student, preferences, &self.training, &dpo, seed, resume_from, &mut on_step)
+                    train_dpo(trainee, preferences, &self.training, &dpo, seed, resume_from, &mut on_step)
                 }
             };
             if let Some(error) = failed {
@@ -265,13 +388,23 @@ impl Train {
             match result {
                 Ok(trained) if trained.complete => {
                     recorder.end(trained.steps);
-                    return Ok((student, recorder, trained));
+                    if let Some(best) = recorder.best() {
+                        match &mut adapter {
+                            None => student = Student::load(&Checkpoint::open(&best)?, context.machine.device)?,
+                            Some(adapter) => *adapter = Adapter::load(&best, &student)?,
+                        }
+                    }
+                    if let Some(adapter) = &adapter {
+                        student.merge(adapter);
+                    }
+                    return Ok(Run { student, adapter, recorder, trained });
                 }
                 Ok(_) => return Err(PipelineError::Interrupted { stage: context.stage.to_owned() }),
                 Err(error) if resume.is_some() && !recorder.moved() => {
                     context.warn(&format!("the saved training state is not usable, so training starts again: {error}"));
                     resume = None;
                     student = self.start(context, base, encoder)?;
+                    adapter = fresh(&student)?;
                     recorder.forget()?;
                 }
                 Err(error) => return Err(error.into()),
@@ -342,7 +475,7 @@ impl Train {
 
     /// The least that training can take, whatever the data, once the model is known.
     pub(crate) fn least(&self, config: &ModelConfig) -> Forecast {
-        retort_student::forecast(config, &self.training, &[1, 1], self.sequences_per_row())
+        retort_student::forecast(config, &self.training, self.lora.as_ref(), &[1, 1], self.sequences_per_row())
     }
 
     /// What the run would take, as far as model and data are there.
@@ -357,8 +490,18 @@ impl Train {
         let wanted = rows as usize * self.sequences_per_row();
         let lengths: Vec<usize> =
             lengths.iter().copied().cycle().take(if lengths.is_empty() { 0 } else { wanted }).collect();
-        Ok(retort_student::forecast(&self.config(base)?, &self.training, &lengths, self.sequences_per_row()))
+        let lora = self.lora.as_ref();
+        Ok(retort_student::forecast(&self.config(base)?, &self.training, lora, &lengths, self.sequences_per_row()))
     }
+}
+
+/// A training run that is over.
+struct Run {
+    /// With the adapters merged.
+    student: Student,
+    adapter: Option<Adapter>,
+    recorder: Recorder,
+    trained: Trained,
 }
 
 fn data_rows(data: &Finished) -> u64 {

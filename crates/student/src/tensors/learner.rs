@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::operation::{Frozen, Plan, Shape, target_log_probs};
 use super::{Tables, device_log_probs, download, upload};
-use crate::fused::{Batch, Saving};
+use crate::fused::{Batch, Model, Saving};
 use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
 use crate::layout::Place;
 use crate::random::Random;
@@ -155,6 +155,14 @@ impl Learner {
             return read(tensor.storage::<f32>());
         }
         read(&download(tensor.clone()))
+    }
+
+    /// Runs `read` on the model as it is now, on this machine's processors and without dropout.
+    pub fn with_model<R>(&self, read: impl FnOnce(&Model) -> R) -> R {
+        self.read(Vector::Parameters, |trained| {
+            let still = self.shape.frozen.as_ref().map(|frozen| frozen.settings.without_dropout());
+            read(&self.shape.model_with(trained, still.as_ref()))
+        })
     }
 
     /// Log-probs of `targets[i]` after position `rows[i]` of a batch, and the gradient `[parameters]` of their weighted sum.

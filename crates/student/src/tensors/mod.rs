@@ -19,16 +19,12 @@ use crate::{Error, Target};
 impl Target {
     /// The one place that names a device; nothing in this crate asks Burn for a default.
     pub(crate) fn device(self) -> Result<Device, Error> {
-        match self {
-            Self::Cpu => Ok(Device::flex()),
+        self.check()?;
+        Ok(match self {
             #[cfg(feature = "cuda")]
-            Self::Cuda(number) => Ok(Device::cuda(number)),
-            #[cfg(not(feature = "cuda"))]
-            Self::Cuda(_) => Err(Error::Device {
-                device: self.to_string(),
-                reason: "this program was built without the `cuda` feature".to_owned(),
-            }),
-        }
+            Self::Cuda(number) => Device::cuda(number),
+            _ => Device::flex(),
+        })
     }
 }
 

@@ -70,6 +70,13 @@ impl Shape {
         self.frozen.as_ref().map_or(&self.layout.places, |frozen| &frozen.layout.places)
     }
 
+    /// The model with these settings of its adapters, if it has any.
+    pub fn model_with<'a>(&'a self, trained: &'a [f32], settings: Option<&'a LoraSettings>) -> Model<'a> {
+        let model = self.model(trained, 0);
+        let adapters = model.adapters.zip(settings).map(|(adapters, settings)| Adapters { settings, ..adapters });
+        Model { adapters, ..model }
+    }
+
     fn model<'a>(&'a self, trained: &'a [f32], seed: u64) -> Model<'a> {
         let Self { config, layout, rotary, .. } = self;
         let Some(frozen) = &self.frozen else {

@@ -9,6 +9,8 @@ use super::{
 
 /// Bins of a histogram.
 const BINS: usize = 40;
+/// Most series that are filled.
+const AREAS: usize = 3;
 
 /// How values are distributed: lengths, mostly.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +65,10 @@ pub fn histogram(histogram: &Histogram) -> Svg {
             outline.push(frame.at(edges[bin + 1], *share));
         }
         outline.push(frame.at(edges[BINS], 0.0));
-        frame.canvas.path(&format!("area {}", colour(index)), "", &outline);
+        // Many areas over one another are mud: then only their outlines are drawn.
+        if kept.len() <= AREAS {
+            frame.canvas.path(&format!("area {}", colour(index)), "", &outline);
+        }
         frame.canvas.path(&format!("curve {}", colour(index)), dash(index), &outline);
     }
     // Medians go over all areas; their letters tell them apart where lines come close.

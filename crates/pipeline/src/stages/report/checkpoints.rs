@@ -98,7 +98,7 @@ pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
         measure_table(&rows),
     ];
     blocks.extend(difference_table(&rows));
-    blocks.extend(lengths(stage)?);
+    blocks.push(lengths(stage, &rows)?);
     blocks.push(completions(stage)?);
     Ok(section("Evaluation", stage, blocks))
 }
@@ -159,20 +159,26 @@ fn difference_table(rows: &[MeasureRow]) -> Option<Block> {
     (!table.rows.is_empty()).then_some(Block::Table(table))
 }
 
-fn lengths(stage: &Finished) -> Result<Option<Block>, PipelineError> {
-    let mut series: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+/// In the order of the measures, so that a checkpoint has one colour in all figures.
+fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Block, PipelineError> {
+    let mut tokens: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for rollout in stage.rows::<Rollout>()? {
         let rollout = rollout?;
-        series.entry(rollout.teacher).or_default().push(f64::from(rollout.completion_tokens.unwrap_or_default()));
+        tokens.entry(rollout.teacher).or_default().push(f64::from(rollout.completion_tokens.unwrap_or_default()));
     }
-    let names: Vec<&str> = series.keys().map(String::as_str).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row.checkpoint.as_str()).collect();
     let alt = format!("histogram of completion lengths in tokens of {}", names.join(" and "));
-    let series: Vec<Series<f64>> = series.into_iter().map(|(name, values)| Series { name, values }).collect();
-    Ok(Some(Block::Figure(Figure {
+    let series =
+        names.iter().map(|name| Series { name: (*name).to_owned(), values: tokens.remove(*name).unwrap_or_default() });
+    Ok(Block::Figure(Figure {
         alt,
         caption: "How long the completions of each checkpoint are.".into(),
-        svg: histogram(&Histogram { x_name: "completion length (tokens)".into(), scale: Scale::Linear, series }),
-    })))
+        svg: histogram(&Histogram {
+            x_name: "completion length (tokens)".into(),
+            scale: Scale::Linear,
+            series: series.collect(),
+        }),
+    }))
 }
 
 /// The first sample of each checkpoint for the first prompts, side by side to read.

@@ -23,6 +23,8 @@ struct Line {
     trained_tokens: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     preferred: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    eval_loss: Option<f64>,
 }
 
 /// Notes every step, says when to save, and tells of progress.
@@ -38,11 +40,18 @@ pub struct Recorder {
     stopping: bool,
     saved: Instant,
     told: (Instant, usize),
+    /// Whether the weights with the lowest evaluation loss are kept.
+    keep_best: bool,
 }
 
 impl Recorder {
     /// What an earlier process noted, or nothing.
-    pub fn open(context: &Context<'_>, save_steps: Option<usize>, save_seconds: u64) -> Result<Self, PipelineError> {
+    pub fn open(
+        context: &Context<'_>,
+        save_steps: Option<usize>,
+        save_seconds: u64,
+        keep_best: bool,
+    ) -> Result<Self, PipelineError> {
         let folder = context.journal.clone();
         std::fs::create_dir_all(&folder).map_err(PipelineError::io("create", &folder))?;
         let text = std::fs::read_to_string(folder.join(super::STEPS)).unwrap_or_default();
@@ -58,6 +67,7 @@ impl Recorder {
             stopping: false,
             saved: now,
             told: (now, 0),
+            keep_best,
         })
     }
 
@@ -91,6 +101,8 @@ impl Recorder {
                 return Ok(Control::Stop);
             }
         }
+        let better = |loss: f64| self.best_eval().is_none_or(|(_, best)| loss < best);
+        let improved = report.eval_loss.is_some_and(better);
         self.lines.push(Line {
             step: report.step,
             loss: report.loss,
@@ -99,20 +111,24 @@ impl Recorder {
             tokens: report.tokens,
             trained_tokens: report.trained_tokens,
             preferred: report.preferred,
+            eval_loss: report.eval_loss,
         });
         self.tell(context, report);
         let last = report.step == report.total;
         self.stopping = context.cancel.load(Ordering::Relaxed) && !last;
         let due = self.save_steps.is_some_and(|steps| report.step.is_multiple_of(steps))
             || self.saved.elapsed() >= self.save_every;
-        if !(self.stopping || due && !last) {
-            return Ok(Control::Continue);
-        }
+        let save = if self.stopping || due && !last { self.save(report.step)? } else { Control::Continue };
+        let keep = improved && self.keep_best;
+        Ok(if keep { Control::Keep(self.best_folder(), Box::new(save)) } else { save })
+    }
+
+    fn save(&mut self, step: usize) -> Result<Control, PipelineError> {
         write_atomically(&self.folder.join(super::STEPS), self.lines().as_bytes())?;
         abort_point("before-state");
-        self.saving = Some(report.step);
+        self.saving = Some(step);
         self.saved = Instant::now();
-        Ok(Control::Save(self.state(report.step)))
+        Ok(Control::Save(self.state(step)))
     }
 
     fn tell(&mut self, context: &Context<'_>, report: &StepReport) {
@@ -120,7 +136,8 @@ impl Recorder {
         let elapsed = self.told.0.elapsed();
         let rate = self.told.1 as f64 / elapsed.as_secs_f64().max(1e-9);
         let preferred = report.preferred.map(|share| format!(", {:.0} % preferred", share * 100.0)).unwrap_or_default();
-        let note = format!("loss {:.4}{preferred}, {rate:.0} tokens/s", report.loss);
+        let held_out = report.eval_loss.map(|loss| format!(", evaluation loss {loss:.4}")).unwrap_or_default();
+        let note = format!("loss {:.4}{preferred}{held_out}, {rate:.0} tokens/s", report.loss);
         let event = crate::observe::Event::Advanced { stage: context.stage, done: report.step as u64, note: &note };
         context.observer.event(event);
     }
@@ -154,6 +171,26 @@ impl Recorder {
     pub fn lines(&self) -> String {
         let lines = self.lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default() + "\n");
         lines.collect()
+    }
+
+    fn best_folder(&self) -> PathBuf {
+        self.folder.join("best")
+    }
+
+    /// The folder of the weights with the lowest evaluation loss, where they are to be the result.
+    pub fn best(&self) -> Option<PathBuf> {
+        self.best_eval().filter(|_| self.keep_best).map(|_| self.best_folder())
+    }
+
+    /// The last evaluation loss.
+    pub fn last_eval(&self) -> Option<f64> {
+        self.lines.iter().rev().find_map(|line| line.eval_loss)
+    }
+
+    /// The step with the lowest evaluation loss, the first of several, and that loss.
+    pub fn best_eval(&self) -> Option<(usize, f64)> {
+        let losses = self.lines.iter().filter_map(|line| Some((line.step, line.eval_loss?)));
+        losses.min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)))
     }
 
     /// Tokens that went through the model.

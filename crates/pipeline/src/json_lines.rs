@@ -1,0 +1,179 @@
+//! Lines of a JSONL file: read in batches, rows kept as they are written, key by key.
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::io::BufRead;
+
+/// Lines that are judged together.
+const BATCH_LINES: usize = 2048;
+/// Bytes after which a batch is full.
+const BATCH_BYTES: usize = 8 << 20;
+/// The longest line that is read; of a longer one only the number is kept.
+const MAX_LINE: usize = 64 << 20;
+
+/// Numbered lines.
+pub struct Lines<'a> {
+    input: &'a mut (dyn BufRead + Send),
+    number: u64,
+}
+
+/// One line.
+pub struct Line {
+    /// From 1.
+    pub number: u64,
+    text: Vec<u8>,
+    /// Length in the file.
+    pub bytes: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The lines of `input` from its beginning.
+    pub fn new(input: &'a mut (dyn BufRead + Send)) -> Self {
+        Self { input, number: 0 }
+    }
+
+    /// The next lines that are not blank; none at the end.
+    pub fn batch(&mut self) -> std::io::Result<Vec<Line>> {
+        let (mut batch, mut held) = (Vec::new(), 0);
+        while batch.len() < BATCH_LINES && held < BATCH_BYTES {
+            let Some(line) = self.line()? else { break };
+            if !line.text.trim_ascii().is_empty() || line.bytes > MAX_LINE {
+                held += line.text.len();
+                batch.push(line);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn line(&mut self) -> std::io::Result<Option<Line>> {
+        let (mut text, mut bytes) = (Vec::new(), 0);
+        loop {
+            let buffer = match self.input.fill_buf() {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                buffer => buffer?,
+            };
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let used = end.map_or(buffer.len(), |end| end + 1);
+            if buffer.is_empty() && bytes == 0 {
+                return Ok(None);
+            }
+            bytes += used;
+            if bytes <= MAX_LINE {
+                text.extend_from_slice(&buffer[..used]);
+            } else {
+                text = Vec::new();
+            }
+            self.input.consume(used);
+            if end.is_some() || used == 0 {
+                break;
+            }
+        }
+        self.number += 1;
+        if self.number == 1 && text.starts_with("\u{feff}".as_bytes()) {
+            text.drain(..3);
+        }
+        Ok(Some(Line { number: self.number, text, bytes }))
+    }
+}
+
+impl Line {
+    /// The line as a row; else a word and a sentence for why it is none.
+    pub fn fields(&self) -> Result<Fields<'_>, (&'static str, String)> {
+        if self.bytes > MAX_LINE {
+            return Err(("not_json", format!("the line is longer than {} MiB", MAX_LINE >> 20)));
+        }
+        let text = match std::str::from_utf8(&self.text) {
+            Ok(text) => text.trim(),
+            Err(error) => return Err(("not_json", format!("not UTF-8 after {} bytes", error.valid_up_to()))),
+        };
+        match serde_json::from_str(text) {
+            Ok(row) => Ok(row),
+            Err(error) if error.is_data() => Err(("not_object", "the line is no JSON object".into())),
+            Err(error) => Err(("not_json", error.to_string())),
+        }
+    }
+}
+
+/// The keys of a row in their order, with their values as they were written.
+pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(out, "a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    // Of a key that stands twice the last value counts, as in Python.
+                    match fields.iter_mut().find(|(known, _)| *known == key) {
+                        Some(field) => field.1 = value,
+                        None => fields.push((key.into(), value)),
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+impl Fields<'_> {
+    /// A value as it is written.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())
+    }
+
+    /// The value as text: a JSON string's content, and anything but null as it is written.
+    pub fn text(&self, key: &str) -> Option<Cow<'_, str>> {
+        as_text(self.get(key)?)
+    }
+
+    /// The row as one line of JSON: its own keys, but for those that `added` (an object) replaces, then `added`.
+    pub fn with(&self, added: &Value) -> String {
+        let mut json = String::with_capacity(256);
+        for (key, value) in &self.0 {
+            if added.get(key.as_ref()).is_none() {
+                json.push(if json.is_empty() { '{' } else { ',' });
+                json.push_str(&quoted(key));
+                json.push(':');
+                json.push_str(value.get());
+            }
+        }
+        if json.is_empty() {
+            json.push('{');
+        }
+        close(&mut json, added);
+        json
+    }
+}
+
+/// Adds the keys of `added` (an object) to a JSON object that is still open, and closes it.
+pub fn close(json: &mut String, added: &Value) {
+    if !json.ends_with('{') {
+        json.push(',');
+    }
+    json.push_str(&added.to_string()[1..]);
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// A JSON value as text: a string's content, and anything but null as it is written.
+pub fn as_text(json: &str) -> Option<Cow<'_, str>> {
+    match json.as_bytes().first() {
+        Some(b'n') => None,
+        // Half a surrogate pair is JSON but no text.
+        Some(b'"') => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
+        _ => Some(Cow::Borrowed(json)),
+    }
+}
