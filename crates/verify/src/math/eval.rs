@@ -324,20 +324,27 @@ fn log(arithmetic: &mut Arithmetic<'_>, base: &Number, a: &Number) -> Outcome {
     {
         let below = (value < &BigRational::one()) != (base < &BigRational::one());
         let target = if below { value.recip() } else { value.clone() };
-        let mut power = BigRational::one();
-        for exponent in 0..2048 {
-            if power == target {
-                return Ok(Number::int(if below { -exponent } else { exponent }));
+        let exponent = (binary_log(&target) / binary_log(base)).round();
+        // A power of the base is in lowest terms, so it is as long as the argument or another number.
+        let bits = base.numer().bits().max(base.denom().bits()) as f64 * exponent;
+        if (0.0..2048.0).contains(&exponent) && bits < 8192.0 {
+            arithmetic.budget.arithmetic(bits as u64)?;
+            if base.pow(exponent as i32) == target {
+                return Ok(Number::int(exponent as i32 * if below { -1 } else { 1 }));
             }
-            if (power > target) != (base < &BigRational::one()) {
-                break;
-            }
-            arithmetic.budget.arithmetic(power.numer().bits())?;
-            power *= base;
         }
     }
     let (a, base) = (arithmetic.ln(a)?, arithmetic.ln(base)?);
     arithmetic.div(&a, &base)
+}
+
+/// The logarithm to base 2 of a positive number, to some fifteen digits.
+fn binary_log(value: &BigRational) -> f64 {
+    let of_integer = |integer: &BigInt| {
+        let shift = integer.bits().saturating_sub(64);
+        (integer >> shift).to_f64().unwrap_or(1.0).log2() + shift as f64
+    };
+    of_integer(value.numer()) - of_integer(value.denom())
 }
 
 /// Greatest common divisor or least common multiple of rational numbers; numbers that are not rational share only 1.

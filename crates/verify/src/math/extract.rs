@@ -221,11 +221,19 @@ static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
         r"|(?-u:\b)(?:correct|right)\s+(?:option|choice)s?\s*(?:is|are|:)",
         r"|(?-u:\b)answers?\s+(?:to|in|for|of)\s[^.\n$\\]{1,60}?\s(?:is|are)(?-u:\b)",
         r"|^\W*answer(?-u:\b)|(?-u:\b)hence,? the (?:result|value) is(?-u:\b)|####",
-        r"|(?:最终|正确)?答案(?:应?为|应?是|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
+        r"|(?:最终|正确)?答案(?:应?为|应?是|应?选|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
         r"|(?-u:\b)respuesta(?:\s+final)?\s*(?:es|:)|(?-u:\b)réponse(?:\s+finale)?\s*(?:est|:)|(?-u:\b)(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
         r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|(?-u:\b)resposta(?:\s+final)?\s*(?:é|:)|(?-u:\b)risposta(?:\s+finale)?\s*(?:è|:))",
         r"(?:\s*(?:is|are|equals|es|est|ist|:|=|：|为|是))*[\s*_:：]*",
     ))
+    .expect("the pattern is constant")
+});
+
+/// `Option C is correct`.
+static CORRECT_OPTION: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r"(?i)(?-u:\b)(?:option|choice|answer)\s+\(?((?-i:[A-J]))\)?\s+is\s+(?:the\s+)?(?:correct|right)(?-u:\b)",
+    )
     .expect("the pattern is constant")
 });
 
@@ -261,6 +269,9 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
                 }
             }
         }
+    }
+    if let Some(option) = CORRECT_OPTION.captures_iter(tail).last().and_then(|found| found.get(1)) {
+        add(Place::Announced, option.as_str().into());
     }
     let short = text.len() <= SHORT;
     if text.len() <= MAX_ANSWER && !is_prose(text) {

@@ -1,5 +1,7 @@
 //! Tokens of an answer in LaTeX, plain text or a mixture, with Unicode and full-width characters.
 
+mod upright;
+
 use super::{
     expr::{Bracket, Func, Relation},
     limits::MAX_DIGITS,
@@ -220,6 +222,7 @@ impl Lexer {
                 self.at += 1;
                 return Ok(());
             }
+            '.' if two('.') && self.peek(2) == '.' => (Tok::Var("…".into()), 3),
             '.' | '?' | '…' | '"' => {
                 // A full stop ends the answer; anywhere else it cannot be read.
                 let rest_is_blank = self.chars[self.at..]
@@ -418,7 +421,8 @@ impl Lexer {
             return;
         }
         let after_number = matches!(self.out.last(), Some(Token { tok: Tok::Num(_) | Tok::Close(_), .. }));
-        if words::is_unit(run) && after_number && self.at_end_of_unit() {
+        let joins_units = run == "per" && matches!(self.out.last(), Some(Token { tok: Tok::Word(_), .. }));
+        if joins_units || words::is_unit(run) && after_number && self.at_end_of_unit() {
             // Before the functions: `5 min`.
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {
@@ -584,146 +588,6 @@ impl Lexer {
             }
         }
         self.push(Tok::Var(format!("\\{name}")));
-        Ok(())
-    }
-
-    /// `\text{Monday, Wednesday}` as the whole answer: each part of one or two words is an element.
-    fn listed(&mut self, text: &str) -> bool {
-        let joined = text.replace(" and ", ", ").replace(" or ", ", ").replace(['，', '、', ';'], ",");
-        let parts: Vec<&str> = joined.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        let short = |part: &&str| {
-            part.split_whitespace().count() <= 2
-                && part.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || c == '-')
-        };
-        if parts.len() < 2 || !parts.iter().all(short) {
-            return false;
-        }
-        for (at, part) in parts.iter().enumerate() {
-            if at > 0 {
-                self.push(Tok::Comma);
-            }
-            let letter = part.chars().count() == 1;
-            self.push(if letter { Tok::Var((*part).to_owned()) } else { Tok::Word((*part).to_owned()) });
-        }
-        true
-    }
-
-    /// `1F_{16}`: digits beyond nine with their base.
-    fn based(&mut self) -> bool {
-        let is_digit = |c: &char| c.is_ascii_digit() || c.is_ascii_uppercase();
-        let digits: String = self.chars[self.at..].iter().take(64).take_while(|c| is_digit(c)).collect();
-        if digits.is_empty() || digits.bytes().all(|byte| byte.is_ascii_digit()) || self.peek(digits.len()) != '_' {
-            return false;
-        }
-        let rest: String = self.chars[self.at + digits.len() + 1..].iter().take(4).collect();
-        let (base, width) = match rest.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some((base, _)) => (base, base.len() + 2),
-            None => (rest.get(..2).unwrap_or_default(), 2),
-        };
-        let Some(base) = base.parse().ok().filter(|base| (11..=36).contains(base)) else { return false };
-        // One letter with an index is a variable.
-        if digits.len() < 2 || !digits.chars().all(|digit| digit.is_digit(base)) {
-            return false;
-        }
-        self.at += digits.len() + 1 + width;
-        self.push(Tok::Based(digits, base));
-        true
-    }
-
-    /// A braced argument as raw text.
-    fn argument(&mut self) -> Result<String, LexError> {
-        while self.peek(0) == ' ' {
-            self.at += 1;
-        }
-        if self.peek(0) != '{' {
-            // `\mathbb R`
-            let c = self.peek(0);
-            if c.is_alphanumeric() {
-                self.at += 1;
-                return Ok(c.to_string());
-            }
-            return Err("a command without its argument");
-        }
-        let start = self.at + 1;
-        let mut depth = 0usize;
-        while self.at < self.chars.len() {
-            match self.peek(0) {
-                '\\' => self.at += 1,
-                '{' => depth += 1,
-                '}' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        let end = self.at.min(self.chars.len());
-                        self.at += 1;
-                        return Ok(self.chars[start..end].iter().collect());
-                    }
-                }
-                _ => {}
-            }
-            self.at += 1;
-        }
-        Err("a brace that is never closed")
-    }
-
-    /// `\text{…}` and its like: a joining word, a function's name, one letter, mathematics, or words.
-    fn text(&mut self, command: &str) -> Result<(), LexError> {
-        if command == "rm" && self.peek(0) != '{' {
-            // `{\rm cm}`
-            self.space = true;
-            return Ok(());
-        }
-        let content = self.argument()?;
-        let trimmed = content.trim();
-        let upright = matches!(command, "operatorname" | "mathrm" | "rm" | "variable");
-        if trimmed.is_empty() {
-            self.space = true;
-            return Ok(());
-        }
-        if let Some(tok) = words::joining_word(trimmed) {
-            self.push(tok);
-            return Ok(());
-        }
-        if upright && let Some(tok) = words::plain_word(trimmed) {
-            self.push(tok);
-            return Ok(());
-        }
-        if let Some(func) = words::function(trimmed).filter(|_| self.peek(0) == '(' || self.peek(0) == '\\') {
-            // `\text{lcm}(4, 6)`
-            self.push(Tok::Func(func));
-            return Ok(());
-        }
-        let blank = |c: &char| c.is_whitespace() || matches!(c, '.' | '$');
-        if self.out.is_empty() && self.chars[self.at..].iter().all(blank) && self.listed(trimmed) {
-            return Ok(());
-        }
-        if trimmed.contains(' ') && trimmed.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | ',' | '-')) {
-            // Digits set apart by a scanner: `\mathbf{1 8}`.
-            self.out.extend(tokens(&trimmed.replace(' ', ""))?);
-            return Ok(());
-        }
-        let letters = trimmed.chars().filter(|c| c.is_alphabetic()).count();
-        if command == "variable" || (matches!(command, "mathcal" | "mathscr" | "mathfrak") && letters == 1) {
-            self.push(Tok::Var(trimmed.to_owned()));
-            return Ok(());
-        }
-        let bold = matches!(command, "mathbf" | "boldsymbol" | "bm" | "mathit" | "underline");
-        let mathematics = trimmed.contains(|c: char| c.is_ascii_digit() || matches!(c, '=' | '+' | '\\' | '$' | '^'))
-            || letters <= 1
-            || (bold && trimmed.contains('\\'));
-        if mathematics {
-            // Its tokens stand in its place, as for `\text{(C)}`, `\text{6 and 8}` and `\mathrm{e}`.
-            match tokens(trimmed) {
-                Ok(inner) => self.out.extend(inner),
-                Err(_) => self.push(Tok::Word(trimmed.to_owned())),
-            }
-            return Ok(());
-        }
-        if let Some(rest) = trimmed.strip_prefix("and ").or_else(|| trimmed.strip_prefix("or ")) {
-            self.push(if trimmed.starts_with("and") { Tok::And } else { Tok::Or });
-            self.push(Tok::Word(rest.trim().to_owned()));
-            return Ok(());
-        }
-        self.push(Tok::Word(trimmed.to_owned()));
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ pub const MAX_ITEMS: usize = 400;
 pub const MAX_TERMS: i64 = 400;
 /// Largest precision of a numeric comparison, in bits.
 pub const MAX_PRECISION: u32 = 3_000;
-/// Steps of one verdict. A step is some ten to thirty nanoseconds of arithmetic.
+/// Steps of one verdict. A step is some ten to a hundred nanoseconds of arithmetic.
 pub const STEPS: u64 = 600_000;
 
 /// The steps that are left.

@@ -357,7 +357,11 @@ fn only_words(text: &str) -> Option<String> {
         text = text.replace(wrapper, "{");
     }
     let text = text.replace(['{', '}', '~'], " ");
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let singular = |word: &str| {
+        let word = word.to_lowercase();
+        word.strip_suffix('s').filter(|stem| stem.len() > 3 && !stem.ends_with('s')).map_or(word.clone(), str::to_owned)
+    };
+    let words = text.split_whitespace().map(singular).collect::<Vec<_>>().join(" ");
     let letters = words.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\''));
     (letters && words.chars().count() > 1).then_some(words)
 }

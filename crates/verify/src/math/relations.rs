@@ -173,9 +173,10 @@ fn exact_at(expr: &Expr, name: &str, x: &BigRational, point: Point, budget: &mut
 /// The root of `f` in a variable in which it is linear, at a point of all others.
 fn linear_root(f: &Expr, name: &str, point: Point, budget: &mut Budget) -> Option<BigRational> {
     let mut at = |x: i64| exact_at(f, name, &BigRational::from_integer(x.into()), point, budget);
-    let (zero, one, two, seven) = (at(0)?, at(1)?, at(2)?, at(7)?);
+    let (zero, one, two, seven, minus) = (at(0)?, at(1)?, at(2)?, at(7)?, at(-9)?);
     let slope = &one - &zero;
-    let linear = two == &slope + &one && seven == &slope * BigRational::from_integer(7.into()) + &zero;
+    let line = |x: i64| &slope * BigRational::from_integer(x.into()) + &zero;
+    let linear = two == line(2) && seven == line(7) && minus == line(-9);
     (linear && !slope.is_zero()).then(|| -zero / slope)
 }
 
@@ -428,6 +429,16 @@ pub fn isolated(sides: &[Expr], relations: &[Relation], budget: &mut Budget) -> 
     let ([_, _], [relation]) = (sides, relations) else { return None };
     if !relation.orders() {
         return None;
+    }
+    if let ([Expr::Call(Func::Abs, inner), bound], Relation::Less | Relation::LessEqual) = (sides, relation)
+        && let [inner] = inner.as_slice()
+        && is_constant(bound)
+    {
+        // `|x - 2| < 3`
+        let (low, high) = (bound.clone().negative(), bound.clone());
+        let above = isolated(&[low, inner.clone()], &[*relation], budget)?;
+        let below = isolated(&[inner.clone(), high], &[*relation], budget)?;
+        return Some([above, below].concat());
     }
     let f = difference(sides);
     if !f.is_scalar() {

@@ -82,7 +82,12 @@ fn plain(unit: &str) -> String {
         let singular = lower.strip_suffix('s').filter(|stem| stem.len() > 2 && !stem.ends_with('s')).map(str::to_owned);
         words.push(singular.unwrap_or(lower));
     }
-    words.join(" ").replace(" /", "/").replace("/ ", "/")
+    let unit = words.join(" ").replace(" per ", "/").replace(" /", "/").replace("/ ", "/");
+    match unit.as_str() {
+        "mph" => "mile/hour".to_owned(),
+        "kph" | "kmh" | "kmph" => "km/hour".to_owned(),
+        _ => unit,
+    }
 }
 
 /// A simple unit's kind and size, and the power it is raised to.

@@ -1,4 +1,4 @@
-//! `math` on some 800 pairs of our own, beside the banks: announcements in many languages, spellings, kinds of answers,
+//! `math` on some thousand pairs of our own, beside the banks: announcements in many languages, spellings, kinds of answers,
 //! and answers that are nearly right.
 
 use retort_records::Verdict;

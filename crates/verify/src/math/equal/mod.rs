@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use num_traits::{Signed, ToPrimitive};
 
 use super::{
-    expr::Expr,
+    expr::{Bracket, Expr},
     identity::{Same, is_constant},
     limits::{Budget, STEPS},
     matrix::folded,
@@ -49,6 +49,8 @@ impl<'s> Comparer<'s> {
             return Same::Unknown("the budget of steps is used up");
         }
         self.depth += 1;
+        // In a fixed order: what the budget still allows must not depend on which of the two is the reference answer.
+        let (a, b) = if a <= b { (a, b) } else { (b, a) };
         let same = self.dispatch(a, b);
         self.depth -= 1;
         same
@@ -175,6 +177,17 @@ impl<'s> Comparer<'s> {
                 }
                 _ => Some(DIFFERENT),
             },
+            // `\mathbf{R}`
+            (Expr::NumberSet(name), Expr::Var(letter)) | (Expr::Var(letter), Expr::NumberSet(name))
+                if name == letter =>
+            {
+                Some(Same::Equal("sets of numbers"))
+            }
+            (point, Expr::Seq(Bracket::Round, items, Bracket::Round))
+            | (Expr::Seq(Bracket::Round, items, Bracket::Round), point) => {
+                let coordinates = labelled(point)?;
+                Some(self.ordered(&coordinates, items))
+            }
             _ => None,
         }
     }
@@ -287,6 +300,19 @@ impl<'s> Comparer<'s> {
     }
 }
 
+/// The coordinates of `A(1, 2)`.
+fn labelled(point: &Expr) -> Option<Vec<Expr>> {
+    let letter = |name: &str| name.len() == 1 && name.chars().all(|c| c.is_ascii_uppercase());
+    match point {
+        Expr::Mul(items) => match items.as_slice() {
+            [Expr::Var(name), Expr::Seq(Bracket::Round, items, Bracket::Round)] if letter(name) => Some(items.clone()),
+            _ => None,
+        },
+        Expr::Apply(name, items) if letter(name) && items.len() > 1 => Some(items.clone()),
+        _ => None,
+    }
+}
+
 fn said(equal: bool, what: &'static str) -> Same {
     if equal { Same::Equal(what) } else { Same::Different(what) }
 }
@@ -335,7 +361,14 @@ fn clock(parts: &[Expr]) -> bool {
 fn all_reals(text: &str) -> bool {
     matches!(
         text.to_lowercase().trim(),
-        "all real numbers" | "all reals" | "real numbers" | "all real" | "the real numbers"
+        "all real numbers"
+            | "all reals"
+            | "real numbers"
+            | "all real"
+            | "the real numbers"
+            | "all real x"
+            | "all real values"
+            | "all real numbers x"
     )
 }
 

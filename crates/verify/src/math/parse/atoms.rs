@@ -62,6 +62,13 @@ impl Parser {
                 {
                     self.at += 1;
                     name.push(if self.next() == Some(Tok::Plus) { '+' } else { '-' });
+                } else if self.peek() == Some(&Tok::Caret)
+                    && self.peek_at(1) == Some(&Tok::Open(Bracket::Group))
+                    && matches!(self.peek_at(2), Some(Tok::Plus | Tok::Minus))
+                    && self.peek_at(3) == Some(&Tok::Close(Bracket::Group))
+                {
+                    name.push(if self.peek_at(2) == Some(&Tok::Plus) { '+' } else { '-' });
+                    self.at += 4;
                 }
                 Expr::NumberSet(name)
             }

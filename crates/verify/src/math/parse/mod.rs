@@ -341,6 +341,12 @@ impl Parser {
                     Some(Tok::Word(word) | Tok::Var(word)) => {
                         unit.push(format!("/{word}"));
                         self.at += 2;
+                        if self.take(&Tok::Caret) {
+                            match self.script()? {
+                                Expr::Num(value, 0) => unit.push(format!("^{value}")),
+                                _ => return Err("unsupported: a unit with a strange power"),
+                            }
+                        }
                     }
                     _ => break,
                 },

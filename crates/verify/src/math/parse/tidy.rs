@@ -9,6 +9,7 @@ use super::super::{
 pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
     let mut tokens = separated(tokens);
     congruences(&mut tokens);
+    systems(&mut tokens);
     french(&mut tokens);
     let labelled = match tokens.as_slice() {
         // `\text{Domain: } [0, 1]`, `Area: 5`
@@ -18,6 +19,15 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
             1
         }
         [Token { tok: Tok::Word(_), .. }, Token { tok: Tok::Colon, .. }, _, ..] => 2,
+        // `approximately 3.14`
+        [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Num(_) | Tok::Minus | Tok::Frac, .. }, ..]
+            if matches!(
+                word.to_lowercase().as_str(),
+                "approximately" | "about" | "roughly" | "around" | "nearly" | "exactly" | "约" | "大约" | "约为"
+            ) =>
+        {
+            1
+        }
         // `Therefore x = 5`
         [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Comma, .. }, _, ..] if concludes(word) => 2,
         [Token { tok: Tok::Word(word), .. }, _, ..] if concludes(word) => 1,
@@ -27,6 +37,27 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
     };
     tokens.drain(..labelled);
     tokens
+}
+
+/// `\left\{\begin{array}… \end{array}\right.` as `cases`: a brace that nothing closes.
+fn systems(tokens: &mut Vec<Token>) {
+    let count = |tok: &Tok| tokens.iter().filter(|token| token.tok == *tok).count();
+    let braced = matches!(
+        tokens.as_slice(),
+        [Token { tok: Tok::Open(Bracket::Curly), .. }, Token { tok: Tok::Begin(_), .. }, ..]
+    );
+    if !braced || count(&Tok::Open(Bracket::Curly)) <= count(&Tok::Close(Bracket::Curly)) {
+        return;
+    }
+    tokens.remove(0);
+    if let (Some(Token { tok: Tok::Begin(begin), .. }), Some(Token { tok: Tok::End(end), .. })) =
+        (tokens.first().cloned(), tokens.last().cloned())
+        && begin == end
+    {
+        let last = tokens.len() - 1;
+        tokens[0].tok = Tok::Begin("cases".into());
+        tokens[last].tok = Tok::End("cases".into());
+    }
 }
 
 /// Whether a word says no more than that a result follows.
