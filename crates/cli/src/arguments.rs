@@ -13,9 +13,10 @@ use std::path::PathBuf;
     max_term_width = 110,
     after_help = "\
 Examples:
+  retort run pipelines/quickstart.yaml
+  retort generate --checkpoint runs/quickstart/short/checkpoint --prompt '17+6-19='
+  retort show runs/quickstart/measures
   retort check pipelines/long2short/from-rollouts.yaml
-  retort run pipelines/long2short/from-rollouts.yaml
-  retort show runs/from-rollouts/short --join --limit 3
   retort explain shortest-correct
 
 Exit codes: 0 done; 1 done and the answer is no; 2 could not do it; 130 interrupted."

@@ -103,7 +103,9 @@ fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>)
                 }
                 (None, _) => None,
             };
-            let Some((data, tokenizer)) = input("data").zip(tokenizer) else { return Ok(String::new()) };
+            let Some((data, tokenizer)) = input("data").zip(tokenizer) else {
+                return Ok(train.training.max_steps.map(|steps| format!("{steps} steps")).unwrap_or_default());
+            };
             let forecast = train.forecast(base.as_ref(), &data, &tokenizer)?;
             if forecast.peak_bytes as u64 > keys.checked.machine.memory {
                 return Err(PipelineError::stage(&node.name, too_large(&forecast, keys.checked.machine.memory)));
