@@ -56,6 +56,7 @@ fn a_model_without_tokenizer_serves_rows_of_token_ids() {
         let prompts =
             all.iter().map(|ids| json!({ "input_ids": ids.as_array().expect("ids")[..8] }).to_string() + "\n");
         let rows = generated(&folder.join("checkpoint"), &prompts.collect::<String>(), &["--max-tokens", "24"]);
+        assert_eq!(rows.len(), all.len());
         for (row, ids) in rows.iter().zip(all) {
             let (ours, theirs) = (row["completion_ids"].as_array().expect("ids"), &ids.as_array().expect("ids")[8..]);
             // The reference goes on behind the end of a sequence.

@@ -105,7 +105,8 @@ pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -
         {
             let others = read.order.iter().filter(|other| !matches!(stages.get(*other), Some(Stage::Report(_))));
             for (index, other) in others.enumerate() {
-                inputs.insert(format!("of/{index}"), Source(other.clone()));
+                // The name is part of the key: the report shows it.
+                inputs.insert(format!("of/{index}/{other}"), Source(other.clone()));
             }
         }
         nodes.insert(

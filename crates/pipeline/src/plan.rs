@@ -11,6 +11,7 @@ use crate::store::{Store, read_manifest};
 use retort_chat::Tokenizer;
 use retort_records::derive_seed;
 use retort_student::Forecast;
+use retort_weights::companions;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -201,7 +202,12 @@ impl<'a> Keys<'a> {
                 }
                 for (_, written) in stage.files() {
                     let path = self.checked.access.resolve(&written).map_err(PipelineError::Argument)?;
-                    for file in crate::stages::import::expand_glob(&path) {
+                    let mut files = crate::stages::import::expand_glob(&path);
+                    if let (Stage::Train(_), Some(folder)) = (stage, path.parent()) {
+                        // A new model takes along the template and the settings beside its tokenizer.
+                        files = companions(folder);
+                    }
+                    for file in files {
                         let digest = self.store.input_digest(&file)?;
                         let name = file.strip_prefix(&self.checked.access.workspace).unwrap_or(&file);
                         parts.files.insert(name.to_string_lossy().into_owned(), digest);

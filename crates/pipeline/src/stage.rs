@@ -1,5 +1,6 @@
 //! The stage kinds: one `match` for everything that differs between them.
 
+use crate::inputs::label;
 use crate::source::Kind;
 use crate::stages;
 use schemars::JsonSchema;
@@ -170,6 +171,11 @@ impl Stage {
             Self::Judge(judge) => settings[tag] = judge.key_settings(),
             Self::Import(import) => settings[tag] = import.key_settings(),
             Self::Train(train) => settings[tag] = train.key_settings(),
+            // Names that go into what the stage writes.
+            Self::Evaluate(evaluate) => {
+                settings[tag]["checkpoints"] = evaluate.checkpoints.iter().map(|name| label(name)).collect();
+            }
+            Self::Report(report) => settings[tag]["of"] = report.of.iter().map(|name| label(name)).collect(),
             _ => {}
         }
         settings

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapter::AdapterLayout;
 use crate::layout::Layout;
 use crate::packing::pack;
-use crate::{LoraSettings, TrainSettings};
+use crate::{LoraSettings, OverLong, TrainSettings};
 
 /// What a training run is going to take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,7 +23,7 @@ pub struct Forecast {
 }
 
 /// Forecasts a training run on sequences of these lengths in tokens; a preference pair is two sequences, and then
-/// `sequences_per_row` is 2. Sequences that are too long are taken to be dropped. With `lora` only adapters are trained.
+/// `sequences_per_row` is 2. Sequences that are too long are taken to be cut or dropped, as `over_long` says. With `lora` only adapters are trained.
 pub fn forecast(
     config: &ModelConfig,
     settings: &TrainSettings,
@@ -34,8 +34,13 @@ pub fn forecast(
     let layout = Layout::of(config);
     let parameters = layout.total;
     let most = settings.max_length.unwrap_or(config.max_position_embeddings);
-    let used: Vec<usize> = lengths.iter().copied().filter(|length| *length <= most).collect();
     let per_row = sequences_per_row.max(1);
+    let used: Vec<usize> = match settings.over_long {
+        OverLong::Truncate => lengths.iter().map(|length| most.min(*length)).collect(),
+        OverLong::Drop | OverLong::Error => {
+            lengths.chunks(per_row).filter(|row| row.iter().all(|length| *length <= most)).flatten().copied().collect()
+        }
+    };
     let packs = if settings.packing { pack(&used, most) } else { Vec::new() };
     let rows = if settings.packing { packs.len() } else { used.len() / per_row };
     let steps = settings.steps(rows);

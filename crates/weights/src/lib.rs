@@ -17,7 +17,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{Llama3Scaling, ModelConfig, ModelType, end_of_sequence_ids};
 pub use error::Error;
 pub use merge::{MergeMethod, MergeModel, MergeParameters, MergeSettings, ModelParameters, merge};
-pub use write::{CheckpointWriter, TensorShape, copy_companions, write_checkpoint, write_config};
+pub use write::{CheckpointWriter, TensorShape, companions, copy_companions, write_checkpoint, write_config};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

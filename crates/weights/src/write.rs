@@ -188,6 +188,11 @@ pub fn write_config(dir: &Path, config: &Value, dtype: Dtype) -> Result<(), Erro
     std::fs::write(&path, text + "\n").map_err(Error::file(&path))
 }
 
+/// The files beside a model's weights that `folder` has: tokenizer, chat template and generation config.
+pub fn companions(folder: &Path) -> Vec<PathBuf> {
+    COMPANIONS.iter().map(|name| folder.join(name)).filter(|path| path.is_file()).collect()
+}
+
 /// Copies tokenizer, chat template and generation config, as far as `from` has them, and says which were copied.
 pub fn copy_companions(from: &Path, to: &Path) -> Result<Vec<&'static str>, Error> {
     let mut copied = Vec::new();

@@ -3,6 +3,7 @@
 
 use super::Context;
 use crate::error::PipelineError;
+use crate::inputs::label;
 use crate::manifest::canonical;
 use retort_records::{Rollout, Telemetry};
 use retort_teacher::{
@@ -50,8 +51,8 @@ pub fn identity(teacher: &TeacherSettings) -> Value {
     match teacher {
         TeacherSettings::Endpoint(endpoint) => endpoint.identity(),
         TeacherSettings::Replay(replay) => replay.identity(),
-        // Which one it is stands among the inputs.
-        TeacherSettings::Checkpoint(_) => json!("checkpoint"),
+        // Its content stands among the inputs; its name goes into the rollouts.
+        TeacherSettings::Checkpoint(name) => json!({ "checkpoint": label(name) }),
     }
 }
 

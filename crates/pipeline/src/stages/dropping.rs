@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 pub struct Dropping {
     writer: TableWriter<Dropped>,
     reasons: BTreeMap<String, u64>,
+    /// The first removed row in words.
+    first: Option<String>,
 }
 
 impl Dropping {
     pub fn new(context: &Context<'_>) -> Result<Self, PipelineError> {
-        Ok(Self { writer: context.writer()?, reasons: BTreeMap::new() })
+        Ok(Self { writer: context.writer()?, reasons: BTreeMap::new(), first: None })
     }
 
     pub fn push(
@@ -26,16 +28,23 @@ impl Dropping {
         detail: impl Into<String>,
     ) -> Result<(), PipelineError> {
         *self.reasons.entry(drop_reason.to_owned()).or_default() += 1;
+        let detail = detail.into();
+        self.first.get_or_insert_with(|| format!("row `{row_id}`: {drop_reason}: {detail}"));
         Ok(self.writer.push(Dropped {
             row_id: row_id.to_owned(),
             prompt_id: prompt_id.to_owned(),
             drop_reason: drop_reason.to_owned(),
-            detail: detail.into(),
+            detail,
         })?)
     }
 
     pub fn count(&self) -> u64 {
         self.reasons.values().sum()
+    }
+
+    /// The first removed row with its reason, for an error that needs an example; nothing when there is none.
+    pub fn example(&self) -> String {
+        self.first.as_ref().map(|first| format!(", first {first}")).unwrap_or_default()
     }
 
     /// `3 dropped (2 not_json, 1 no_prompt)`, or nothing.

@@ -69,14 +69,16 @@ impl Embedded {
         journal: &mut Journal,
         told: &mut dyn FnMut(u64, &str) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
-        let mut open: Vec<Request> = Vec::new();
-        for request in requests {
-            let request = request?;
-            if !journal.holds(&request.rollout_id) {
-                open.push(request);
-            }
-        }
-        if open.is_empty() {
+        let mut requests = requests.fuse();
+        let mut next = |size: usize, journal: &Journal| -> Result<Vec<Request>, PipelineError> {
+            let open = |request: &Result<Request, _>| {
+                request.as_ref().map_or(true, |request: &Request| !journal.holds(&request.rollout_id))
+            };
+            requests.by_ref().filter(open).take(size).collect()
+        };
+        let mut size = CHUNKS.0;
+        let mut chunk = next(size, journal)?;
+        if chunk.is_empty() {
             return Ok(());
         }
         let checkpoint = Checkpoint::open(&self.folder)?;
@@ -88,12 +90,9 @@ impl Embedded {
             sampling: sampling_text,
             context: student.config().max_position_embeddings,
         };
-        let (mut rest, mut size) = (open.as_slice(), CHUNKS.0);
-        while !rest.is_empty() {
-            let (chunk, later) = rest.split_at(size.min(rest.len()));
-            rest = later;
+        while !chunk.is_empty() {
             let started = Instant::now();
-            let (entries, tokens) = self.chunk(context, chunk, &asked)?;
+            let (entries, tokens) = self.chunk(context, &chunk, &asked)?;
             if context.cancel.load(Ordering::Relaxed) {
                 return Err(PipelineError::Interrupted { stage: context.stage.to_owned() });
             }
@@ -103,6 +102,7 @@ impl Embedded {
             told(journal.finished(), &format!("{}: {rate:.0} tokens/s", self.name))?;
             let ideal = size as f64 * CHUNK_TIME.as_secs_f64() / took.as_secs_f64().max(1e-3);
             size = (ideal as usize).clamp(size / 2, size * 2).clamp(CHUNKS.1, CHUNKS.2);
+            chunk = next(size, journal)?;
         }
         Ok(())
     }

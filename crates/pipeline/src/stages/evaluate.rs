@@ -1,6 +1,7 @@
 //! `evaluate`: checkpoints answer the same prompts with the same seeds, and are compared.
 
 use super::asking::{Journal, Outcome as Sampled, sampling_text};
+use super::dropping::Dropping;
 use super::embedded::Embedded;
 use super::sample::requests_of;
 use super::verify::judge_rollout;
@@ -15,7 +16,7 @@ use retort_teacher::{Request, Sampling};
 use retort_verify::{Require, Verifier, VerifierSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Samples checkpoints on the same prompts, judges the completions, and measures accuracy and length with intervals.
@@ -130,7 +131,7 @@ impl Evaluate {
         let mut rollouts = context.writer::<Rollout>()?;
         let mut verdicts = context.writer::<VerdictRow>()?;
         let mut outcomes: Vec<Vec<PromptOutcomes>> = vec![Vec::new(); asked.len()];
-        let mut dropped: BTreeMap<String, u64> = BTreeMap::new();
+        let mut dropping = Dropping::new(context)?;
         let (mut batch, mut total): (Vec<(usize, Prompt, Rollout)>, u64) = (Vec::new(), 0);
         let mut write = |batch: &mut Vec<(usize, Prompt, Rollout)>,
                          outcomes: &mut [Vec<PromptOutcomes>]|
@@ -159,7 +160,9 @@ impl Evaluate {
                     total += 1;
                     match journal.read(&request.rollout_id)?.outcome {
                         Sampled::Rollout(rollout) => batch.push((index, prompt.clone(), *rollout)),
-                        Sampled::Dropped { drop_reason, .. } => *dropped.entry(drop_reason).or_default() += 1,
+                        Sampled::Dropped { drop_reason, message } => {
+                            dropping.push(&request.rollout_id, &request.prompt_id, &drop_reason, message)?;
+                        }
                     }
                 }
             }
@@ -177,11 +180,8 @@ impl Evaluate {
         for row in rows {
             measures.push(row)?;
         }
-        if let Value::Object(facts) = &mut made.facts {
-            facts.insert("rows_in".into(), total.into());
-            facts.insert("kept".into(), rollouts.rows().into());
-            facts.insert("dropped".into(), json!(dropped));
-        }
+        made.summary.push_str(&dropping.in_words());
+        dropping.finish(&mut made, total, rollouts.rows())?;
         made.add(rollouts)?;
         made.add(verdicts)?;
         made.add(measures)?;

@@ -55,7 +55,7 @@ impl Report {
 
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
         // A report follows the file, but what most readers came for stands first: how the checkpoints compare.
-        let place = |reads: &str| reads.trim_start_matches("of/").parse::<usize>().unwrap_or(usize::MAX);
+        let place = |reads: &str| reads.split('/').nth(1).and_then(|index| index.parse::<usize>().ok());
         let mut inputs: Vec<(&String, &Finished)> = context.inputs.iter().collect();
         inputs.sort_by_key(|(reads, _)| place(reads));
         let mut stages: Vec<&Finished> = inputs.into_iter().map(|(_, stage)| stage).collect();

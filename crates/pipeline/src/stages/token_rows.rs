@@ -129,6 +129,7 @@ impl Encoder {
                     Err(unusable) => found.push(FirstRow { label: row.pair_id, row: Err(words(unusable)) }),
                 }
             }
+            found.truncate(rows);
             return Ok(found);
         }
         for row in examples(data)?.take(rows) {

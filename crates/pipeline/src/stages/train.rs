@@ -8,7 +8,7 @@ use super::dropping::Dropping;
 use super::token_rows::{Encoder, Limit, PairTokens};
 use super::{Context, Made};
 use crate::error::PipelineError;
-use crate::inputs::{CHECKPOINT, Finished};
+use crate::inputs::{CHECKPOINT, Finished, label};
 use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_chat::stop_ids;
@@ -130,6 +130,10 @@ impl Train {
         if let Some(lora) = &self.lora {
             settings["lora"] = json!(lora);
         }
+        // The base's name goes into the adapter's settings and into the table of reference log-probs.
+        if let Some(base) = self.base.as_ref().filter(|_| self.lora.is_some() || self.method == Method::Dpo) {
+            settings["base"] = label(base).into();
+        }
         if self.load_best_model_at_end {
             settings["load_best_model_at_end"] = true.into();
         }
@@ -205,10 +209,14 @@ impl Train {
         let evaluation = self.held_out(context, &encoder, limit)?;
         let kept = rows.len() + pairs.len();
         if kept == 0 {
-            return Err(context.fail(format!("no row is left to train on{}", dropping.in_words())));
+            return Err(context.fail(format!(
+                "no row is left to train on{}{}",
+                dropping.in_words(),
+                dropping.example()
+            )));
         }
         if self.training.over_long == retort_student::OverLong::Error && dropping.count() > 0 {
-            return Err(context.fail(format!("some rows cannot be used{}", dropping.in_words())));
+            return Err(context.fail(format!("some rows cannot be used{}{}", dropping.in_words(), dropping.example())));
         }
         let lengths: Vec<usize> = match self.method {
             Method::Sft => rows.iter().map(|row| row.input_ids.len()).collect(),
@@ -400,6 +408,8 @@ impl Train {
                     return Ok(Run { student, adapter, recorder, trained });
                 }
                 Ok(_) => return Err(PipelineError::Interrupted { stage: context.stage.to_owned() }),
+                // What went wrong in a step would go wrong again: that is no fault of the saved state.
+                Err(error @ retort_student::Error::NotFinite { .. }) => return Err(error.into()),
                 Err(error) if resume.is_some() && !recorder.moved() => {
                     context.warn(&format!("the saved training state is not usable, so training starts again: {error}"));
                     resume = None;

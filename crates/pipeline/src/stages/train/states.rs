@@ -97,7 +97,8 @@ impl Recorder {
         }
         if let Some(step) = self.saving.take() {
             self.remove_before(step)?;
-            if self.stopping {
+            // The last step is made when it is reported: then training is whole.
+            if self.stopping && report.step < report.total {
                 return Ok(Control::Stop);
             }
         }
