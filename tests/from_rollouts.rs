@@ -1,4 +1,4 @@
-//! The README's first command: rollouts that reasoning models already wrote, from the file to the report.
+//! Rollouts that reasoning models already wrote, from the file to the report: the README's second pipeline.
 
 use crate::binary::{results, root, run, succeed, test_data};
 use serde_json::Value;

@@ -155,10 +155,10 @@ def attempt(f):
 print(all(pid == 1 or pid == os.getpid() for pid in pids),
       attempt(lambda: open('/proc/1/mem', 'rb').read(1)),
       attempt(lambda: open('/proc/1/mem', 'r+b')),
-      attempt(lambda: os.open('/proc/1/root/etc/passwd', os.O_RDONLY)),
+      *(attempt(lambda: os.open(f'/proc/1/{link}/etc/passwd', os.O_RDONLY)) for link in ('root', 'cwd')),
       attempt(lambda: open('/proc/sysrq-trigger', 'w').write('b')))
 ",
-        "True closed closed closed closed",
+        "True closed closed closed closed closed",
     );
 }
 
@@ -188,7 +188,8 @@ fn files_outside_are_closed_and_links_lead_nowhere() {
     let source = r"
 import os
 out = []
-for target in ['/etc/shadow', '/etc/passwd', '/root/.bashrc', '/root/.ssh', '/root/.cargo', '/home', '/proc/1/root/etc/shadow', 'SECRET', '/sys/kernel',
+for target in ['/etc/shadow', '/etc/passwd', 'HOME/.bashrc', 'HOME/.ssh', 'HOME/.cargo', '/home', 'SECRET', '/sys/kernel',
+               *(f'/proc/1/{link}/etc/shadow' for link in ('root', 'cwd')),
                '/var/run', '/dev/sda', '/dev/vda', '/dev/mem', '/dev/kmsg']:
     link = '/tmp/link'
     os.symlink(target, link)
@@ -206,7 +207,9 @@ for path in ['/x', '/usr/x', '/program/main.py', '/program/x', '/dev/x', '/etc/x
         pass
 print(out)
 "
-    .replace("SECRET", secret.to_str().unwrap());
+    .replace("SECRET", secret.to_str().unwrap())
+    // The folder of whoever runs the tests.
+    .replace("HOME", &std::env::var("HOME").unwrap_or_else(|_| "/home".into()));
     prints(&source, "[]");
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), "secret");
     std::fs::remove_file(&secret).unwrap();
