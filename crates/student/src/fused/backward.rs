@@ -96,17 +96,20 @@ fn block_backward(
     grow(gated, tokens * inner);
     grow(partial, tokens.div_ceil(chunk) * sums.width);
     partial.fill(0.0);
-    let low = &LowBuffers::new(model, layer, tokens, low);
+    grow(low, tokens * model.adapted_width());
+    let (mut kept, dlow) = (std::mem::take(&mut saved.low), &LowRows::new(model, layer, tokens, low));
+    let low = &LowRows::new(model, layer, tokens, &mut kept);
 
     // Feed-forward, its norm, and the output projection. `gate` and `up` become their gradients, `gated` the product's value.
     let post_norm = model.tensor(places.post_norm);
     {
         let (gate, up) = (SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
-        let (middle, dstream, forward_attended) = (&saved.middle, &*dstream, &saved.attended);
+        let (middle, dstream) = (&saved.middle, &*dstream);
         let (dattended, normed, gated) = (SharedRows::new(attended), SharedRows::new(normed), SharedRows::new(gated));
         dmiddle.par_chunks_mut(chunk * hidden).zip(partial.par_chunks_exact_mut(sums.width)).enumerate().for_each(
             |(index, (dmiddle, partial))| {
                 let (first, rows) = (index * chunk, dmiddle.len() / hidden);
+                let part = first..first + rows;
                 // SAFETY: each task has its own chunk of tokens.
                 let (gate, up, dattended, normed, gated) = unsafe {
                     (
@@ -119,34 +122,27 @@ fn block_backward(
                 };
                 let middle = &middle[first * hidden..][..rows * hidden];
                 let dstream = &dstream[first * hidden..][..rows * hidden];
-                let down = low.rows(Part::Down);
-                weights.of(Part::Down).backward(first, rows, View::rows(dstream, hidden), gated, false, down);
+                weights.backward(Part::Down, &part, View::rows(dstream, hidden), gated, false, dlow);
                 swiglu_backward(gate, up, gated);
-                weights.of(Part::Down).keep_input(first, rows, gated, down);
                 for (row, x) in normed.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
                     rms_norm(x, post_norm, model.epsilon(), row);
                 }
                 dmiddle.copy_from_slice(dstream);
                 with_scratch(rows * hidden, |dnormed| {
-                    for (part, dout) in [(Part::Gate, &*gate), (Part::Up, &*up)] {
-                        let (weight, low) = (weights.of(part), low.rows(part));
-                        weight.keep_input(first, rows, normed, low);
-                        weight.backward(first, rows, View::rows(dout, inner), dnormed, part == Part::Up, low);
-                    }
+                    weights.backward(Part::Gate, &part, View::rows(gate, inner), dnormed, false, dlow);
+                    weights.backward(Part::Up, &part, View::rows(up, inner), dnormed, true, dlow);
                     norm_backward(model, middle, post_norm, dnormed, dmiddle, &mut partial[sums.post_norm..][..hidden]);
                 });
                 if places.output_bias.is_some() {
                     dmiddle.chunks_exact(hidden).for_each(|row| add(&mut partial[sums.output_bias..][..hidden], row));
                 }
-                let (weight, output) = (weights.of(Part::Output), low.rows(Part::Output));
-                weight.keep_input(first, rows, &forward_attended[first * queries..], output);
-                weight.backward(first, rows, View::rows(dmiddle, hidden), dattended, false, output);
+                weights.backward(Part::Output, &part, View::rows(dmiddle, hidden), dattended, false, dlow);
             },
         );
     }
     let mut weight = |part: Part, dout: &[f32], out_stride: usize, input: &[f32]| {
         if model.adapters.is_some() {
-            adapter_gradient(model, layer, part, weights.of(part), low, dout, out_stride, input, gradients);
+            adapter_gradient(model, layer, part, weights.of(part), (low, dlow), dout, out_stride, input, gradients);
             return;
         }
         let place = places.projections()[part as usize];
@@ -174,6 +170,7 @@ fn block_backward(
             .enumerate()
             .for_each(|(index, (dprojected, partial))| {
                 let (first, rows) = (index * chunk, dprojected.len() / projected);
+                let part = first..first + rows;
                 // SAFETY: each task has its own chunk of tokens.
                 let (dstream, normed) = unsafe {
                     (dstream.part(first * hidden, rows * hidden), normed.part(first * hidden, rows * hidden))
@@ -187,11 +184,9 @@ fn block_backward(
                 }
                 dstream.copy_from_slice(&dmiddle[first * hidden..][..rows * hidden]);
                 with_scratch(rows * hidden, |dnormed| {
-                    for (part, start) in [(Part::Query, 0), (Part::Key, queries), (Part::Value, queries + keys)] {
-                        let (weight, low) = (weights.of(part), low.rows(part));
+                    for (which, start) in [(Part::Query, 0), (Part::Key, queries), (Part::Value, queries + keys)] {
                         let dout = View::rows(&dprojected[start..], projected);
-                        weight.keep_input(first, rows, normed, low);
-                        weight.backward(first, rows, dout, dnormed, part != Part::Query, low);
+                        weights.backward(which, &part, dout, dnormed, which != Part::Query, dlow);
                     }
                     norm_backward(
                         model,
@@ -207,6 +202,7 @@ fn block_backward(
     weight(Part::Query, dprojected, projected, normed);
     weight(Part::Key, &dprojected[queries.min(dprojected.len())..], projected, normed);
     weight(Part::Value, &dprojected[(queries + keys).min(dprojected.len())..], projected, normed);
+    saved.low = kept;
     if model.adapters.is_some() {
         return;
     }
@@ -226,31 +222,6 @@ fn block_backward(
     }
 }
 
-/// Where the adapters of a block keep what their gradients need: for each projection two matrices `[tokens, rank]`.
-struct LowBuffers<'a> {
-    parts: [Option<LowRows<'a>>; 7],
-}
-
-impl<'a> LowBuffers<'a> {
-    fn new(model: &Model, layer: usize, tokens: usize, buffer: &'a mut Vec<f32>) -> Self {
-        let size = |part: usize| model.adapter(layer, part).map_or(0, |(rank, ..)| tokens * rank);
-        grow(buffer, (0..7).map(|part| 2 * size(part)).sum());
-        let mut rest = buffer.as_mut_slice();
-        let parts = std::array::from_fn(|part| {
-            let (inputs, after) = std::mem::take(&mut rest).split_at_mut(size(part));
-            let (gradients, after) = after.split_at_mut(size(part));
-            rest = after;
-            let low = LowRows { inputs: SharedRows::new(inputs), gradients: SharedRows::new(gradients) };
-            model.adapter(layer, part).map(|_| low)
-        });
-        Self { parts }
-    }
-
-    fn rows(&self, part: Part) -> Option<LowRows<'a>> {
-        self.parts[part as usize]
-    }
-}
-
 /// Gradients of one adapter: `dB += doutᵀ · low(x)`, `dA += low(dout)ᵀ · dropped(x)`.
 #[allow(clippy::too_many_arguments)]
 fn adapter_gradient(
@@ -258,20 +229,19 @@ fn adapter_gradient(
     layer: usize,
     part: Part,
     projection: &Projection,
-    low: &LowBuffers,
+    (low, dlow): (&LowRows, &LowRows),
     dout: &[f32],
     out_stride: usize,
     input: &[f32],
     gradients: &mut [f32],
 ) {
-    let (Some(adapters), Some(adapter), Some(low)) = (model.adapters, &projection.adapter, low.rows(part)) else {
-        return;
-    };
+    let (Some(adapters), Some(adapter)) = (model.adapters, &projection.adapter) else { return };
+    let (Some(low), Some(dlow)) = (low.of(part), dlow.of(part)) else { return };
     let Some((a, b)) = adapters.layout.blocks[layer][part as usize] else { return };
     let (a, b, rank) = (&adapters.layout.places[a], &adapters.layout.places[b], adapter.rank);
     let (inputs, outputs) = (a.shape[1], b.shape[0]);
     // SAFETY: the tasks that filled these rows have ended, and this thread alone reads them now.
-    let (low_inputs, low_gradients) = unsafe { (low.inputs.all(), low.gradients.all()) };
+    let (low_inputs, low_gradients) = unsafe { (low.all(), dlow.all()) };
     let tokens = low_inputs.len() / rank;
     let left = View::transposed(dout, out_stride);
     multiply_parallel(outputs, rank, tokens, left, View::rows(low_inputs, rank), &mut gradients[b.range()], rank, true);

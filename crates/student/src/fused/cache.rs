@@ -1,5 +1,6 @@
 use super::Model;
-use crate::kernels::product::{Packed, View, WIDTH, multiply};
+use crate::kernels::panels::WIDTH;
+use crate::kernels::product::{Packed, View, multiply};
 use crate::kernels::rowwise::{exponentials, largest, scale};
 
 /// Queries of one sequence handled together while its prompt is read.

@@ -4,7 +4,8 @@ use super::Model;
 use super::cache::Cache;
 use super::pass::grow;
 use crate::kernels::SharedRows;
-use crate::kernels::product::{Packed, View, WIDTH, multiply, multiply_into, pack_parallel, packed_length};
+use crate::kernels::panels::{WIDTH, pack_parallel, packed_length};
+use crate::kernels::product::{Packed, View, multiply, multiply_into};
 use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
 
 /// All matrices of a decoder packed once, for generation.

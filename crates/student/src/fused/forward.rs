@@ -1,7 +1,7 @@
 use rayon::prelude::*;
 
 use super::pass::{BlockSaved, chunk_of, grow};
-use super::projection::{Part, Projections, Way};
+use super::projection::{LowRows, Part, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
 use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
 use crate::kernels::{SharedRows, attention, with_scratch};
@@ -55,6 +55,8 @@ pub(super) fn block_forward(
     let tokens = batch.len();
     let chunk = chunk_of(tokens);
     let weights = Projections::new(model, layer, Way::Forward, packed);
+    let mut kept = std::mem::take(&mut saved.low);
+    let low = &LowRows::new(model, layer, tokens, &mut kept);
 
     // Norm, projections, norms of queries and keys, rotation.
     let input_norm = model.tensor(places.input_norm);
@@ -64,13 +66,14 @@ pub(super) fn block_forward(
     let before_norm = SharedRows::new(&mut saved.before_norm);
     saved.projected.par_chunks_mut(chunk * projected).enumerate().for_each(|(index, out)| {
         let (first, rows) = (index * chunk, out.len() / projected);
+        let part = first..first + rows;
         with_scratch(rows * hidden, |normed| {
             for (row, x) in normed.chunks_exact_mut(hidden).zip(stream[first * hidden..].chunks_exact(hidden)) {
                 rms_norm(x, input_norm, model.epsilon(), row);
             }
-            weights.of(Part::Query).forward(first, rows, normed, out, projected, false);
-            weights.of(Part::Key).forward(first, rows, normed, &mut out[queries..], projected, false);
-            weights.of(Part::Value).forward(first, rows, normed, &mut out[queries + keys..], projected, false);
+            weights.forward(Part::Query, &part, normed, out, projected, false, low);
+            weights.forward(Part::Key, &part, normed, &mut out[queries..], projected, false, low);
+            weights.forward(Part::Value, &part, normed, &mut out[queries + keys..], projected, false, low);
         });
         // SAFETY: each task has its own chunk of tokens.
         let before = unsafe { before_norm.part(first * before_width, rows * before_width) };
@@ -103,6 +106,7 @@ pub(super) fn block_forward(
     let attended = &saved.attended;
     after.par_chunks_mut(chunk * hidden).enumerate().for_each(|(index, out)| {
         let (first, rows) = (index * chunk, out.len() / hidden);
+        let part = first..first + rows;
         // SAFETY: each task has its own chunk of tokens.
         let (middle, gate, up) = unsafe {
             (
@@ -112,7 +116,7 @@ pub(super) fn block_forward(
             )
         };
         middle.copy_from_slice(&stream[first * hidden..][..rows * hidden]);
-        weights.of(Part::Output).forward(first, rows, &attended[first * queries..], middle, hidden, true);
+        weights.forward(Part::Output, &part, &attended[first * queries..], middle, hidden, true, low);
         if let Some(bias) = output_bias {
             middle.chunks_exact_mut(hidden).for_each(|row| add(row, bias));
         }
@@ -121,13 +125,14 @@ pub(super) fn block_forward(
             for (row, x) in scratch.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
                 rms_norm(x, post_norm, model.epsilon(), row);
             }
-            weights.of(Part::Gate).forward(first, rows, scratch, gate, inner, false);
-            weights.of(Part::Up).forward(first, rows, scratch, up, inner, false);
+            weights.forward(Part::Gate, &part, scratch, gate, inner, false, low);
+            weights.forward(Part::Up, &part, scratch, up, inner, false, low);
             let gated = &mut scratch[..rows * inner];
             swiglu(gate, up, gated);
-            weights.of(Part::Down).forward(first, rows, gated, out, hidden, true);
+            weights.forward(Part::Down, &part, gated, out, hidden, true, low);
         });
     });
+    saved.low = kept;
 }
 
 fn attend(model: &Model, batch: &Batch, saved: &mut BlockSaved) {

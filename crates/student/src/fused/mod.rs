@@ -71,6 +71,11 @@ impl<'a> Model<'a> {
         Some((adapters.settings.r, matrix(a), matrix(b)))
     }
 
+    /// Ranks of all adapters of a block together.
+    fn adapted_width(&self) -> usize {
+        self.adapters.map_or(0, |adapters| adapters.settings.r * adapters.layout.blocks[0].iter().flatten().count())
+    }
+
     fn dropout(&self, layer: usize, part: usize) -> Option<Dropout> {
         self.adapters.and_then(|adapters| Dropout::new(adapters.settings, adapters.seed, layer, part))
     }

@@ -67,6 +67,8 @@ pub(super) struct BlockSaved {
     pub gate: Vec<f32>,
     /// The other factor of the gated product.
     pub up: Vec<f32>,
+    /// What adapters make of their inputs, `[tokens, rank]` for each projection that has one.
+    pub low: Vec<f32>,
 }
 
 impl BlockSaved {
@@ -80,6 +82,7 @@ impl BlockSaved {
         grow(&mut self.middle, tokens * config.hidden_size);
         grow(&mut self.gate, tokens * config.intermediate_size);
         grow(&mut self.up, tokens * config.intermediate_size);
+        grow(&mut self.low, tokens * model.adapted_width());
     }
 }
 
@@ -122,7 +125,7 @@ pub(super) struct Buffers {
     /// Logits or their gradients.
     pub logits: Vec<f32>,
     pub rows: Vec<f32>,
-    /// What adapters keep for their gradients.
+    /// Gradients of [`BlockSaved::low`].
     pub low: Vec<f32>,
 }
 

@@ -1,7 +1,10 @@
+use std::ops::Range;
+
 use super::Model;
 use super::pass::grow;
 use crate::adapter::Dropout;
-use crate::kernels::product::{Packed, View, multiply, pack_parallel, packed_length};
+use crate::kernels::panels::{pack_parallel, packed_length};
+use crate::kernels::product::{Packed, View, multiply};
 use crate::kernels::rowwise::{add, drop_out, scale};
 use crate::kernels::{SharedRows, with_scratch};
 
@@ -102,69 +105,63 @@ impl<'a> Projections<'a> {
     pub fn of(&self, part: Part) -> &Projection<'a> {
         &self.all[part as usize]
     }
-}
 
-impl Projection<'_> {
-    /// `out (+)= x · Wᵀ + …` for `rows` tokens from `first` on; `x` is `[rows, inputs]`.
-    pub fn forward(&self, first: usize, rows: usize, x: &[f32], out: &mut [f32], stride: usize, accumulate: bool) {
-        multiply(rows, self.outputs, self.inputs, View::rows(x, self.inputs), self.base, out, stride, accumulate);
-        if let Some(adapter) = &self.adapter {
-            with_scratch(rows * adapter.rank, |low| {
-                adapter.low(self.inputs, first, rows, x, low);
-                multiply(
-                    rows,
-                    self.outputs,
-                    adapter.rank,
-                    View::rows(low, adapter.rank),
-                    adapter.up,
-                    out,
-                    stride,
-                    true,
-                );
-            });
-        }
+    /// `out (+)= x · Wᵀ + …` for these tokens; `x` is `[tokens, inputs]`. Keeps what an adapter makes of `x` in `low`.
+    #[allow(clippy::too_many_arguments)]
+    pub fn forward(
+        &self,
+        part: Part,
+        tokens: &Range<usize>,
+        x: &[f32],
+        out: &mut [f32],
+        stride: usize,
+        accumulate: bool,
+        low: &LowRows,
+    ) {
+        let Projection { inputs, outputs, base, adapter } = self.of(part);
+        let rows = tokens.len();
+        multiply(rows, *outputs, *inputs, View::rows(x, *inputs), *base, out, stride, accumulate);
+        let (Some(adapter), Some(low)) = (adapter, low.of(part)) else { return };
+        let rank = adapter.rank;
+        // SAFETY: each task has its own chunk of tokens.
+        let low = unsafe { low.part(tokens.start * rank, rows * rank) };
+        adapter.low(*inputs, tokens.start, rows, x, low);
+        multiply(rows, *outputs, rank, View::rows(low, rank), adapter.up, out, stride, true);
     }
 
-    /// `dx (+)= dout · W + …`; keeps what the adapter's gradient needs of `dout` in its half of `low`.
+    /// `dx (+)= dout · W + …`; keeps the gradient of what [`Projections::forward`] kept in `low`.
     #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
-        first: usize,
-        rows: usize,
+        part: Part,
+        tokens: &Range<usize>,
         dout: View,
         dx: &mut [f32],
         accumulate: bool,
-        low: Option<LowRows>,
+        low: &LowRows,
     ) {
-        multiply(rows, self.inputs, self.outputs, dout, self.base, dx, self.inputs, accumulate);
-        let (Some(adapter), Some(low)) = (&self.adapter, low) else { return };
-        let Some(back) = adapter.back else { return };
+        let Projection { inputs, outputs, base, adapter } = self.of(part);
+        let rows = tokens.len();
+        multiply(rows, *inputs, *outputs, dout, *base, dx, *inputs, accumulate);
+        let (Some(adapter), Some(low)) = (adapter, low.of(part)) else { return };
+        let (Some(back), rank) = (adapter.back, adapter.rank) else { return };
         // SAFETY: each task has its own chunk of tokens.
-        let dlow = unsafe { low.gradients.part(first * adapter.rank, rows * adapter.rank) };
-        multiply(rows, adapter.rank, self.outputs, dout, adapter.up, dlow, adapter.rank, false);
+        let dlow = unsafe { low.part(tokens.start * rank, rows * rank) };
+        multiply(rows, rank, *outputs, dout, adapter.up, dlow, rank, false);
         scale(dlow, adapter.scale);
-        let view = View::rows(dlow, adapter.rank);
+        let view = View::rows(dlow, rank);
         let Some(dropout) = adapter.dropout else {
-            multiply(rows, self.inputs, adapter.rank, view, back, dx, self.inputs, true);
+            multiply(rows, *inputs, rank, view, back, dx, *inputs, true);
             return;
         };
-        with_scratch(rows * self.inputs, |part| {
-            multiply(rows, self.inputs, adapter.rank, view, back, part, self.inputs, false);
-            let rows = part.chunks_exact_mut(self.inputs).zip(dx.chunks_exact_mut(self.inputs));
+        with_scratch(rows * inputs, |part| {
+            multiply(rows, *inputs, rank, view, back, part, *inputs, false);
+            let rows = part.chunks_exact_mut(*inputs).zip(dx.chunks_exact_mut(*inputs));
             for (i, (part, dx)) in rows.enumerate() {
-                drop_out(part, dropout.key(first + i), dropout.threshold, dropout.factor);
+                drop_out(part, dropout.key(tokens.start + i), dropout.threshold, dropout.factor);
                 add(dx, part);
             }
         });
-    }
-
-    /// Keeps what the adapter's gradient needs of the input `x`, `[rows, inputs]`.
-    pub fn keep_input(&self, first: usize, rows: usize, x: &[f32], low: Option<LowRows>) {
-        if let (Some(adapter), Some(low)) = (&self.adapter, low) {
-            // SAFETY: each task has its own chunk of tokens.
-            let low = unsafe { low.inputs.part(first * adapter.rank, rows * adapter.rank) };
-            adapter.low(self.inputs, first, rows, x, low);
-        }
     }
 }
 
@@ -183,11 +180,25 @@ impl Adapter<'_> {
     }
 }
 
-/// Where a projection's adapter keeps `[tokens, rank]` for its gradients.
-#[derive(Clone, Copy)]
+/// Where a block's adapters keep `[tokens, rank]` each.
 pub(super) struct LowRows<'a> {
-    /// `s · dropped(x) · Aᵀ`.
-    pub inputs: SharedRows<'a>,
-    /// `s · dout · B`.
-    pub gradients: SharedRows<'a>,
+    parts: [Option<SharedRows<'a>>; 7],
+}
+
+impl<'a> LowRows<'a> {
+    /// Shares out a buffer of [`Model::adapted_width`] elements a token.
+    pub fn new(model: &Model, layer: usize, tokens: usize, buffer: &'a mut [f32]) -> Self {
+        let mut rest = buffer;
+        let parts = std::array::from_fn(|part| {
+            let (rank, ..) = model.adapter(layer, part)?;
+            let (rows, after) = std::mem::take(&mut rest).split_at_mut(tokens * rank);
+            rest = after;
+            Some(SharedRows::new(rows))
+        });
+        Self { parts }
+    }
+
+    pub fn of(&self, part: Part) -> Option<SharedRows<'a>> {
+        self.parts[part as usize]
+    }
 }

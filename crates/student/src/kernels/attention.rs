@@ -1,7 +1,8 @@
 //! Causal attention of one sequence and one group of heads, forward and backward, without a [sequence, sequence] matrix:
 //! scores exist for [`TILE`] queries and at most [`BLOCK`] keys at a time (arXiv 2205.14135).
 
-use super::product::{Packed, View, multiply, pack, packed_length};
+use super::panels::{pack, packed_length};
+use super::product::{Packed, View, multiply};
 use super::rowwise::{dot, exponentials, largest, scale, softmax_backward};
 use super::with_scratch;
 
@@ -98,7 +99,7 @@ fn multiply_values(
     values_packed: &[f32],
     out: &mut [f32],
 ) {
-    use super::product::WIDTH;
+    use super::panels::WIDTH;
     let panel_length = shape.length * WIDTH;
     for panel in 0..shape.width.div_ceil(WIDTH) {
         let columns = (shape.width - panel * WIDTH).min(WIDTH);

@@ -9,6 +9,7 @@
 #![allow(clippy::inline_always)]
 
 pub mod attention;
+pub mod panels;
 pub mod product;
 pub mod rowwise;
 mod shared;

@@ -4,10 +4,9 @@
 
 use rayon::prelude::*;
 
+use super::panels::{WIDTH, pack, packed_length};
 use super::{Isa, SharedRows, isa, with_scratch};
 
-/// Columns of one panel of a packed right operand.
-pub const WIDTH: usize = 32;
 /// Terms that are summed in registers before they are added to the result.
 pub const DEPTH: usize = 512;
 
@@ -33,12 +32,12 @@ impl<'a> View<'a> {
         Self { data, row: 1, column: stride }
     }
 
-    fn part(&self, first_row: usize, first_column: usize) -> Self {
+    pub(super) fn part(&self, first_row: usize, first_column: usize) -> Self {
         let start = first_row * self.row + first_column * self.column;
         Self { data: &self.data[start.min(self.data.len())..], ..*self }
     }
 
-    fn check(&self, rows: usize, columns: usize) {
+    pub(super) fn check(&self, rows: usize, columns: usize) {
         if rows > 0 && columns > 0 {
             let last = (rows - 1) * self.row + (columns - 1) * self.column;
             assert!(last < self.data.len(), "a {rows} x {columns} view of {} elements", self.data.len());
@@ -46,56 +45,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// Elements a packed right operand of `depth` rows and `columns` columns takes.
-pub fn packed_length(depth: usize, columns: usize) -> usize {
-    columns.div_ceil(WIDTH) * WIDTH * depth
-}
-
-/// Packs a `depth` x `columns` matrix into panels: panel `p` holds columns `32 p ..` as `[depth][32]`, padded with zeros.
-pub fn pack(right: View, depth: usize, columns: usize, packed: &mut [f32]) {
-    right.check(depth, columns);
-    for (panel, packed) in packed[..packed_length(depth, columns)].chunks_mut((depth * WIDTH).max(1)).enumerate() {
-        pack_panel(right.part(0, panel * WIDTH), depth, (columns - panel * WIDTH).min(WIDTH), packed);
-    }
-}
-
-/// [`pack`] by all threads.
-pub fn pack_parallel(right: View, depth: usize, columns: usize, packed: &mut [f32]) {
-    right.check(depth, columns);
-    let packed = &mut packed[..packed_length(depth, columns)];
-    packed.par_chunks_mut((depth * WIDTH).max(1)).enumerate().for_each(|(panel, packed)| {
-        pack_panel(right.part(0, panel * WIDTH), depth, (columns - panel * WIDTH).min(WIDTH), packed);
-    });
-}
-
-fn pack_panel(right: View, depth: usize, columns: usize, packed: &mut [f32]) {
-    if right.column == 1 {
-        for (k, packed) in packed.chunks_exact_mut(WIDTH).take(depth).enumerate() {
-            packed[..columns].copy_from_slice(&right.data[k * right.row..][..columns]);
-            packed[columns..].fill(0.0);
-        }
-        return;
-    }
-    // Blocks of sixteen rows keep the strided reads and the contiguous writes both inside the first cache.
-    for start in (0..depth).step_by(16) {
-        let rows = (depth - start).min(16);
-        let block = &mut packed[start * WIDTH..(start + rows) * WIDTH];
-        for j in 0..columns {
-            let source = &right.data[start * right.row + j * right.column..];
-            for k in 0..rows {
-                block[k * WIDTH + j] = source[k * right.row];
-            }
-        }
-        if columns < WIDTH {
-            block.chunks_exact_mut(WIDTH).for_each(|row| row[columns..].fill(0.0));
-        }
-    }
-}
-
 /// A packed right operand, or the leading rows and columns of one.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed<'a> {
-    /// Panels as [`pack`] writes them.
+    /// Panels as [`super::panels::pack`] writes them.
     pub panels: &'a [f32],
     /// Rows the panels were packed with; at least the depth of the product.
     pub depth: usize,
@@ -157,6 +110,7 @@ pub unsafe fn multiply_into(
             let first = panel * WIDTH;
             let b = right.panels[panel * panel_length + start * WIDTH..].as_ptr();
             let width = (columns - first).min(WIDTH);
+            let kernels = if width > WIDTH / 2 { tile.kernels } else { tile.narrow };
             let mut i = 0;
             while i < rows {
                 let count = (rows - i).min(tile.rows);
@@ -165,7 +119,7 @@ pub unsafe fn multiply_into(
                 unsafe {
                     let a = left.data.as_ptr().add(i * left.row + start * left.column);
                     let c = result.add(i * stride + first);
-                    (tile.kernels[count - 1])(length, a, left.row, left.column, b, c, stride, width, accumulate);
+                    (kernels[count - 1])(length, a, left.row, left.column, b, c, stride, width, accumulate);
                 }
                 i += count;
             }
@@ -224,33 +178,67 @@ type Kernel = unsafe fn(usize, *const f32, usize, usize, *const f32, *mut f32, u
 struct TileShape {
     rows: usize,
     kernels: &'static [Kernel],
+    /// For tiles of at most 16 columns.
+    narrow: &'static [Kernel],
 }
 
 impl TileShape {
     fn of(isa: Isa) -> Self {
-        let kernels: &'static [Kernel] = match isa {
+        let (kernels, narrow): (&'static [Kernel], &'static [Kernel]) = match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::V4 => &[
-                v4::<1>, v4::<2>, v4::<3>, v4::<4>, v4::<5>, v4::<6>, v4::<7>, v4::<8>, v4::<9>, v4::<10>, v4::<11>,
-                v4::<12>,
-            ],
+            Isa::V4 => (
+                &[
+                    v4::<1, 2>,
+                    v4::<2, 2>,
+                    v4::<3, 2>,
+                    v4::<4, 2>,
+                    v4::<5, 2>,
+                    v4::<6, 2>,
+                    v4::<7, 2>,
+                    v4::<8, 2>,
+                    v4::<9, 2>,
+                    v4::<10, 2>,
+                    v4::<11, 2>,
+                    v4::<12, 2>,
+                ],
+                &[
+                    v4::<1, 1>,
+                    v4::<2, 1>,
+                    v4::<3, 1>,
+                    v4::<4, 1>,
+                    v4::<5, 1>,
+                    v4::<6, 1>,
+                    v4::<7, 1>,
+                    v4::<8, 1>,
+                    v4::<9, 1>,
+                    v4::<10, 1>,
+                    v4::<11, 1>,
+                    v4::<12, 1>,
+                ],
+            ),
             #[cfg(target_arch = "x86_64")]
-            Isa::V3 => &[v3::<1>, v3::<2>, v3::<3>],
-            _ => &[portable::<1>, portable::<2>, portable::<3>, portable::<4>],
+            Isa::V3 => {
+                const KERNELS: &[Kernel] = &[v3::<1>, v3::<2>, v3::<3>];
+                (KERNELS, KERNELS)
+            }
+            _ => {
+                const KERNELS: &[Kernel] = &[portable::<1>, portable::<2>, portable::<3>, portable::<4>];
+                (KERNELS, KERNELS)
+            }
         };
-        Self { rows: kernels.len(), kernels }
+        Self { rows: kernels.len(), kernels, narrow }
     }
 }
 
-/// One tile of at most 12 x 32 results.
+/// One tile of at most 12 x 16 `H` results.
 ///
 /// # Safety
 /// AVX-512F is there; `a` is valid at `i * row + k * column` for `i < R`, `k < depth`; `b` at `k * 32 + j`; `c` for writes
-/// at `i * stride + j`, `j < width <= 32`.
+/// at `i * stride + j`, `j < width <= 16 H`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 #[allow(clippy::too_many_arguments)]
-unsafe fn v4<const R: usize>(
+unsafe fn v4<const R: usize, const H: usize>(
     depth: usize,
     a: *const f32,
     row: usize,
@@ -267,29 +255,29 @@ unsafe fn v4<const R: usize>(
     };
     // SAFETY: every address is one of those the caller promised; masked lanes are not touched.
     unsafe {
-        let mut sums = [[_mm512_setzero_ps(); 2]; R];
+        let mut sums = [[_mm512_setzero_ps(); H]; R];
         let (mut a, mut b) = (a, b);
         for _ in 0..depth {
-            let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
-            for (i, sum) in sums.iter_mut().enumerate() {
+            let mut right = [_mm512_setzero_ps(); H];
+            for (half, right) in right.iter_mut().enumerate() {
+                *right = _mm512_loadu_ps(b.add(16 * half));
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
                 let x = _mm512_set1_ps(*a.add(i * row));
-                sum[0] = _mm512_fmadd_ps(x, b0, sum[0]);
-                sum[1] = _mm512_fmadd_ps(x, b1, sum[1]);
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = _mm512_fmadd_ps(x, right, *sum);
+                }
             }
             a = a.wrapping_add(column);
             b = b.wrapping_add(WIDTH);
         }
-        let mask = if width >= WIDTH { u32::MAX } else { (1_u32 << width) - 1 };
-        let (low, high) = (mask as u16, (mask >> 16) as u16);
-        for (i, sum) in sums.iter().enumerate() {
-            let c = c.add(i * stride);
-            let (mut s0, mut s1) = (sum[0], sum[1]);
-            if accumulate {
-                s0 = _mm512_add_ps(_mm512_maskz_loadu_ps(low, c), s0);
-                s1 = _mm512_add_ps(_mm512_maskz_loadu_ps(high, c.wrapping_add(16)), s1);
+        for (i, sums) in sums.iter().enumerate() {
+            for (half, sum) in sums.iter().enumerate() {
+                let c = c.add(i * stride).wrapping_add(16 * half);
+                let mask = ((1_u32 << width.saturating_sub(16 * half).min(16)) - 1) as u16;
+                let sum = if accumulate { _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), *sum) } else { *sum };
+                _mm512_mask_storeu_ps(c, mask, sum);
             }
-            _mm512_mask_storeu_ps(c, low, s0);
-            _mm512_mask_storeu_ps(c.wrapping_add(16), high, s1);
         }
     }
 }
@@ -454,7 +442,7 @@ mod tests {
                 assert_eq!(expected, run(v3::<3>));
             }
             if isa() == Isa::V4 {
-                assert_eq!(expected, run(v4::<3>));
+                assert_eq!(expected, run(v4::<3, 2>));
             }
         }
         assert!(expected.iter().all(|x| x.is_finite()));
