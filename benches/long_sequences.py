@@ -22,7 +22,7 @@ def main():
     print("tokens   seconds a step   tokens/s   peak MB   kB a further token")
     before = None
     for length in map(int, arguments.lengths.split(",")):
-        command = [arguments.retort, "bench", "train", "--checkpoint", arguments.checkpoint, "--sequence", str(length), "--steps", "1", "--gradient-checkpointing"]
+        command = [arguments.retort, "bench", "train", "--checkpoint", arguments.checkpoint, "--sequence", str(length), "--steps", "1", "--warm-up", "0", "--gradient-checkpointing"]
         command += [] if arguments.full else ["--lora-rank", str(arguments.lora_rank)]
         line = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
         peak = line["peak_rss_bytes"]

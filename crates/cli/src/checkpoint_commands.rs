@@ -43,7 +43,8 @@ RAYON_NUM_THREADS sets the number of threads.
 Examples:
   retort bench train --checkpoint models/Qwen2.5-0.5B --batch 1 --sequence 1024
   retort bench train --checkpoint models/Qwen2.5-0.5B --sequence 8192 --lora-rank 16 --gradient-checkpointing
-  retort bench generate --checkpoint models/Qwen2.5-0.5B --batch 8")]
+  retort bench generate --checkpoint models/Qwen2.5-0.5B --batch 8
+  retort bench generate --checkpoint models/Qwen2.5-0.5B --batch 8 --requests 64 --ragged")]
 pub struct Bench {
     #[command(subcommand)]
     pub what: Measured,
@@ -75,6 +76,15 @@ pub enum Measured {
         /// Tokens of a completion.
         #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
         new_tokens: u32,
+        /// Completions of a round; as many as the batch has when left out.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        requests: Option<u32>,
+        /// Let completions end at lengths between 1 and twice `--new-tokens`, drawn evenly but the same every time.
+        #[arg(long)]
+        ragged: bool,
+        /// Let a whole batch go on until its longest completion ends, to see what continuous batching gains.
+        #[arg(long)]
+        static_batches: bool,
     },
 }
 
@@ -86,9 +96,12 @@ pub struct Common {
     /// Rows that go through the model together.
     #[arg(long, value_name = "B", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
-    /// How often to measure, after one time that does not count.
+    /// How often to measure.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: u32,
+    /// How often to run before that without measuring.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub warm_up: u32,
     /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = parse_device)]
     pub device: Device,
@@ -120,17 +133,22 @@ pub fn bench(arguments: &Bench) -> Outcome {
                 batch: common.batch as usize,
                 sequence: *sequence as usize,
                 steps: common.steps as usize,
+                warm_up: common.warm_up as usize,
                 lora_rank: lora_rank.map(|rank| rank as usize),
                 gradient_checkpointing: *gradient_checkpointing,
             };
             bench_train(&common.checkpoint, common.device, &bench)?
         }
-        Measured::Generate { common, sequence, new_tokens } => {
+        Measured::Generate { common, sequence, new_tokens, requests, ragged, static_batches } => {
             let bench = GenerateBench {
                 batch: common.batch as usize,
                 sequence: *sequence as usize,
                 new_tokens: *new_tokens as usize,
+                requests: requests.map(|requests| requests as usize),
+                ragged: *ragged,
+                static_batches: *static_batches,
                 steps: common.steps as usize,
+                warm_up: common.warm_up as usize,
             };
             bench_generate(&common.checkpoint, common.device, &bench)?
         }

@@ -18,8 +18,10 @@ pub struct TrainBench {
     pub batch: usize,
     /// Tokens of a row.
     pub sequence: usize,
-    /// Steps that are measured, after one that is not.
+    /// Steps that are measured.
     pub steps: usize,
+    /// Steps before them that are not.
+    pub warm_up: usize,
     /// Rank of adapters on all projections; none trains all parameters.
     pub lora_rank: Option<usize>,
     /// Keep only each block's input and compute the block again in the backward pass.
@@ -35,8 +37,17 @@ pub struct GenerateBench {
     pub sequence: usize,
     /// Tokens of a completion.
     pub new_tokens: usize,
-    /// Rounds that are measured, after one that is not.
+    /// Completions; as many as are decoded at the same time when left out.
+    pub requests: Option<usize>,
+    /// Completions end at lengths between 1 and twice `new_tokens`, drawn evenly but the same every time.
+    pub ragged: bool,
+    /// `batch` completions start together and go on until the longest ends, as in batches with padding; what is too long
+    /// counts for nothing.
+    pub static_batches: bool,
+    /// Rounds that are measured.
     pub steps: usize,
+    /// Rounds before them that are not.
+    pub warm_up: usize,
 }
 
 /// Measures optimizer steps on random tokens, each of which is trained.
@@ -50,7 +61,7 @@ pub fn bench_train(folder: &Path, device: Device, bench: &TrainBench) -> Result<
         })
         .collect();
     let settings = TrainSettings {
-        max_steps: Some(bench.steps + 1),
+        max_steps: Some(bench.steps + bench.warm_up),
         batch_size: bench.batch,
         max_length: Some(bench.sequence),
         gradient_checkpointing: bench.gradient_checkpointing,
@@ -70,7 +81,7 @@ pub fn bench_train(folder: &Path, device: Device, bench: &TrainBench) -> Result<
             train_sft((&mut student, &mut adapter), &rows, &settings, 0, None, &mut on_step)?
         }
     };
-    let mut line = measured("train", bench.batch * bench.sequence, &seconds[1..]);
+    let mut line = measured("train", bench.batch * bench.sequence, &seconds[bench.warm_up..]);
     line["settings"] = json!({
         "batch": bench.batch, "sequence": bench.sequence, "steps": bench.steps, "lora_rank": bench.lora_rank,
         "gradient_checkpointing": bench.gradient_checkpointing, "parameters": parameters,
@@ -83,25 +94,36 @@ pub fn bench_train(folder: &Path, device: Device, bench: &TrainBench) -> Result<
 pub fn bench_generate(folder: &Path, device: Device, bench: &GenerateBench) -> Result<Value, PipelineError> {
     let student = Student::load(&Checkpoint::open(folder)?, device)?;
     let generator = Generator::new(&student)?;
-    let requests: Vec<GenerateRequest> = (0..bench.batch)
-        .map(|row| GenerateRequest {
-            prompt_ids: tokens(row, bench.sequence, student.config().vocab_size),
-            seed: row as u64,
-        })
+    let vocabulary = student.config().vocab_size;
+    let requests: Vec<GenerateRequest> = (0..bench.requests.unwrap_or(bench.batch))
+        .map(|row| GenerateRequest { prompt_ids: tokens(row, bench.sequence, vocabulary), seed: row as u64 })
         .collect();
-    let settings =
-        GenerateSettings { max_tokens: bench.new_tokens, batch_size: bench.batch, ..GenerateSettings::default() };
+    let most = if bench.ragged { 2 * bench.new_tokens } else { bench.new_tokens };
+    let settings = GenerateSettings { max_tokens: most, batch_size: bench.batch, ..GenerateSettings::default() };
+    let lengths: Vec<usize> = match bench.ragged {
+        true => tokens(requests.len(), requests.len(), most).into_iter().map(|length| length as usize + 1).collect(),
+        false => vec![most; requests.len()],
+    };
+    let group = if bench.static_batches { bench.batch } else { requests.len() };
     let (mut seconds, mut tokens) = (Vec::new(), 0);
-    for _ in 0..=bench.steps {
+    for _ in 0..bench.warm_up + bench.steps {
         let started = Instant::now();
-        let generated = generator.generate(&requests, &settings)?;
+        tokens = 0;
+        for (requests, lengths) in requests.chunks(group).zip(lengths.chunks(group)) {
+            let longest = lengths.iter().max().copied().unwrap_or(0);
+            let until = |request: usize| if bench.static_batches { longest } else { lengths[request] };
+            let generated =
+                generator.generate_until(requests, &settings, &|request, ids| ids.len() >= until(request))?;
+            // Fewer than asked for where the context ends.
+            let useful = generated.iter().zip(lengths).map(|(completion, length)| completion.ids.len().min(*length));
+            tokens += useful.sum::<usize>();
+        }
         seconds.push(started.elapsed().as_secs_f64());
-        // Fewer than asked for where the context ends.
-        tokens = generated.iter().map(|completion| completion.ids.len()).sum();
     }
-    let mut line = measured("generate", tokens, &seconds[1..]);
+    let mut line = measured("generate", tokens, &seconds[bench.warm_up..]);
     line["settings"] = json!({
-        "batch": bench.batch, "sequence": bench.sequence, "new_tokens": bench.new_tokens, "steps": bench.steps,
+        "batch": bench.batch, "sequence": bench.sequence, "new_tokens": bench.new_tokens, "requests": requests.len(),
+        "ragged": bench.ragged, "static_batches": bench.static_batches, "steps": bench.steps,
         "parameters": student.parameters(), "threads": rayon::current_num_threads(), "device": device.to_string(),
     });
     Ok(line)
