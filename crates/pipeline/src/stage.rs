@@ -104,11 +104,11 @@ impl Stage {
             | Self::Select(_)
             | Self::Pair(_)
             | Self::Compose(_)
-            | Self::Train(_)
             | Self::Merge(_)
             | Self::Evaluate(_)
             | Self::Export(_) => 1,
-            Self::Report(_) => 2,
+            // Gradients of keys and values of long sequences are added up head by head.
+            Self::Train(_) | Self::Report(_) => 2,
         }
     }
 

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::forward::{block_forward, tasks};
+use super::forward::{Task, block_forward, tasks};
 use super::pass::{BlockSaved, Buffers, chunk_of, grow};
 use super::projection::{LowRows, Part, Projection, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
@@ -87,7 +87,16 @@ fn block_backward(
     let weights = Projections::new(model, layer, Way::Backward, packed);
     let sums = PartialSums::new(model);
     let Buffers {
-        stream: dstream, middle: dmiddle, attended, projected: dprojected, normed, gated, partial, low, ..
+        stream: dstream,
+        middle: dmiddle,
+        attended,
+        projected: dprojected,
+        normed,
+        gated,
+        partial,
+        low,
+        per_head,
+        ..
     } = buffers;
     grow(dmiddle, tokens * hidden);
     grow(attended, tokens * queries);
@@ -156,7 +165,7 @@ fn block_backward(
     weight(Part::Up, &saved.up, inner, normed);
     weight(Part::Output, dmiddle, hidden, &saved.attended);
 
-    attention_backward(model, batch, saved, attended, dprojected);
+    attention_backward(model, batch, saved, attended, dprojected, per_head);
 
     // Rotation, norms of queries and keys, projections and their norm.
     let input_norm = model.tensor(places.input_norm);
@@ -300,22 +309,32 @@ fn projected_backward(
     }
 }
 
-fn attention_backward(model: &Model, batch: &Batch, saved: &BlockSaved, dattended: &[f32], dprojected: &mut [f32]) {
+fn attention_backward(
+    model: &Model,
+    batch: &Batch,
+    saved: &BlockSaved,
+    dattended: &[f32],
+    dprojected: &mut [f32],
+    per_head: &mut Vec<f32>,
+) {
     let config = model.config;
     let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
     let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
     let group = heads / groups;
-    let shared = SharedRows::new(dprojected);
-    tasks(batch, groups).into_par_iter().for_each(|(start, length, key_head)| {
+    let split = |length: usize| group > 1 && length >= Task::LONG;
+    // Gradients of keys and values `[tokens, 2, heads, width]`, where heads that share them are computed apart.
+    grow(per_head, if split(batch.longest()) { batch.len() * 2 * queries } else { 0 });
+    let (shared, apart) = (SharedRows::new(dprojected), SharedRows::new(per_head));
+    tasks(batch, config).into_par_iter().for_each(|Task { start, length, head, heads: count }| {
         let shape = attention::Shape {
             length,
-            group,
+            group: count,
             width,
             stride: projected,
             out_stride: queries,
             scale: 1.0 / (width as f32).sqrt(),
         };
-        let (first_query, first_key) = (key_head * group * width, queries + key_head * width);
+        let (first_query, first_key) = (head * width, queries + head / group * width);
         let row = &saved.projected[start * projected..];
         let inputs = attention::Saved {
             queries: &row[first_query..],
@@ -323,17 +342,34 @@ fn attention_backward(model: &Model, batch: &Batch, saved: &BlockSaved, dattende
             values: &row[first_key + keys..],
             out: &saved.attended[start * queries + first_query..],
             dout: &dattended[start * queries + first_query..],
-            logsumexp: &saved.logsumexp[start * heads + key_head * group..],
+            logsumexp: &saved.logsumexp[start * heads + head..],
             logsumexp_stride: heads,
         };
         let at = |column: usize| start * projected + column;
-        // SAFETY: each task has its own sequence and its own columns of queries, keys and values.
+        // SAFETY: each task has its own sequence and its own columns of queries, and of keys and values unless it shares
+        // those; then it has columns of its own in the other buffer.
         unsafe {
             let dqueries = shared.pointer(at(first_query));
-            let (dkeys, dvalues) = (shared.pointer(at(first_key)), shared.pointer(at(first_key + keys)));
-            attention::backward(shape, inputs, dqueries, dkeys, dvalues);
+            let (dkeys, dvalues, dstride) = if split(length) {
+                let first = start * 2 * queries + first_query;
+                (apart.pointer(first), apart.pointer(first + queries), 2 * queries)
+            } else {
+                (shared.pointer(at(first_key)), shared.pointer(at(first_key + keys)), projected)
+            };
+            attention::backward(shape, inputs, dqueries, dkeys, dvalues, dstride);
         }
     });
+    for (start, length) in batch.sequences().filter(|(_, length)| split(*length)) {
+        let rows = dprojected[start * projected..].par_chunks_exact_mut(projected);
+        let parts = per_head[start * 2 * queries..].par_chunks_exact(2 * queries);
+        rows.zip(parts).take(length).for_each(|(row, part)| {
+            let heads = row[queries..].chunks_exact_mut(width).zip(part.chunks_exact(group * width));
+            for (sum, parts) in heads {
+                sum.fill(0.0);
+                parts.chunks_exact(width).for_each(|part| add(sum, part));
+            }
+        });
+    }
 }
 
 /// Adds each token's gradient to its row of the embedding, tokens in order within each row.

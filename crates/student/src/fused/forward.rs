@@ -5,6 +5,7 @@ use super::projection::{LowRows, Part, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
 use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
 use crate::kernels::{SharedRows, attention, with_scratch};
+use retort_weights::ModelConfig;
 
 impl Pass {
     /// Runs the decoder's blocks over a batch; [`Pass::hidden`] has the result, before the last norm.
@@ -143,20 +144,19 @@ fn attend(model: &Model, batch: &Batch, saved: &mut BlockSaved) {
     let attended = SharedRows::new(&mut saved.attended);
     let logsumexp = SharedRows::new(&mut saved.logsumexp);
     let input = &saved.projected;
-    let tasks = tasks(batch, groups);
-    tasks.into_par_iter().for_each(|(start, length, key_head)| {
+    tasks(batch, config).into_par_iter().for_each(|Task { start, length, head: first_head, heads: count }| {
         let shape = attention::Shape {
             length,
-            group,
+            group: count,
             width,
             stride: projected,
             out_stride: queries,
             scale: 1.0 / (width as f32).sqrt(),
         };
-        let row = &input[start * projected..];
+        let (row, key_head) = (&input[start * projected..], first_head / group);
         let (key, value) = (&row[queries + key_head * width..], &row[queries + keys + key_head * width..]);
-        attention::forward(shape, &row[key_head * group * width..], key, value, |token, head, out, sum| {
-            let (token, head) = (start + token, key_head * group + head);
+        attention::forward(shape, &row[first_head * width..], key, value, |token, head, out, sum| {
+            let (token, head) = (start + token, first_head + head);
             // SAFETY: each task has its own sequence and heads.
             unsafe {
                 attended.part(token * queries + head * width, width).copy_from_slice(out);
@@ -166,13 +166,31 @@ fn attend(model: &Model, batch: &Batch, saved: &mut BlockSaved) {
     });
 }
 
-/// Start, length and key head of every task of attention, the longest sequences first so that no thread ends late.
-pub(super) fn tasks(batch: &Batch, groups: usize) -> Vec<(usize, usize, usize)> {
-    let mut tasks: Vec<_> = batch
-        .sequences()
-        .filter(|(_, length)| *length > 0)
-        .flat_map(|(start, length)| (0..groups).map(move |head| (start, length, head)))
-        .collect();
-    tasks.sort_by_key(|(_, length, _)| std::cmp::Reverse(*length));
+/// One task of attention: some query heads of one sequence, all of which read one key head.
+pub(super) struct Task {
+    pub start: usize,
+    pub length: usize,
+    /// First query head.
+    pub head: usize,
+    /// Number of query heads.
+    pub heads: usize,
+}
+
+impl Task {
+    /// Sequences of so many tokens are cut into single query heads, so that few of them keep many threads busy; shorter
+    /// ones read their keys and values once for all heads that share them.
+    pub const LONG: usize = 512;
+}
+
+/// Tasks of attention, the longest sequences first so that no thread ends late. They depend on the batch alone, because the
+/// backward pass adds up a key's gradients task by task.
+pub(super) fn tasks(batch: &Batch, config: &ModelConfig) -> Vec<Task> {
+    let (all, group) = (config.num_attention_heads, config.num_attention_heads / config.num_key_value_heads);
+    let of_sequence = |(start, length): (usize, usize)| {
+        let heads = if length >= Task::LONG { 1 } else { group };
+        (0..all).step_by(heads).map(move |head| Task { start, length, head, heads })
+    };
+    let mut tasks: Vec<_> = batch.sequences().filter(|(_, length)| *length > 0).flat_map(of_sequence).collect();
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.length));
     tasks
 }

@@ -127,6 +127,8 @@ pub(super) struct Buffers {
     pub rows: Vec<f32>,
     /// Gradients of [`BlockSaved::low`].
     pub low: Vec<f32>,
+    /// Gradients of keys and values of long sequences, one for each query head.
+    pub per_head: Vec<f32>,
 }
 
 impl Pass {

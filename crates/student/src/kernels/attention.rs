@@ -128,12 +128,19 @@ pub struct Saved<'a> {
     pub logsumexp_stride: usize,
 }
 
-/// Gradients of one head group: overwrites `dqueries`, `dkeys`, `dvalues` (starts and `stride` as for the inputs).
+/// Gradients of one head group: overwrites `dqueries` (start and `stride` as for the inputs), `dkeys` and `dvalues`.
 ///
 /// # Safety
-/// The three pointers are valid for writes at `token * stride + i` for all tokens of the sequence and for `i` below
-/// `group * width`, `width` and `width`; nobody else touches those elements.
-pub unsafe fn backward(shape: Shape, saved: Saved, dqueries: *mut f32, dkeys: *mut f32, dvalues: *mut f32) {
+/// The three pointers are valid for writes at `token * stride + i`, the last two with `key_stride`, for all tokens of the
+/// sequence and for `i` below `group * width`, `width` and `width`; nobody else touches those elements.
+pub unsafe fn backward(
+    shape: Shape,
+    saved: Saved,
+    dqueries: *mut f32,
+    dkeys: *mut f32,
+    dvalues: *mut f32,
+    key_stride: usize,
+) {
     let Shape { length, group, width, stride, out_stride, scale: factor } = shape;
     let transposed_size = packed_length(width, length);
     let keys_size = packed_length(length, width);
@@ -202,7 +209,7 @@ pub unsafe fn backward(shape: Shape, saved: Saved, dqueries: *mut f32, dkeys: *m
         for token in 0..length {
             for (target, source) in [(dkeys, &*dk), (dvalues, &*dv)] {
                 // SAFETY: the caller's promise for `dkeys` and `dvalues`.
-                let row = unsafe { std::slice::from_raw_parts_mut(target.add(token * stride), width) };
+                let row = unsafe { std::slice::from_raw_parts_mut(target.add(token * key_stride), width) };
                 row.copy_from_slice(&source[token * width..(token + 1) * width]);
             }
         }

@@ -69,9 +69,12 @@ mod tests {
     }
 
     /// Sequences of 70, 1, 33 and 5 tokens, and every position but each sequence's last.
+    /// Long enough for attention to cut its heads apart.
+    const LONGEST: usize = 530;
+
     fn batch() -> (Batch, Vec<usize>, Vec<u32>) {
         let sequences: Vec<Vec<u32>> =
-            [70, 1, 33, 5].map(|length: u32| (0..length).map(|i| (i * i + length) % 37).collect()).to_vec();
+            [LONGEST as u32, 70, 1, 33, 5].map(|length: u32| (0..length).map(|i| (i * i + length) % 37).collect()).to_vec();
         let batch = Batch::new(sequences.iter().map(Vec::as_slice));
         let inside = |row: &usize| !batch.starts.contains(&(row + 1));
         let rows: Vec<usize> = (0..batch.len()).filter(inside).collect();
@@ -80,7 +83,7 @@ mod tests {
     }
 
     fn shape(student: &Student, saving: Saving) -> Arc<Shape> {
-        let rotary = Rotary::new(&student.config, 70);
+        let rotary = Rotary::new(&student.config, LONGEST);
         Arc::new(Shape::new(student.config.clone(), student.layout.clone(), rotary, saving, None))
     }
 
@@ -99,7 +102,7 @@ mod tests {
             let weigh = || upload(weights.clone(), &device).autodiff();
             let parameters = upload(student.parameters.clone(), &device);
 
-            let rotary = Rotary::new(&student.config, 70);
+            let rotary = Rotary::new(&student.config, LONGEST);
             let tables = Tables::cut(&student.layout, &parameters).tracked();
             let tracked = device.clone().autodiff();
             let plain =
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn parameters_are_updated_in_place() {
         let mut student = student(Family::Llama);
-        let mut learner = Learner::new(&mut (&mut student).into(), None, 70, false).unwrap();
+        let mut learner = Learner::new(&mut (&mut student).into(), None, LONGEST, false).unwrap();
         let place = |learner: &Learner| learner.read(Vector::Parameters, |elements| elements.as_ptr() as usize);
         let before = place(&learner);
         for time in 1..4 {
@@ -169,7 +172,7 @@ mod tests {
         };
         let run = |plain: bool| {
             let mut student = student(Family::Qwen2);
-            let mut learner = Learner::new(&mut (&mut student).into(), None, 70, false).unwrap();
+            let mut learner = Learner::new(&mut (&mut student).into(), None, LONGEST, false).unwrap();
             for time in 1..4 {
                 let (batch, rows, targets) = batch();
                 let (_, gradient) = if plain {
@@ -200,7 +203,7 @@ mod tests {
             adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
             let places = adapter.layout.places.clone();
             let mut trainee = (&mut student, &mut adapter).into();
-            let learner = Learner::new(&mut trainee, None, 70, false).unwrap();
+            let learner = Learner::new(&mut trainee, None, LONGEST, false).unwrap();
             let (batch, rows, targets) = batch();
             let (expected, plain) = learner.plain_gradient(&batch, &rows, &targets, Weighing::Even(-0.1));
             let (log_probs, fused) = learner.gradient(batch, rows, targets, Weighing::Even(-0.1));
