@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fused::{Batch, Model, Pass, Saving};
 use crate::layout::Layout;
 use crate::rotary::Rotary;
-use crate::tensors::{Tables, device_logits, download, upload};
+use crate::tensors::{Scorer, Tables, device_logits, download, upload};
 use crate::{Architecture, Error, Target};
 
 /// A decoder with its parameters, f32.
@@ -29,6 +29,7 @@ impl Student {
         target.device()?;
         let config = checkpoint.config()?;
         let layout = Layout::of(&config);
+        target.check_vector(layout.total)?;
         let mut parameters = vec![0.0; layout.total];
         for place in &layout.places {
             let found = checkpoint.shape(&place.name).unwrap_or_default().to_vec();
@@ -56,6 +57,7 @@ impl Student {
         target.device()?;
         let config = architecture.config()?;
         let layout = Layout::of(&config);
+        target.check_vector(layout.total)?;
         let mut parameters = vec![0.0; layout.total];
         for (index, place) in layout.places.iter().enumerate() {
             let tensor = &mut parameters[place.range()];
@@ -160,6 +162,16 @@ impl Student {
         let device = self.target.device()?;
         let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
         Ok(download(device_logits(&self.config, &self.layout, rotary, &tables, batch, rows, &device)))
+    }
+
+    /// What scores tokens by this student, on its device.
+    pub(crate) fn scorer<'a>(&'a self, rotary: &'a Rotary) -> Result<Scorer<'a>, Error> {
+        if self.target == Target::Cpu {
+            return Ok(Scorer::kernels(self.model(rotary)));
+        }
+        let device = self.target.device()?;
+        let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
+        Ok(Scorer::plain(&self.config, &self.layout, rotary, tables, device))
     }
 
     pub(crate) fn model<'a>(&'a self, rotary: &'a Rotary) -> Model<'a> {
