@@ -23,8 +23,8 @@ fn device() -> Option<Target> {
 
 const FAMILIES: [Family; 3] = [Family::Llama, Family::Qwen2, Family::Qwen3];
 
-fn student(family: Family, target: Target) -> Student {
-    let architecture = Architecture {
+fn architecture(family: Family) -> Architecture {
+    Architecture {
         model_type: family,
         vocab_size: 50,
         hidden_size: 32,
@@ -38,8 +38,11 @@ fn student(family: Family, target: Target) -> Student {
         rope_theta: 10_000.0,
         tie_word_embeddings: family == Family::Qwen2,
         initializer_range: 0.1,
-    };
-    Student::random(&architecture, 3, target).unwrap()
+    }
+}
+
+fn student(family: Family, target: Target) -> Student {
+    Student::random(&architecture(family), 3, target).unwrap()
 }
 
 fn rows(count: usize, longest: usize) -> Vec<TokenRow> {
@@ -182,4 +185,19 @@ fn completions_agree() {
 fn a_missing_adapter_is_an_error() {
     let error = Target::Wgpu(99).check().unwrap_err().to_string();
     assert!(error.starts_with("device `wgpu:99`: this machine has"), "{error}");
+}
+
+/// All parameters are one buffer, whose size an adapter bounds.
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_model_beyond_the_largest_buffer_is_refused() {
+    let target = Target::Wgpu(0);
+    if let Err(error) = target.check() {
+        eprintln!("SKIPPED: {error}");
+        return;
+    }
+    let huge = Architecture { vocab_size: 1 << 31, ..architecture(Family::Llama) };
+    let error = Student::random(&huge, 3, target).unwrap_err().to_string();
+    assert!(error.contains("it takes models of at most"), "{error}");
+    eprintln!("{error}");
 }
