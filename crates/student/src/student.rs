@@ -26,7 +26,6 @@ impl Student {
     /// Loads a checkpoint. Tensors that the config does not ask for are left out only where they are known to be copies
     /// (a tied `lm_head.weight`, rotary tables); others are an error.
     pub fn load(checkpoint: &Checkpoint, target: Target) -> Result<Self, Error> {
-        target.device()?;
         let config = checkpoint.config()?;
         let layout = Layout::of(&config);
         target.check_vector(layout.total)?;
@@ -54,7 +53,6 @@ impl Student {
     /// A decoder with random weights: matrices normal with `initializer_range`, norms 1, biases 0. The same seed gives the
     /// same weights everywhere.
     pub fn random(architecture: &Architecture, seed: u64, target: Target) -> Result<Self, Error> {
-        target.device()?;
         let config = architecture.config()?;
         let layout = Layout::of(&config);
         target.check_vector(layout.total)?;

@@ -36,10 +36,11 @@ impl Target {
         }
     }
 
-    /// Whether the device takes a vector of so many f32 elements: graphics adapters bound the size of one buffer, and all
-    /// parameters are one.
-    #[cfg_attr(not(feature = "wgpu"), allow(clippy::unused_self, unused_variables))]
+    /// Whether the device is there and takes a vector of so many f32 elements: graphics adapters bound the size of one
+    /// buffer, and all parameters are one.
+    #[cfg_attr(not(feature = "wgpu"), allow(unused_variables))]
     pub(crate) fn check_vector(self, elements: usize) -> Result<(), Error> {
+        self.device()?;
         #[cfg(feature = "wgpu")]
         if let Self::Wgpu(number) = self {
             let most = graphics::open(number).map_err(|reason| self.unusable(reason))?.largest_buffer / 4;
