@@ -35,6 +35,7 @@ stages:
       base: base
       data: examples
       training: { packing: true, epochs: 1, batch_size: 2, learning_rate: 0.01, max_length: 64, over_long: truncate }
+  about: { report: { of: [adapted, base] } }
 ";
 
 fn example(prompt: &str, reasoning: &str, answer: &str) -> String {
@@ -95,6 +96,10 @@ fn adapters_packs_and_evaluation() {
         .collect();
     assert_eq!(evaluated, [2, 4, 6]);
 
+    let about = std::fs::read_to_string(folder.join("runs/t/about/report.html")).expect("a report");
+    assert_eq!(about.matches("training and evaluation loss of").count(), 1, "only `adapted` was evaluated");
+    assert!(about.contains("lowest evaluation loss"));
+
     // Without `truncate` both long rows go; with it the one whose thought would be cut does.
     assert_eq!(facts(folder, "base")["dropped"], serde_json::json!({ "too_long": 2 }));
     let packed = facts(folder, "packed");
@@ -114,7 +119,7 @@ fn adapters_packs_and_evaluation() {
             assert!(!command.status().expect("the binary starts").success(), "nothing passes {abort}");
             succeed(folder, &arguments);
             let mut whole = results(folder, "t");
-            whole.retain(|name, _| !name.starts_with("packed/"));
+            whole.retain(|name, _| !name.starts_with("packed/") && !name.starts_with("about/"));
             let found = differing(&whole, &results(&out, "t"));
             assert!(found.is_empty(), "{abort}: {found:?}");
         }

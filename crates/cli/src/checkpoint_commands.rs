@@ -33,6 +33,10 @@ pub struct Logprobs {
     /// A prompt that is plain text is the message of a user.
     #[arg(long)]
     pub chat: bool,
+    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
+    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = parse_device)]
+    pub device: Device,
 }
 
 #[derive(Debug, Args)]
@@ -102,14 +106,15 @@ pub struct Common {
     /// How often to run before that without measuring.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub warm_up: u32,
-    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`.
+    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
+    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = parse_device)]
     pub device: Device,
 }
 
 /// `logprobs`.
 pub fn logprobs(arguments: &Logprobs) -> Outcome {
-    let loaded = LoadedCheckpoint::open(&arguments.checkpoint, Device::Cpu)?;
+    let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device)?;
     let started = Instant::now();
     let mut input = BufReader::new(open(&arguments.input)?);
     let (mut rows, mut unusable, mut tokens) = (0_u64, 0_u64, 0);

@@ -58,7 +58,8 @@ pub struct Generate {
     /// Write JSON lines, with token ids.
     #[arg(long)]
     pub json: bool,
-    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`.
+    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
+    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
     #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = retort_pipeline::machine::parse_device)]
     pub device: retort_pipeline::machine::Device,
 }

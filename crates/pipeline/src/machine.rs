@@ -18,7 +18,7 @@ impl Default for Machine {
     }
 }
 
-/// Reads a device such as `cpu` or `cuda:1`, which this binary must have been built for.
+/// Reads a device such as `cpu`, `cuda:1` or `wgpu`, which this binary must have been built for.
 pub fn parse_device(text: &str) -> Result<Device, String> {
     let device: Device = text.parse().map_err(|error: retort_student::Error| error.to_string())?;
     device.check().map_err(|error| error.to_string())?;

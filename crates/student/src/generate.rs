@@ -191,7 +191,7 @@ impl<'a> Generator<'a> {
         let rotary = Rotary::default();
         let engine = match student.target {
             Target::Cpu => Engine::Cpu(Decoder::new(&student.model(&rotary), student.parameters() > SMALL)),
-            Target::Cuda(_) => {
+            Target::Cuda(_) | Target::Wgpu(_) => {
                 let parameters = upload(student.parameters.clone(), &student.target.device()?);
                 Engine::Device(Tables::cut(&student.layout, &parameters))
             }

@@ -3,10 +3,10 @@ use std::path::Path;
 use burn::tensor::Tensor;
 use serde_json::{Value, json};
 
-use crate::fused::{Batch, Model, Pass, Saving};
+use crate::fused::Batch;
 use crate::rotary::Rotary;
 use crate::settings::OverLong;
-use crate::tensors::{Learner, Weighing, download};
+use crate::tensors::{Learner, Scorer, Weighing, download};
 use crate::train::{BatchLoss, Objective, add_gradient, run};
 use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained, Trainee};
 
@@ -92,8 +92,8 @@ impl Objective for Sft<'_> {
         if tokens == 0 {
             return None;
         }
-        let sum: f64 =
-            learner.with_model(|model| log_probs_of(model, self.evaluation)).into_iter().flatten().map(f64::from).sum();
+        let log_probs = learner.with_scorer(|scorer| log_probs_of(scorer, self.evaluation));
+        let sum: f64 = log_probs.into_iter().flatten().map(f64::from).sum();
         Some(-sum / tokens as f64)
     }
 
@@ -133,34 +133,32 @@ pub(crate) fn lay_out(rows: &[&TokenRow]) -> (Batch, Vec<usize>, Vec<u32>) {
     (batch, positions, targets)
 }
 
-/// Natural log-prob of every trained token of each row, in order.
+/// Natural log-prob of every trained token of each row, in order, on the student's device.
 pub fn token_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<Vec<f32>>, Error> {
     for (index, row) in rows.iter().enumerate() {
         row.check(index, student)?;
     }
     let longest = rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0);
     let rotary = Rotary::new(&student.config, longest);
-    Ok(log_probs_of(&student.model(&rotary), rows))
+    Ok(log_probs_of(&mut student.scorer(&rotary)?, rows))
 }
 
 /// [`token_log_probs`] of rows that are known to be good.
-fn log_probs_of(model: &Model, rows: &[TokenRow]) -> Vec<Vec<f32>> {
-    /// Tokens that go through the model together; a row's numbers do not depend on it.
+fn log_probs_of(scorer: &mut Scorer, rows: &[TokenRow]) -> Vec<Vec<f32>> {
+    /// Tokens, with padding, that go through the model together; a row's numbers do not depend on it.
     const TOKENS: usize = 4096;
-    let mut pass = Pass::new(Saving::Nothing);
     let mut found = Vec::with_capacity(rows.len());
     let mut rest = rows;
     while !rest.is_empty() {
-        let mut tokens = 0;
+        let (mut count, mut longest) = (0, 0);
         let fit = rest.iter().take_while(|row| {
-            tokens += row.input_ids.len();
-            tokens <= TOKENS
+            (count, longest) = (count + 1, row.input_ids.len().max(longest));
+            count * longest <= TOKENS
         });
         let (now, later) = rest.split_at(fit.count().max(1));
         rest = later;
         let (batch, positions, targets) = lay_out(&now.iter().collect::<Vec<_>>());
-        pass.forward(model, &batch);
-        let log_probs = pass.log_probs(model, &positions, &targets);
+        let log_probs = scorer.log_probs(&batch, &positions, &targets);
         let mut log_probs = log_probs.as_slice();
         for row in now {
             let (own, others) = log_probs.split_at(row.trained_tokens());

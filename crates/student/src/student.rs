@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fused::{Batch, Model, Pass, Saving};
 use crate::layout::Layout;
 use crate::rotary::Rotary;
-use crate::tensors::{Tables, device_logits, download, upload};
+use crate::tensors::{Scorer, Tables, device_logits, download, upload};
 use crate::{Architecture, Error, Target};
 
 /// A decoder with its parameters, f32.
@@ -26,9 +26,9 @@ impl Student {
     /// Loads a checkpoint. Tensors that the config does not ask for are left out only where they are known to be copies
     /// (a tied `lm_head.weight`, rotary tables); others are an error.
     pub fn load(checkpoint: &Checkpoint, target: Target) -> Result<Self, Error> {
-        target.device()?;
         let config = checkpoint.config()?;
         let layout = Layout::of(&config);
+        target.check_vector(layout.total)?;
         let mut parameters = vec![0.0; layout.total];
         for place in &layout.places {
             let found = checkpoint.shape(&place.name).unwrap_or_default().to_vec();
@@ -53,9 +53,9 @@ impl Student {
     /// A decoder with random weights: matrices normal with `initializer_range`, norms 1, biases 0. The same seed gives the
     /// same weights everywhere.
     pub fn random(architecture: &Architecture, seed: u64, target: Target) -> Result<Self, Error> {
-        target.device()?;
         let config = architecture.config()?;
         let layout = Layout::of(&config);
+        target.check_vector(layout.total)?;
         let mut parameters = vec![0.0; layout.total];
         for (index, place) in layout.places.iter().enumerate() {
             let tensor = &mut parameters[place.range()];
@@ -160,6 +160,16 @@ impl Student {
         let device = self.target.device()?;
         let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
         Ok(download(device_logits(&self.config, &self.layout, rotary, &tables, batch, rows, &device)))
+    }
+
+    /// What scores tokens by this student, on its device.
+    pub(crate) fn scorer<'a>(&'a self, rotary: &'a Rotary) -> Result<Scorer<'a>, Error> {
+        if self.target == Target::Cpu {
+            return Ok(Scorer::kernels(self.model(rotary)));
+        }
+        let device = self.target.device()?;
+        let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
+        Ok(Scorer::plain(&self.config, &self.layout, rotary, tables, device))
     }
 
     pub(crate) fn model<'a>(&'a self, rotary: &'a Rotary) -> Model<'a> {

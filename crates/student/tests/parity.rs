@@ -1,4 +1,5 @@
 //! Numbers against transformers: logits, masked loss, every gradient, three AdamW steps, DPO. Needs RETORT_TEST_DATA.
+//! RETORT_TEST_DEVICE puts the models on another device than the processors.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // helpers of tests; skipping must be seen
 
@@ -42,7 +43,8 @@ impl Reference {
     }
 
     fn open(json: &Path, tensors: &Path, checkpoint: &Path) -> Self {
-        let student = Student::load(&Checkpoint::open(checkpoint).unwrap(), Target::Cpu).unwrap();
+        let target = std::env::var("RETORT_TEST_DEVICE").map_or(Target::Cpu, |name| name.parse().unwrap());
+        let student = Student::load(&Checkpoint::open(checkpoint).unwrap(), target).unwrap();
         let json = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
         Self { json, bytes: std::fs::read(tensors).unwrap(), student }
     }

@@ -31,17 +31,20 @@ impl Tables {
         Self { tensors: cut(&layout.places, parameters), adapters: None }
     }
 
-    /// The same tensors as leaves that gradients are wanted of.
-    pub fn tracked(self) -> Self {
-        Self { tensors: tracked(self.tensors), adapters: None }
+    /// The same tensors with adapters beside them, cut from the vector of all of theirs.
+    pub fn adapted(self, layout: &AdapterLayout, scale: f32, adapters: &Tensor<1>) -> Self {
+        let tensors = cut(&layout.places, adapters);
+        Self { adapters: Some(AdapterTables { tensors, layout: layout.clone(), scale }), ..self }
     }
 
-    /// The same tensors as constants, with adapters that gradients are wanted of.
-    pub fn adapted(self, layout: &AdapterLayout, scale: f32, adapters: &Tensor<1>) -> Self {
-        let adapters = tracked(cut(&layout.places, adapters));
+    /// The same tensors under differentiation: leaves are the adapters where there are some, else all.
+    pub fn tracked(self) -> Self {
+        let Some(adapters) = self.adapters else {
+            return Self { tensors: tracked(self.tensors), adapters: None };
+        };
         Self {
             tensors: self.tensors.into_iter().map(Tensor::autodiff).collect(),
-            adapters: Some(AdapterTables { tensors: adapters, layout: layout.clone(), scale }),
+            adapters: Some(AdapterTables { tensors: tracked(adapters.tensors), ..adapters }),
         }
     }
 
@@ -112,8 +115,8 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    /// Logits `[rows, vocab_size]` after the given positions of a batch.
-    fn logits(&self, rotary: &Rotary, batch: &Batch, rows: &[usize], device: &Device) -> Tensor<2> {
+    /// The stream `[rows, hidden_size]` after the last block's norm at the given positions of a batch.
+    fn hidden(&self, rotary: &Rotary, batch: &Batch, rows: &[usize], device: &Device) -> Tensor<2> {
         let padded = Padded::new(self.config, rotary, batch, device);
         let mut stream = self.matrix(self.layout.embedding).select(0, padded.tokens.clone());
         for (layer, places) in self.layout.blocks.iter().enumerate() {
@@ -121,8 +124,12 @@ impl Decoder<'_> {
         }
         let wanted = padded.rows(batch, rows);
         let wanted = Tensor::<1, Int>::from_data(TensorData::new(wanted, [rows.len()]), device);
-        let last = self.norm(self.layout.norm, stream.select(0, wanted));
-        self.linear(self.layout.head, None, last)
+        self.norm(self.layout.norm, stream.select(0, wanted))
+    }
+
+    /// Logits `[rows, vocab_size]` of a normed stream `[rows, hidden_size]`.
+    fn head(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.linear(self.layout.head, None, hidden)
     }
 
     /// One block: `[sequences * length, hidden_size]` to the same.
@@ -241,7 +248,8 @@ pub(crate) fn device_logits(
     rows: &[usize],
     device: &Device,
 ) -> Tensor<2> {
-    Decoder { config, layout, tables }.logits(rotary, batch, rows, device)
+    let decoder = Decoder { config, layout, tables };
+    decoder.head(decoder.hidden(rotary, batch, rows, device))
 }
 
 /// Log-probs `[targets]`: of `targets[i]` after position `rows[i]`.
@@ -256,8 +264,17 @@ pub(crate) fn device_log_probs(
     targets: &[u32],
     device: &Device,
 ) -> Tensor<1> {
-    let logits = device_logits(config, layout, rotary, tables, batch, rows, device);
-    let targets: Vec<i64> = targets.iter().map(|target| i64::from(*target)).collect();
-    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [rows.len(), 1]), device);
-    log_softmax(logits, 1).gather(1, targets).reshape([rows.len()])
+    /// Logits that are one tensor: some devices bound the size of a buffer.
+    const LOGITS: usize = 1 << 24;
+    let decoder = Decoder { config, layout, tables };
+    let hidden = decoder.hidden(rotary, batch, rows, device);
+    let most = (LOGITS / config.vocab_size).max(1);
+    let parts = targets.chunks(most).enumerate().map(|(part, targets)| {
+        let count = targets.len();
+        let logits = decoder.head(hidden.clone().narrow(0, part * most, count));
+        let targets: Vec<i64> = targets.iter().map(|target| i64::from(*target)).collect();
+        let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), device);
+        log_softmax(logits, 1).gather(1, targets).reshape([count])
+    });
+    Tensor::cat(parts.collect(), 0)
 }

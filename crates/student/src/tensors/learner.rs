@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::operation::{Frozen, Plan, Shape, target_log_probs};
-use super::{Tables, device_log_probs, download, upload};
-use crate::fused::{Batch, Model, Saving};
+use super::{Scorer, Tables, device_log_probs, download, upload};
+use crate::fused::{Batch, Saving};
 use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
 use crate::layout::Place;
 use crate::random::Random;
@@ -157,12 +157,21 @@ impl Learner {
         read(&download(tensor.clone()))
     }
 
-    /// Runs `read` on the model as it is now, on this machine's processors and without dropout.
-    pub fn with_model<R>(&self, read: impl FnOnce(&Model) -> R) -> R {
+    /// Runs `read` with what scores tokens by the model as it is now, on its device and without dropout.
+    pub fn with_scorer<R>(&self, read: impl FnOnce(&mut Scorer) -> R) -> R {
+        if self.target != Target::Cpu {
+            return read(&mut self.plain_scorer());
+        }
         self.read(Vector::Parameters, |trained| {
             let still = self.shape.frozen.as_ref().map(|frozen| frozen.settings.without_dropout());
-            read(&self.shape.model_with(trained, still.as_ref()))
+            read(&mut Scorer::kernels(self.shape.model_with(trained, still.as_ref())))
         })
+    }
+
+    /// [`Learner::with_scorer`]'s by the decoder in plain tensor operations.
+    pub fn plain_scorer(&self) -> Scorer<'_> {
+        let Shape { config, layout, rotary, .. } = &*self.shape;
+        Scorer::plain(config, layout, rotary, self.tables(), self.device.clone())
     }
 
     /// Log-probs of `targets[i]` after position `rows[i]` of a batch, and the gradient `[parameters]` of their weighted sum.
@@ -193,6 +202,14 @@ impl Learner {
         (values, gradient)
     }
 
+    /// What is trained, and what it is beside, as separate tensors on the device.
+    fn tables(&self) -> Tables {
+        let Shape { layout, frozen, .. } = &*self.shape;
+        let Some(frozen) = frozen else { return Tables::cut(layout, self.parameters()) };
+        let beside = Tables::cut(layout, &upload(frozen.parameters.clone(), &self.device));
+        beside.adapted(&frozen.layout, frozen.settings.scale(), self.parameters())
+    }
+
     /// [`Learner::gradient`] by the decoder in plain tensor operations.
     pub fn plain_gradient(
         &self,
@@ -202,14 +219,7 @@ impl Learner {
         weighing: Weighing,
     ) -> (Vec<f32>, Tensor<1>) {
         let Shape { config, layout, rotary, .. } = &*self.shape;
-        let tables = match &self.shape.frozen {
-            None => Tables::cut(layout, self.parameters()).tracked(),
-            Some(frozen) => Tables::cut(layout, &upload(frozen.parameters.clone(), &self.device)).adapted(
-                &frozen.layout,
-                frozen.settings.scale(),
-                self.parameters(),
-            ),
-        };
+        let tables = self.tables().tracked();
         let device = self.device.clone().autodiff();
         let log_probs = device_log_probs(config, layout, rotary, &tables, batch, rows, targets, &device);
         let values = download(log_probs.clone().without_autodiff());

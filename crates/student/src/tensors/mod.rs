@@ -5,12 +5,16 @@
 //! (`decoder.rs`), which Burn differentiates. Tests prove that both give the same numbers.
 
 mod decoder;
+#[cfg(feature = "wgpu")]
+mod graphics;
 mod learner;
 mod operation;
+mod scorer;
 
 pub(crate) use decoder::{Tables, device_log_probs, device_logits};
 pub use learner::Trainee;
 pub(crate) use learner::{Learner, Vector, Weighing};
+pub(crate) use scorer::Scorer;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -19,12 +23,33 @@ use crate::{Error, Target};
 impl Target {
     /// The one place that names a device; nothing in this crate asks Burn for a default.
     pub(crate) fn device(self) -> Result<Device, Error> {
-        self.check()?;
-        Ok(match self {
+        match self {
+            Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]
-            Self::Cuda(number) => Device::cuda(number),
-            _ => Device::flex(),
-        })
+            Self::Cuda(number) => Ok(Device::cuda(number)),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(number) => Ok(graphics::open(number).map_err(|reason| self.unusable(reason))?.device),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Err(self.unusable("this program was built without the `cuda` feature")),
+            #[cfg(not(feature = "wgpu"))]
+            Self::Wgpu(_) => Err(self.unusable("this program was built without the `wgpu` feature")),
+        }
+    }
+
+    /// Whether the device is there and takes a vector of so many f32 elements: graphics adapters bound the size of one
+    /// buffer, and all parameters are one.
+    #[cfg_attr(not(feature = "wgpu"), allow(unused_variables))]
+    pub(crate) fn check_vector(self, elements: usize) -> Result<(), Error> {
+        self.device()?;
+        #[cfg(feature = "wgpu")]
+        if let Self::Wgpu(number) = self {
+            let most = graphics::open(number).map_err(|reason| self.unusable(reason))?.largest_buffer / 4;
+            if elements as u64 > most {
+                let reason = format!("it takes models of at most {most} parameters; this one has {elements}");
+                return Err(self.unusable(reason));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -73,8 +98,9 @@ mod tests {
     const LONGEST: usize = 530;
 
     fn batch() -> (Batch, Vec<usize>, Vec<u32>) {
-        let sequences: Vec<Vec<u32>> =
-            [LONGEST as u32, 70, 1, 33, 5].map(|length: u32| (0..length).map(|i| (i * i + length) % 37).collect()).to_vec();
+        let sequences: Vec<Vec<u32>> = [LONGEST as u32, 70, 1, 33, 5]
+            .map(|length: u32| (0..length).map(|i| (i * i + length) % 37).collect())
+            .to_vec();
         let batch = Batch::new(sequences.iter().map(Vec::as_slice));
         let inside = |row: &usize| !batch.starts.contains(&(row + 1));
         let rows: Vec<usize> = (0..batch.len()).filter(inside).collect();
@@ -190,6 +216,28 @@ mod tests {
         let (ours, theirs) = (run(false), run(true));
         let far = ours.iter().zip(&theirs).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
         assert!(far * 100 < ours.len(), "{far} of {} elements differ", ours.len());
+    }
+
+    /// What evaluates during training gives by plain tensor operations what it gives by kernels.
+    #[test]
+    fn scores_agree() {
+        for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
+            let (batch, rows, targets) = batch();
+            let mut student = student(family);
+            let mut adapter = crate::Adapter::new(&student, &crate::LoraSettings::default(), 2).unwrap();
+            adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
+            let compare = |mut trainee: Trainee| {
+                let learner = Learner::new(&mut trainee, None, LONGEST, false).unwrap();
+                let kernels = learner.with_scorer(|scorer| scorer.log_probs(&batch, &rows, &targets));
+                let plain = learner.plain_scorer().log_probs(&batch, &rows, &targets);
+                assert!(worst(&kernels, &plain) < 1e-5, "{family:?}");
+                let mean = |log_probs: &[f32]| log_probs.iter().sum::<f32>() / log_probs.len() as f32;
+                assert!((mean(&kernels) - mean(&plain)).abs() < 1e-5, "{family:?}");
+                learner.finish(&mut trainee);
+            };
+            compare((&mut student).into());
+            compare((&mut student, &mut adapter).into());
+        }
     }
 
     /// Adapters' gradients by kernels are those by plain tensor operations.

@@ -33,19 +33,31 @@ pub fn training(stage: &Finished) -> Option<Section> {
     }
     let dpo = facts["method"] == "dpo";
     let unit = if dpo { "loss (per pair)" } else { "loss (nats per token)" };
-    let mut blocks = vec![
-        Block::KeyValues(rows),
+    let loss = |caption: &str, what: &str, series| {
         Block::Figure(Figure {
-            alt: format!("loss of `{}` over {} steps", stage.name, steps.len()),
-            caption: "The loss of each step, before its update.".into(),
-            svg: lines(&Lines {
-                x_name: "step".into(),
-                y_name: unit.into(),
-                y_scale: Scale::Linear,
-                series: vec![curve(&stage.name, "loss")],
-            }),
-        }),
-    ];
+            alt: format!("{what} of `{}` over {} steps", stage.name, steps.len()),
+            caption: caption.into(),
+            svg: lines(&Lines { x_name: "step".into(), y_name: unit.into(), y_scale: Scale::Linear, series }),
+        })
+    };
+    let held_out = curve("evaluation", "eval_loss");
+    let figure = if held_out.values.is_empty() {
+        loss("The loss of each step, before its update.", "loss", vec![curve(&stage.name, "loss")])
+    } else {
+        let evaluation = &facts["eval_loss"];
+        rows.push(("evaluation rows".to_owned(), shown(&evaluation["rows"])));
+        let best = evaluation["best"].as_f64().unwrap_or(f64::NAN);
+        rows.push((
+            "lowest evaluation loss".to_owned(),
+            format!("{best:.4}, step {}", shown(&evaluation["best_step"])),
+        ));
+        loss(
+            "The loss of each step, before its update, and the loss of the rows that are held out, after it.",
+            "training and evaluation loss",
+            vec![curve("training", "loss"), held_out],
+        )
+    };
+    let mut blocks = vec![Block::KeyValues(rows), figure];
     if dpo {
         blocks.push(Block::Figure(Figure {
             alt: format!("share of pairs that `{}` prefers rightly, over {} steps", stage.name, steps.len()),
