@@ -53,7 +53,7 @@ pub fn check_on(
 ) -> Result<Checked, PipelineError> {
     let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
     let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
-    let read = read(text.clone(), overrides).map_err(fail)?;
+    let mut read = read(text.clone(), overrides).map_err(fail)?;
     let access = Access::of(path, allow_path).map_err(PipelineError::io("use", path))?;
 
     let mut problems = Vec::new();
@@ -72,6 +72,7 @@ pub fn check_on(
         }
         None
     });
+    problems.extend(crate::stages::hand_over::link(&mut read, &access));
     for name in &read.order {
         let Some(stage) = read.file.stages.get(name) else { continue };
         let base = format!("/stages/{}/{}", pointer_step(name), stage.kind());

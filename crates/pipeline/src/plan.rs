@@ -209,8 +209,8 @@ impl<'a> Keys<'a> {
                 for (_, written) in stage.files() {
                     let path = self.checked.access.resolve(&written).map_err(PipelineError::Argument)?;
                     let mut files = crate::stages::import::expand_glob(&path);
-                    if let (Stage::Train(_), Some(folder)) = (stage, path.parent()) {
-                        // A new model takes along the template and the settings beside its tokenizer.
+                    if let (Stage::Train(_) | Stage::Export(_), Some(folder)) = (stage, path.parent()) {
+                        // What a tokenizer makes of messages is said by the template and the settings beside it.
                         files = companions(folder);
                     }
                     for file in files {

@@ -214,9 +214,10 @@ mod tests {
 
     #[test]
     fn what_the_user_gives_beats_the_preset() {
-        let found = read(json!({ "preset": "r1-distill-qwen-7b", "epochs": 3, "learning_rate": 1e-5, "schedule": "linear",
+        let found =
+            read(json!({ "preset": "r1-distill-qwen-7b", "epochs": 3, "learning_rate": 1e-5, "schedule": "linear",
             "min_learning_rate_ratio": 0.0, "max_length": null, "batch_size": 2, "warmup_ratio": 0.1 }))
-        .unwrap();
+            .unwrap();
         assert_eq!((found.epochs, found.learning_rate, found.min_learning_rate_ratio), (3.0, 1e-5, 0.0));
         assert_eq!((found.schedule, found.max_length, found.warmup_ratio), (Schedule::Linear, None, 0.1));
         assert_eq!((found.batch_size, found.gradient_accumulation), (2, 32));

@@ -305,7 +305,9 @@ impl Train {
     pub(crate) fn longer_than_the_model(&self, config: &ModelConfig) -> Option<String> {
         let (most, context) = (self.training.max_length?, config.max_position_embeddings);
         (most > context).then(|| {
-            format!("`max_length` is `{most}`, but the model reads at most {context} tokens (`max_position_embeddings`)")
+            format!(
+                "`max_length` is `{most}`, but the model reads at most {context} tokens (`max_position_embeddings`)"
+            )
         })
     }
 
