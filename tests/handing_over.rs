@@ -97,7 +97,9 @@ fn the_rows_of_recipes_are_those_that_train_reads() {
     let parity = rows(&out.join("parity/rows.jsonl"));
     assert_eq!((parity.len(), &parity[0]["input_ids"]), (19, &data[0]["input_ids"]));
     let settings = std::fs::read_to_string(out.join("trl/sft.yaml")).expect("settings");
-    for line in ["max_steps: 2", "learning_rate: 0.01", "gradient_accumulation_steps: 2", "seed: 3", "eval_strategy: epoch"] {
+    for line in
+        ["max_steps: 2", "learning_rate: 0.01", "gradient_accumulation_steps: 2", "seed: 3", "eval_strategy: epoch"]
+    {
         assert!(settings.lines().any(|found| found == line), "{line} is not in\n{settings}");
     }
     let readme = std::fs::read_to_string(out.join("README.md")).expect("a text for people");
@@ -136,7 +138,10 @@ fn pairs_leave_as_texts_and_as_tokens() {
         assert!(texts[3][side].as_str().is_some_and(|text| text.starts_with("<think>3+1=4")), "{}", texts[3]);
         let (ids, labels) = (&tokens[3][format!("{side}_input_ids")], &tokens[3][format!("{side}_labels")]);
         assert_eq!(ids.as_array().map(Vec::len), labels.as_array().map(Vec::len));
-        assert_eq!((&labels[0], labels.as_array().and_then(|all| all.last())), (&json!(-100), ids.as_array().and_then(|all| all.last())));
+        assert_eq!(
+            (&labels[0], labels.as_array().and_then(|all| all.last())),
+            (&json!(-100), ids.as_array().and_then(|all| all.last()))
+        );
     }
     let readme = std::fs::read_to_string(out.join("README.md")).expect("a text for people");
     assert!(readme.contains("0 of 20 pairs are read back as other tokens"), "{readme}");
@@ -157,7 +162,7 @@ fn wrong_recipes_are_told_with_their_place() {
         ("named.recipes.nodes=3", "3 nodes x 4 GPUs x `per_device_batch_size` 1 = 12 rows do not divide"),
         ("named.data=held-out", "`data` is `held-out`, but `student` trains on `examples`"),
         ("inline.recipes.train.training.max_length=null", "recipes need `training.max_length`"),
-        ("inline.recipes.train.training.warmup_ratio=2", "`warmup_ratio` is 2, but must be at most 1"),
+        ("inline.recipes.train.training.warmup_ratio=2", "`warmup_ratio` is `2`, but must be at most 1"),
         ("preferences.recipes.train.dpo={loss_type: simpo}", "`trl` has no preference loss `simpo`"),
         ("inline.reasoning=drop", "`recipes` train on the reasoning too"),
     ] {

@@ -28,8 +28,11 @@ pub fn settings(recipes: &Recipes, block: &Block, file: ExportFile, seed: u64) -
     sheet.set("dataset_prepared_path", "prepared");
     sheet.comment("No row is longer than this.");
     sheet.set_if("sequence_len", training.max_length);
-    sheet.set("excess_length_strategy", "raise");
-    if block.method == Method::Sft {
+    if block.method == Method::Dpo {
+        sheet.comment("Texts are counted by axolotl itself, with the tokens it adds.");
+        sheet.set("excess_length_strategy", "drop");
+    } else {
+        sheet.set("excess_length_strategy", "raise");
         sheet.set("sample_packing", training.packing);
         sheet.set("eval_sample_packing", false);
         sheet.set("pad_to_sequence_len", false);
@@ -111,23 +114,23 @@ pub fn settings(recipes: &Recipes, block: &Block, file: ExportFile, seed: u64) -
 
 fn data(sheet: &mut Sheet, block: &Block, file: ExportFile) {
     let ds_type = if file == ExportFile::Jsonl { "json" } else { "parquet" };
-    let set = |name: &str, kind: Value| {
+    let set = |name: &str| {
         let path = format!("../data/{name}.{}", file.extension());
-        json!([{ "path": path, "ds_type": ds_type, "split": "train", "type": kind }])
+        json!([{ "path": path, "ds_type": ds_type, "split": "train", "type": null }])
     };
     match block.method {
         Method::Sft => {
             sheet.comment("The rows are tokenised, with labels and attention mask; such rows have no type.");
-            sheet.set("datasets", set("train", Value::Null));
+            sheet.set("datasets", set("train"));
             if block.eval_data.is_some() {
-                sheet.set("test_datasets", set("test", Value::Null));
+                sheet.set("test_datasets", set("test"));
             }
         }
         Method::Dpo => {
-            sheet.comment("The rows are rendered texts: nothing is added to them.");
-            let kind = json!({ "field_prompt": "prompt", "field_chosen": "chosen", "field_rejected": "rejected",
-                "prompt_format": "{prompt}", "chosen_format": "{chosen}", "rejected_format": "{rejected}" });
-            sheet.set("datasets", set("train", kind));
+            sheet.comment(
+                "The rows are rendered texts (prompt, chosen, rejected): without a type, nothing is added to them.",
+            );
+            sheet.set("datasets", set("train"));
         }
     }
 }

@@ -127,10 +127,10 @@ impl Writer<'_> {
         let (context, export) = (self.context, self.export);
         let mut tokens = RowFile::<Tokens>::create(context.out, &format!("recipes/data/{set}"), export.file)?;
         let name = format!("recipes/llama-factory/{set}");
-        let mut conversations = match self.for_llama_factory() {
-            true => Some(RowFile::<Conversations>::create(context.out, &name, export.file)?),
-            false => None,
-        };
+        let mut conversations = None;
+        if self.for_llama_factory() {
+            conversations = Some(RowFile::<Conversations>::create(context.out, &name, export.file)?);
+        }
         let encoder = self.encoder;
         let truncated = encoder.each_example(context, input, limit, drop, &mut |example, row| {
             self.count(&row, set == "train");
@@ -156,13 +156,13 @@ impl Writer<'_> {
     ) -> Result<u64, PipelineError> {
         let (context, export, encoder) = (self.context, self.export, self.encoder);
         let mut texts = RowFile::<Texts>::create(context.out, "recipes/data/train", export.file)?;
-        let mut more = match self.for_llama_factory() {
-            true => Some((
+        let mut more = None;
+        if self.for_llama_factory() {
+            more = Some((
                 RowFile::<PairOfTokens>::create(context.out, "recipes/tokens/train", export.file)?,
                 RowFile::<PreferenceConversations>::create(context.out, "recipes/llama-factory/train", export.file)?,
-            )),
-            false => None,
-        };
+            ));
+        }
         let truncated = encoder.each_pair(context, input, limit, dropping, &mut |pair, tokens| {
             self.count(&tokens.chosen, true);
             self.count(&tokens.rejected, false);

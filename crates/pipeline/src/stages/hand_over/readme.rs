@@ -51,7 +51,7 @@ pub fn text(recipes: &Recipes, block: &Block, rows: &Rows, differences: &[(Tool,
     text.push_str("\n## What is not as in Retort's own trainer\n\n");
     text.push_str(
         "- The order of the rows: each tool shuffles by a generator of its own, and the optimizer sums in another order. Two \
-         runs agree in quality, not in bytes.\n",
+         runs agree in quality, not in bytes. An epoch whose rows do not fill all GPUs evenly repeats a few of them.\n",
     );
     for (tool, differences) in differences {
         for difference in differences {
@@ -84,6 +84,11 @@ fn rows_in_words(text: &mut String, recipes: &Recipes, block: &Block, rows: &Row
             rows.read_otherwise, rows.rows
         ),
     };
+    let _ = writeln!(
+        text,
+        "\nThe model must read as many tokens as the longest row has, {}: see `max_position_embeddings` in its `config.json`.",
+        rows.longest
+    );
     if block.eval_data.is_some() {
         let _ = writeln!(text, "\nBeside `train`, `test` holds {} held-out rows.", rows.held_out);
     }
