@@ -19,7 +19,7 @@ pub struct RowFile<'a, T: Row> {
 enum Kind<T: Row> {
     Jsonl(BufWriter<File>),
     /// One file, not shards: what `load_dataset` and pandas take without a glob.
-    Parquet(TableWriter<T>, PathBuf),
+    Parquet(Box<TableWriter<T>>, PathBuf),
 }
 
 impl<'a, T: Row> RowFile<'a, T> {
@@ -37,7 +37,7 @@ impl<'a, T: Row> RowFile<'a, T> {
             ExportFile::Parquet => {
                 let folder = path.with_extension("rows");
                 let limits = ShardLimits { shard_rows: usize::MAX, shard_bytes: usize::MAX, ..ShardLimits::default() };
-                Kind::Parquet(TableWriter::create(&folder, limits)?, folder)
+                Kind::Parquet(Box::new(TableWriter::create(&folder, limits)?), folder)
             }
         };
         Ok(Self { out, name, path, kind })

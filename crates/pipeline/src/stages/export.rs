@@ -130,7 +130,7 @@ impl Export {
             ExportFormat::Trl | ExportFormat::Sharegpt => &[Kind::Selection, Kind::Sft, Kind::Pairs],
         };
         let mut inputs = vec![Input { pointer: "/data".into(), source: &self.data, accepts }];
-        let held_out = self.recipes.iter().flat_map(Recipes::held_out);
+        let held_out = self.recipes.iter().filter_map(Recipes::held_out);
         inputs.extend(held_out.map(|source| Input { pointer: EVALUATED.into(), source, accepts }));
         inputs
     }

@@ -23,6 +23,7 @@ use crate::file::Read;
 use crate::file::document::pointer_step;
 use crate::inputs::Finished;
 use crate::problem::{Problem, did_you_mean};
+use crate::source::Source;
 use crate::stage::Stage;
 use crate::workspace::Access;
 use data::Rows;
@@ -92,7 +93,7 @@ impl Recipes {
 
     /// Held-out rows.
     pub(crate) fn held_out(&self) -> Option<&str> {
-        self.block.as_ref()?.eval_data.as_ref().map(|source| source.as_str())
+        self.block.as_ref()?.eval_data.as_ref().map(Source::as_str)
     }
 
     /// Writes the folder `recipes` of an export.

@@ -1,7 +1,6 @@
 use super::data::Rows;
 use super::settings::{Block, Recipes, TrainedBy};
 use super::*;
-use crate::source::Source;
 use crate::stages::export::{ExportFile, ExportFormat, ExportReasoning};
 use serde_json::{Value, json};
 
@@ -32,7 +31,7 @@ fn files(settings: Value) -> BTreeMap<String, String> {
 fn shown(files: &BTreeMap<String, String>) -> String {
     let scripts = ["parity/check.py", "llama-factory/prepare.py"];
     let files = files.iter().filter(|(name, _)| !scripts.contains(&name.as_str()));
-    files.map(|(name, text)| format!("=== {name}\n{text}")).collect()
+    files.flat_map(|(name, text)| ["=== ", name.as_str(), "\n", text.as_str()]).collect()
 }
 
 #[test]
