@@ -34,6 +34,10 @@ stages:
         nodes: 2
         gpus_per_node: 4
         tokenizer: tokenizer
+  packed:
+    export:
+      data: examples
+      recipes: { train: { training: { learning_rate: 1e-4, max_length: 64 } }, model: org/base, precision: fp32 }
   preferences:
     export:
       data: pairs
@@ -164,6 +168,7 @@ fn wrong_recipes_are_told_with_their_place() {
         ("inline.recipes.train.training.max_length=null", "recipes need `training.max_length`"),
         ("inline.recipes.train.training.warmup_ratio=2", "`warmup_ratio` is `2`, but must be at most 1"),
         ("preferences.recipes.train.dpo={loss_type: simpo}", "`trl` has no preference loss `simpo`"),
+        ("packed.recipes.train.training.packing=true", "which needs `precision: bf16`"),
         ("inline.reasoning=drop", "`recipes` train on the reasoning too"),
     ] {
         let output = run(work.path(), &["check", "p.yaml", "--set", change]);

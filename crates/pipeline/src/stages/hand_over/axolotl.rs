@@ -9,15 +9,7 @@ use retort_student::DpoLoss;
 use serde_json::{Value, json};
 
 /// What `pip` installs; axolotl pins torch, transformers, TRL and the others itself.
-pub fn requirements(block: &Block) -> String {
-    let mut text = "# Needs Python 3.12 or later.\naxolotl==0.21.0\n".to_owned();
-    if block.training.packing {
-        text.push_str(
-            "# For attn_implementation: flash_attention_2; it is compiled for your torch and CUDA.\nflash-attn\n",
-        );
-    }
-    text
-}
+pub const REQUIREMENTS: &str = "# Needs Python 3.12 or later.\naxolotl==0.21.0\n";
 
 /// `config.yaml`.
 pub fn settings(recipes: &Recipes, block: &Block, file: ExportFile, seed: u64) -> Sheet {

@@ -140,7 +140,7 @@ impl Recipes {
                     trl::settings(self, block, seed)
                 }
                 Tool::Axolotl => {
-                    put("requirements.txt", axolotl::requirements(block));
+                    put("requirements.txt", axolotl::REQUIREMENTS.to_owned());
                     axolotl::settings(self, block, export.file, seed)
                 }
                 Tool::LlamaFactory => {

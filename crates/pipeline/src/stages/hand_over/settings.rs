@@ -225,6 +225,11 @@ impl Recipes {
                 ),
             ));
         }
+        let packs = self.tools.iter().any(|tool| *tool != Tool::LlamaFactory) && block.training.packing;
+        if packs && self.precision == Precision::Fp32 {
+            let message = "packed rows are kept apart by variable-length attention, which needs `precision: bf16`";
+            problems.push(("/precision".into(), message.to_owned()));
+        }
         if block.training.max_length.is_none() {
             let message = "recipes need `training.max_length`: what the model can read is not known here";
             problems.push(("/train".into(), message.to_owned()));

@@ -50,7 +50,7 @@ fn adapters_packed_with_held_out_rows_on_one_gpu() {
                 "max_grad_norm": 0.0 },
             "eval_data": "held-out", "load_best_model_at_end": true, "lora": { "r": 8, "use_rslora": true },
         },
-        "model": "/models/yes: no", "gpus_per_node": 1, "precision": "fp32", "per_device_batch_size": 2, "template": "qwen",
+        "model": "/models/yes: no", "gpus_per_node": 1, "per_device_batch_size": 2, "template": "qwen",
     }))));
 }
 
@@ -61,7 +61,7 @@ fn pairs_with_a_likelihood_term() {
             "method": "dpo", "training": { "max_steps": 100, "learning_rate": 1e-6, "max_length": 4096 },
             "dpo": { "beta": 0.05, "label_smoothing": 0.1, "rpo_alpha": 0.5 },
         },
-        "model": "Qwen/Qwen3-8B",
+        "model": "Qwen/Qwen3-8B", "precision": "fp32",
     }))));
 }
 

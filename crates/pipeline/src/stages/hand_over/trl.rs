@@ -13,9 +13,7 @@ pub fn requirements(block: &Block) -> String {
         "trl==1.16.0\ntransformers==5.23.0\naccelerate==1.15.0\ndatasets==5.2.0\npeft==0.21.2\ntorch==2.15.0\n"
             .to_owned();
     if block.training.packing {
-        text.push_str(
-            "# For attn_implementation: flash_attention_2; it is compiled for your torch and CUDA.\nflash-attn\n",
-        );
+        text.push_str("# Brings flash_attention_2 ready-made, where flash-attn is not installed.\nkernels==0.18.2\n");
     }
     text
 }
