@@ -7,6 +7,7 @@ mod filtering;
 mod from_rollouts;
 mod generating;
 mod golden;
+mod handing_over;
 mod judging;
 mod messages;
 mod quickstart;

@@ -33,4 +33,5 @@ wrong!(
     no_samples,
     tabs,
     many_at_once,
+    training_without_a_rate,
 );

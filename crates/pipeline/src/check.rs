@@ -53,7 +53,7 @@ pub fn check_on(
 ) -> Result<Checked, PipelineError> {
     let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
     let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
-    let read = read(text.clone(), overrides).map_err(fail)?;
+    let mut read = read(text.clone(), overrides).map_err(fail)?;
     let access = Access::of(path, allow_path).map_err(PipelineError::io("use", path))?;
 
     let mut problems = Vec::new();
@@ -72,6 +72,7 @@ pub fn check_on(
         }
         None
     });
+    problems.extend(crate::stages::hand_over::link(&mut read, &access));
     for name in &read.order {
         let Some(stage) = read.file.stages.get(name) else { continue };
         let base = format!("/stages/{}/{}", pointer_step(name), stage.kind());
@@ -112,12 +113,19 @@ pub fn check_on(
     Err(fail(problems))
 }
 
-/// Training that would not fit into memory even on the shortest rows.
+/// Training that would not fit into memory even on the shortest rows, or on rows longer than the model reads.
 fn too_large(read: &Read, access: &Access, memory: u64) -> Vec<Problem> {
     let mut problems = Vec::new();
     for name in &read.order {
         let Some(Stage::Train(train)) = read.file.stages.get(name) else { continue };
         let Some(config) = model_of(read, access, name, 0) else { continue };
+        if let Some(message) = train.longer_than_the_model(&config) {
+            let pointer = format!("/stages/{}/train/training/max_length", pointer_step(name));
+            problems.push(
+                Problem::new(message, read.document.span(&pointer))
+                    .with_help("a lower `max_length`, or `null` for what the model reads; a preset sets it too"),
+            );
+        }
         let forecast = train.least(&config);
         if forecast.peak_bytes as u64 > memory {
             let pointer = format!("/stages/{}/train", pointer_step(name));

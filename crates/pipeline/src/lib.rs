@@ -20,6 +20,7 @@ mod observe;
 mod plan;
 mod problem;
 pub mod report;
+mod row_file;
 mod run;
 mod show;
 mod source;

@@ -7,6 +7,7 @@ use crate::inputs::{Finished, is_checkpoint};
 use crate::machine::in_words;
 use crate::manifest::{KeyParts, canonical};
 use crate::stage::Stage;
+use crate::stages::train::Train;
 use crate::store::{Store, read_manifest};
 use retort_chat::Tokenizer;
 use retort_records::derive_seed;
@@ -105,19 +106,24 @@ fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>)
                 (None, _) => None,
             };
             let Some((data, tokenizer)) = input("data").zip(tokenizer) else {
-                return Ok(train.training.max_steps.map(|steps| format!("{steps} steps")).unwrap_or_default());
+                return Ok(with_preset(train, train.training.max_steps.map(|steps| format!("{steps} steps"))));
             };
             let forecast = train.forecast(base.as_ref(), &data, &tokenizer)?;
             if forecast.peak_bytes as u64 > keys.checked.machine.memory {
                 return Err(PipelineError::stage(&node.name, too_large(&forecast, keys.checked.machine.memory)));
             }
-            forecast_words(&forecast)
+            with_preset(train, Some(forecast_words(&forecast)))
         }
         Work::Stage(Stage::Judge(judge)) => {
             judge.forecast(node.inputs.get("verdicts").and_then(|source| finished.get(source.as_str())))
         }
         _ => String::new(),
     })
+}
+
+/// What is known of the work, and what a preset stands for.
+fn with_preset(train: &Train, words: Option<String>) -> String {
+    words.into_iter().chain(train.training.preset_in_words()).collect::<Vec<_>>().join("; ")
 }
 
 /// Operations that one core is taken to do in a second; measured on server processors of 2023 and 2024.
@@ -203,8 +209,8 @@ impl<'a> Keys<'a> {
                 for (_, written) in stage.files() {
                     let path = self.checked.access.resolve(&written).map_err(PipelineError::Argument)?;
                     let mut files = crate::stages::import::expand_glob(&path);
-                    if let (Stage::Train(_), Some(folder)) = (stage, path.parent()) {
-                        // A new model takes along the template and the settings beside its tokenizer.
+                    if let (Stage::Train(_) | Stage::Export(_), Some(folder)) = (stage, path.parent()) {
+                        // What a tokenizer makes of messages is said by the template and the settings beside it.
                         files = companions(folder);
                     }
                     for file in files {

@@ -38,6 +38,9 @@ pub fn show(folder: &Path, table: Option<&str>, limit: usize, join: bool) -> Res
     for file in &manifest.files {
         let _ = writeln!(heading, "file {}: {} bytes", file.path, file.bytes);
     }
+    if let Some(training) = manifest.key.settings.pointer("/train/training") {
+        let _ = writeln!(heading, "training {training}");
+    }
     let rows = match name {
         Some(name) => rows(&finished, &name, limit, join)?,
         None => Vec::new(),

@@ -171,6 +171,11 @@ impl Stage {
             Self::Judge(judge) => settings[tag] = judge.key_settings(),
             Self::Import(import) => settings[tag] = import.key_settings(),
             Self::Train(train) => settings[tag] = train.key_settings(),
+            Self::Export(export) => {
+                if let Some(recipes) = &export.recipes {
+                    settings[tag]["recipes"] = recipes.key_settings();
+                }
+            }
             // Names that go into what the stage writes.
             Self::Evaluate(evaluate) => {
                 settings[tag]["checkpoints"] = evaluate.checkpoints.iter().map(|name| label(name)).collect();
@@ -193,7 +198,7 @@ impl Stage {
                 | Self::Compose(_)
                 | Self::Train(_)
                 | Self::Evaluate(_)
-        )
+        ) || matches!(self, Self::Export(export) if export.recipes.is_some())
     }
 
     /// Files outside the pipeline that the stage reads, as written in the settings.
@@ -203,6 +208,7 @@ impl Stage {
             Self::Sample(sample) => sample.files(),
             Self::Train(train) => train.files(),
             Self::Judge(judge) => judge.files(),
+            Self::Export(export) => export.files(),
             _ => Vec::new(),
         }
     }
@@ -221,7 +227,8 @@ impl Stage {
             Self::Train(train) => train.problems(),
             Self::Merge(merge) => merge.problems(),
             Self::Evaluate(evaluate) => evaluate.problems(),
-            Self::Select(_) | Self::Export(_) | Self::Report(_) => Vec::new(),
+            Self::Export(export) => export.problems(),
+            Self::Select(_) | Self::Report(_) => Vec::new(),
         }
     }
 }

@@ -1,12 +1,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, Preset};
 
 /// How a student is trained, whatever the objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = crate::preset::learning_rate_or_preset)]
 pub struct TrainSettings {
+    /// Published settings for a base model: they stand for `epochs`, `learning_rate`, `schedule`,
+    /// `min_learning_rate_ratio`, `max_length`, `batch_size` and `gradient_accumulation` where these are not given.
+    #[serde(default, skip_serializing)]
+    pub preset: Option<Preset>,
     /// Passes over the rows; a fraction stops within a pass. Left out of account when `max_steps` is given.
     #[serde(default = "one")]
     pub epochs: f64,
@@ -22,7 +27,7 @@ pub struct TrainSettings {
     #[serde(default = "one_batch")]
     #[schemars(range(min = 1))]
     pub gradient_accumulation: usize,
-    /// Highest learning rate, reached after warm-up.
+    /// Highest learning rate, reached after warm-up. Needed where no `preset` is named.
     pub learning_rate: f64,
     /// How the learning rate falls after warm-up.
     #[serde(default)]
@@ -190,6 +195,7 @@ impl TrainSettings {
     /// PyTorch's AdamW, cosine to a tenth, batches of 8 rows, one epoch.
     pub fn with_learning_rate(learning_rate: f64) -> Self {
         Self {
+            preset: None,
             epochs: 1.0,
             max_steps: None,
             batch_size: 8,

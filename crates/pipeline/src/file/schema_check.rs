@@ -109,6 +109,12 @@ fn explain_alternatives(
     pointer: &str,
     problems: &mut Vec<Problem>,
 ) {
+    if let Some(keys) = missing_in_each(context) {
+        let name = pointer.rsplit('/').next().unwrap_or_default();
+        let message = format!("key {keys} is missing in `{name}`");
+        problems.push(Problem::new(message, checked.document.key_span(pointer)));
+        return;
+    }
     let depth = |branch: &Vec<ValidationError<'_>>| {
         branch.iter().map(|error| error.instance_path().as_str().matches('/').count()).max().unwrap_or(0)
     };
@@ -157,6 +163,18 @@ fn explain_alternatives(
         Some(help) => problem.with_help(help),
         None => problem,
     });
+}
+
+/// The keys of which one is needed, when that is all that the alternatives say.
+fn missing_in_each(context: &[Vec<ValidationError<'static>>]) -> Option<String> {
+    let key = |branch: &Vec<ValidationError<'static>>| match branch.as_slice() {
+        [error] => match error.kind() {
+            ValidationErrorKind::Required { property } => Some(format!("`{}`", property.as_str()?)),
+            _ => None,
+        },
+        _ => None,
+    };
+    Some(context.iter().map(key).collect::<Option<Vec<_>>>()?.join(" or "))
 }
 
 /// The keys that the failing part of the schema allows.

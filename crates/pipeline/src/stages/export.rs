@@ -1,19 +1,19 @@
 //! `export`: files that other tools read, with a dataset card.
 
+use super::hand_over::Recipes;
 use super::rows::examples;
 use super::{Context, Made};
 use crate::error::PipelineError;
+use crate::row_file::RowFile;
 use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_curate::statistics::CorpusTable;
 use retort_records::{Message, Pair, Row, SftExample, completion};
-use retort_tables::{ShardLimits, TableWriter, file_digest};
+use retort_tables::file_digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 
 /// Writes training examples or preference pairs in the form another tool reads.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,9 @@ pub struct Export {
     /// What becomes of the reasoning.
     #[serde(default)]
     pub reasoning: ExportReasoning,
+    /// Also write recipes with which TRL, axolotl and LLaMA-Factory train on this data, on many GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipes: Option<Recipes>,
 }
 
 /// The columns of an export.
@@ -56,6 +59,16 @@ pub enum ExportFile {
     Parquet,
 }
 
+impl ExportFile {
+    /// How its name ends, which is also what `datasets` calls it.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
 /// What becomes of the reasoning in an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -71,7 +84,7 @@ macro_rules! exported {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-        struct $name { $($field: $type),+ }
+        pub(crate) struct $name { $(pub(crate) $field: $type),+ }
 
         impl Row for $name {
             const TABLE: &'static str = "export";
@@ -81,6 +94,8 @@ macro_rules! exported {
     };
 }
 
+pub(crate) use exported;
+
 exported!(PromptCompletion { prompt: Vec<Message>, completion: Vec<Message> });
 exported!(Preference { prompt: Vec<Message>, chosen: Vec<Message>, rejected: Vec<Message> });
 exported!(Messages { messages: Vec<Message> });
@@ -89,7 +104,7 @@ exported!(PreferenceConversations { conversations: Vec<Turn>, chosen: Turn, reje
 
 /// One turn of a ShareGPT conversation.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-struct Turn {
+pub(crate) struct Turn {
     from: String,
     value: String,
 }
@@ -105,13 +120,37 @@ impl From<&Message> for Turn {
     }
 }
 
+/// Where the recipes' held-out rows stand among the inputs.
+pub(crate) const EVALUATED: &str = "/recipes/eval_data";
+
 impl Export {
     pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
         let accepts: &[Kind] = match self.format {
             ExportFormat::Messages => &[Kind::Selection, Kind::Sft],
             ExportFormat::Trl | ExportFormat::Sharegpt => &[Kind::Selection, Kind::Sft, Kind::Pairs],
         };
-        vec![Input { pointer: "/data".into(), source: &self.data, accepts }]
+        let mut inputs = vec![Input { pointer: "/data".into(), source: &self.data, accepts }];
+        let held_out = self.recipes.iter().filter_map(Recipes::held_out);
+        inputs.extend(held_out.map(|source| Input { pointer: EVALUATED.into(), source, accepts }));
+        inputs
+    }
+
+    /// Files that decide what the recipes' rows are.
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
+        self.recipes.iter().filter_map(Recipes::tokenizer_file).collect()
+    }
+
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let Some(recipes) = &self.recipes else { return Vec::new() };
+        let mut problems = recipes.problems();
+        for (pointer, _) in &mut problems {
+            pointer.insert_str(0, "/recipes");
+        }
+        if self.reasoning == ExportReasoning::Drop {
+            let message = "`recipes` train on the reasoning too: leave `reasoning: drop` out";
+            problems.push(("/reasoning".into(), message.into()));
+        }
+        problems
     }
 
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
@@ -122,14 +161,7 @@ impl Export {
             let pairs = input.rows::<Pair>()?.map(|row| Ok(row?));
             match self.format {
                 ExportFormat::Sharegpt => (
-                    self.write(context, pairs, |pair| {
-                        let preference = self.preference(pair);
-                        PreferenceConversations {
-                            conversations: preference.prompt.iter().map(Turn::from).collect(),
-                            chosen: last_turn(&preference.chosen),
-                            rejected: last_turn(&preference.rejected),
-                        }
-                    })?,
+                    self.write(context, pairs, |pair| self.preference_conversations(pair))?,
                     "conversations, chosen, rejected",
                 ),
                 ExportFormat::Trl | ExportFormat::Messages => {
@@ -149,12 +181,9 @@ impl Export {
                 ExportFormat::Messages => {
                     (self.write(context, rows, |example| Messages { messages: self.messages(&example) })?, "messages")
                 }
-                ExportFormat::Sharegpt => (
-                    self.write(context, rows, |example| Conversations {
-                        conversations: self.messages(&example).iter().map(Turn::from).collect(),
-                    })?,
-                    "conversations",
-                ),
+                ExportFormat::Sharegpt => {
+                    (self.write(context, rows, |example| self.conversations(&example))?, "conversations")
+                }
             }
         };
         let mut made = Made {
@@ -165,6 +194,9 @@ impl Export {
         made.files.push(file_digest(&context.out.path().join(self.file_name()), self.file_name())?);
         let card = self.card(context, rows, columns, &corpus);
         made.files.push(context.out.write_file("README.md", card.as_bytes())?);
+        if let Some(recipes) = &self.recipes {
+            recipes.write(context, self, input, &mut made)?;
+        }
         Ok(made)
     }
 
@@ -181,39 +213,30 @@ impl Export {
         rows: impl Iterator<Item = Result<T, PipelineError>>,
         convert: impl Fn(T) -> U,
     ) -> Result<u64, PipelineError> {
-        let path = context.out.path().join(self.file_name());
+        let mut file = RowFile::create(context.out, "train", self.file)?;
         let mut count = 0;
-        let mut step = || {
+        for row in rows {
+            file.push(convert(row?))?;
             count += 1;
-            if count % 256 == 0 { context.advanced(count, "") } else { Ok(()) }
-        };
-        match self.file {
-            ExportFile::Jsonl => {
-                let mut file = BufWriter::new(File::create(&path).map_err(PipelineError::io("create", &path))?);
-                for row in rows {
-                    let line = serde_json::to_string(&convert(row?)).unwrap_or_default();
-                    writeln!(file, "{line}").map_err(PipelineError::io("write", &path))?;
-                    step()?;
-                }
-                let file = file.into_inner().map_err(|error| PipelineError::io("write", &path)(error.into_error()))?;
-                file.sync_all().map_err(PipelineError::io("write", &path))?;
-            }
-            ExportFile::Parquet => {
-                // One file: what `load_dataset` and pandas take without a glob.
-                let folder = context.out.path().join(".export");
-                let limits = ShardLimits { shard_rows: usize::MAX, shard_bytes: usize::MAX, ..ShardLimits::default() };
-                let mut writer = TableWriter::create(&folder, limits)?;
-                for row in rows {
-                    writer.push(convert(row?))?;
-                    step()?;
-                }
-                writer.finish()?;
-                std::fs::rename(folder.join("part-00000.parquet"), &path)
-                    .and_then(|()| std::fs::remove_dir(&folder))
-                    .map_err(PipelineError::io("write", &path))?;
+            if count % 256 == 0 {
+                context.advanced(count, "")?;
             }
         }
+        file.finish()?;
         Ok(count)
+    }
+
+    pub(crate) fn conversations(&self, example: &SftExample) -> Conversations {
+        Conversations { conversations: self.messages(example).iter().map(Turn::from).collect() }
+    }
+
+    pub(crate) fn preference_conversations(&self, pair: Pair) -> PreferenceConversations {
+        let preference = self.preference(pair);
+        PreferenceConversations {
+            conversations: preference.prompt.iter().map(Turn::from).collect(),
+            chosen: last_turn(&preference.chosen),
+            rejected: last_turn(&preference.rejected),
+        }
     }
 
     fn messages(&self, example: &SftExample) -> Vec<Message> {
@@ -302,6 +325,7 @@ mod tests {
             format: ExportFormat::Trl,
             file: ExportFile::Jsonl,
             reasoning: ExportReasoning::Inline,
+            recipes: None,
         };
         let row: Value = serde_json::to_value(export.preference(pair.clone())).unwrap();
         assert_eq!(row["chosen"][0]["content"], "<think>\nx\n</think>\n\n2");

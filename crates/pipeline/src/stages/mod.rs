@@ -4,6 +4,7 @@ pub mod compose;
 pub mod evaluate;
 pub mod export;
 pub mod filter;
+pub(crate) mod hand_over;
 pub mod import;
 pub mod judge;
 mod lengths;

@@ -150,18 +150,35 @@ impl Encoder {
         limit: Limit,
         drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
     ) -> Result<Tokenised<TokenRow>, PipelineError> {
-        let (mut found, mut rows) = (Tokenised { rows: Vec::new(), truncated: 0 }, examples(input)?);
+        let mut rows = Vec::new();
+        let truncated = self.each_example(context, input, limit, drop, &mut |_, tokens| {
+            rows.push(tokens);
+            Ok(())
+        })?;
+        Ok(Tokenised { rows, truncated })
+    }
+
+    /// [`Self::examples`], handed over one by one to `keep`; gives the number of those that were cut.
+    pub fn each_example(
+        &self,
+        context: &Context<'_>,
+        input: &Finished,
+        limit: Limit,
+        drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
+        keep: &mut dyn FnMut(&SftExample, TokenRow) -> Result<(), PipelineError>,
+    ) -> Result<u64, PipelineError> {
+        let (mut truncated, mut rows) = (0, examples(input)?);
         loop {
             let batch: Vec<SftExample> = rows.by_ref().take(BATCH).collect::<Result<_, _>>()?;
             if batch.is_empty() {
-                return Ok(found);
+                return Ok(truncated);
             }
             let encoded: Vec<_> = batch.par_iter().map(|row| self.example(row)).collect::<Result<_, ChatError>>()?;
             for (row, encoded) in batch.iter().zip(encoded) {
                 match encoded.and_then(|tokens| self.fit(tokens, limit)) {
                     Ok((tokens, cut)) => {
-                        found.rows.push(tokens);
-                        found.truncated += u64::from(cut);
+                        truncated += u64::from(cut);
+                        keep(row, tokens)?;
                     }
                     Err((reason, detail)) => drop(row, reason, detail)?,
                 }
@@ -179,22 +196,39 @@ impl Encoder {
         limit: Limit,
         dropping: &mut Dropping,
     ) -> Result<Tokenised<PairTokens>, PipelineError> {
-        let mut found = Tokenised { rows: Vec::new(), truncated: 0 };
+        let mut rows = Vec::new();
+        let truncated = self.each_pair(context, input, limit, dropping, &mut |_, tokens| {
+            rows.push(tokens);
+            Ok(())
+        })?;
+        Ok(Tokenised { rows, truncated })
+    }
+
+    /// [`Self::pairs`], handed over one by one to `keep`; gives the number of those that were cut.
+    pub fn each_pair(
+        &self,
+        context: &Context<'_>,
+        input: &Finished,
+        limit: Limit,
+        dropping: &mut Dropping,
+        keep: &mut dyn FnMut(&Pair, PairTokens) -> Result<(), PipelineError>,
+    ) -> Result<u64, PipelineError> {
+        let mut truncated = 0;
         for batch in input.rows::<Pair>()?.batches() {
             let batch = batch?;
             let encoded: Vec<_> = batch.par_iter().map(|row| self.pair(row)).collect::<Result<_, ChatError>>()?;
             for (row, encoded) in batch.iter().zip(encoded) {
                 match encoded.and_then(|pair| self.fit_pair(pair, limit)) {
                     Ok((pair, cut)) => {
-                        found.rows.push(pair);
-                        found.truncated += u64::from(cut);
+                        truncated += u64::from(cut);
+                        keep(row, pair)?;
                     }
                     Err((reason, detail)) => dropping.push(&row.pair_id, &row.prompt_id, reason, detail)?,
                 }
             }
             context.advanced(0, "tokenising")?;
         }
-        Ok(found)
+        Ok(truncated)
     }
 
     fn fit_pair(&self, pair: PairTokens, limit: Limit) -> Result<(PairTokens, bool), Unusable> {

@@ -41,6 +41,7 @@ pub struct Train {
     /// The data: a selection or training examples for `sft`, preference pairs for `dpo`.
     pub data: Source,
     /// How to train.
+    #[serde(deserialize_with = "retort_student::with_preset")]
     pub training: TrainSettings,
     /// Held-out data whose loss is computed every `training.eval_steps`; only for `sft`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,6 +187,9 @@ impl Train {
             let (tokens, rows) = (encoder.tokenizer().vocab_size(), config.vocab_size);
             return Err(context.fail(format!("the tokenizer has {tokens} tokens, but the model only {rows}")));
         }
+        if let Some(reason) = self.longer_than_the_model(&config) {
+            return Err(context.fail(reason));
+        }
         let limit = self.limit(&config);
         let data = context.input("data")?;
         context.started("train", None, "steps");
@@ -295,6 +299,16 @@ impl Train {
             wrong("/training/eval_steps", "`eval_steps` needs `eval_data`");
         }
         problems
+    }
+
+    /// Says that rows may be longer than the model can read, if so.
+    pub(crate) fn longer_than_the_model(&self, config: &ModelConfig) -> Option<String> {
+        let (most, context) = (self.training.max_length?, config.max_position_embeddings);
+        (most > context).then(|| {
+            format!(
+                "`max_length` is `{most}`, but the model reads at most {context} tokens (`max_position_embeddings`)"
+            )
+        })
     }
 
     /// How long rows may be.

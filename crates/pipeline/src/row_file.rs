@@ -1,0 +1,74 @@
+//! One file of rows for other tools: JSON lines or Parquet, written as rows come.
+
+use crate::error::PipelineError;
+use crate::stages::export::ExportFile;
+use retort_records::Row;
+use retort_tables::{FileDigest, PendingFolder, ShardLimits, TableWriter, file_digest};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+/// A file under way.
+pub struct RowFile<'a, T: Row> {
+    out: &'a PendingFolder,
+    name: String,
+    path: PathBuf,
+    kind: Kind<T>,
+}
+
+enum Kind<T: Row> {
+    Jsonl(BufWriter<File>),
+    /// One file, not shards: what `load_dataset` and pandas take without a glob.
+    Parquet(Box<TableWriter<T>>, PathBuf),
+}
+
+impl<'a, T: Row> RowFile<'a, T> {
+    /// Begins the file `stem` with the type's ending inside `out`; `stem` may have folders.
+    pub fn create(out: &'a PendingFolder, stem: &str, file: ExportFile) -> Result<Self, PipelineError> {
+        let name = format!("{stem}.{}", file.extension());
+        let path = out.path().join(&name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(PipelineError::io("create", parent))?;
+        }
+        let kind = match file {
+            ExportFile::Jsonl => {
+                Kind::Jsonl(BufWriter::new(File::create(&path).map_err(PipelineError::io("create", &path))?))
+            }
+            ExportFile::Parquet => {
+                let folder = path.with_extension("rows");
+                let limits = ShardLimits { shard_rows: usize::MAX, shard_bytes: usize::MAX, ..ShardLimits::default() };
+                Kind::Parquet(Box::new(TableWriter::create(&folder, limits)?), folder)
+            }
+        };
+        Ok(Self { out, name, path, kind })
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: T) -> Result<(), PipelineError> {
+        match &mut self.kind {
+            Kind::Jsonl(file) => {
+                let line = serde_json::to_string(&row).unwrap_or_default();
+                writeln!(file, "{line}").map_err(PipelineError::io("write", &self.path))
+            }
+            Kind::Parquet(writer, _) => Ok(writer.push(row)?),
+        }
+    }
+
+    /// Makes the file durable.
+    pub fn finish(self) -> Result<FileDigest, PipelineError> {
+        let Self { out, name, path, kind } = self;
+        match kind {
+            Kind::Jsonl(file) => {
+                let file = file.into_inner().map_err(|error| PipelineError::io("write", &path)(error.into_error()))?;
+                file.sync_all().map_err(PipelineError::io("write", &path))?;
+            }
+            Kind::Parquet(writer, folder) => {
+                writer.finish()?;
+                std::fs::rename(folder.join("part-00000.parquet"), &path)
+                    .and_then(|()| std::fs::remove_dir(&folder))
+                    .map_err(PipelineError::io("write", &path))?;
+            }
+        }
+        Ok(file_digest(&out.path().join(&name), &name)?)
+    }
+}
