@@ -11,14 +11,14 @@ pub(crate) struct Scorer<'a>(Engine<'a>);
 
 enum Engine<'a> {
     /// This machine's processors.
-    Kernels { model: Model<'a>, pass: Pass },
+    Kernels { model: Model<'a>, pass: Box<Pass> },
     /// Plain tensor operations on a device.
     Plain { config: &'a ModelConfig, layout: &'a Layout, rotary: &'a Rotary, tables: Tables, device: Device },
 }
 
 impl<'a> Scorer<'a> {
     pub fn kernels(model: Model<'a>) -> Self {
-        Self(Engine::Kernels { model, pass: Pass::new(Saving::Nothing) })
+        Self(Engine::Kernels { model, pass: Box::new(Pass::new(Saving::Nothing)) })
     }
 
     pub fn plain(
