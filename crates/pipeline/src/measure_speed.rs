@@ -100,9 +100,10 @@ pub fn bench_generate(folder: &Path, device: Device, bench: &GenerateBench) -> R
         .collect();
     let most = if bench.ragged { 2 * bench.new_tokens } else { bench.new_tokens };
     let settings = GenerateSettings { max_tokens: most, batch_size: bench.batch, ..GenerateSettings::default() };
-    let lengths: Vec<usize> = match bench.ragged {
-        true => tokens(requests.len(), requests.len(), most).into_iter().map(|length| length as usize + 1).collect(),
-        false => vec![most; requests.len()],
+    let lengths: Vec<usize> = if bench.ragged {
+        tokens(requests.len(), requests.len(), most).into_iter().map(|length| length as usize + 1).collect()
+    } else {
+        vec![most; requests.len()]
     };
     let group = if bench.static_batches { bench.batch } else { requests.len() };
     let (mut seconds, mut tokens) = (Vec::new(), 0);
