@@ -25,9 +25,12 @@ const ENDLESS: &str = "{% for m in messages if m.role != 'system' %}\
     {%- if m.role == 'user' %}{{ 'Q: ' }}{% if loop.first and messages[0].role == 'system' %}{{ messages[0].content + ' ' }}\
     {%- endif %}{{ m.content + '\\nA:' }}{% else %}{{ ' ' + m.content + '\\n' }}{% endif %}{% endfor %}";
 
+/// A small tokenizer and its template. Tests start in their package's folder, wherever they were built.
+const TINY: &str = "tests/fixtures/tiny";
+
 fn tiny() -> (Tokenizer, ChatTemplate) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny");
-    (Tokenizer::load(&folder).unwrap(), ChatTemplate::load(&folder).unwrap().unwrap())
+    let folder = Path::new(TINY);
+    (Tokenizer::load(folder).unwrap(), ChatTemplate::load(folder).unwrap().unwrap())
 }
 
 fn template(source: &str) -> ChatTemplate {
@@ -224,7 +227,7 @@ fn two_beginnings_never_stand_together() {
     {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny/tokenizer.json");
+        let source = Path::new(TINY).join("tokenizer.json");
         std::fs::copy(source, folder.join("tokenizer.json")).unwrap();
         std::fs::write(folder.join("tokenizer_config.json"), config).unwrap();
         let tokenizer = Tokenizer::load(&folder).unwrap();
