@@ -254,14 +254,32 @@ fn adapter_gradient(
     let tokens = low_inputs.len() / rank;
     let left = View::transposed(dout, out_stride);
     multiply_parallel(outputs, rank, tokens, left, View::rows(low_inputs, rank), &mut gradients[b.range()], rank, true);
-    let left = View::transposed(low_gradients, rank);
     let gradient = &mut gradients[a.range()];
-    match adapter.dropout {
-        None => multiply_parallel(rank, inputs, tokens, left, View::rows(input, inputs), gradient, inputs, true),
+    let dropped;
+    let input = match adapter.dropout {
+        None => input,
         Some(dropout) => {
-            let mut dropped = input[..tokens * inputs].to_vec();
-            dropped.par_chunks_mut(64 * inputs).enumerate().for_each(|(i, rows)| dropout.apply(64 * i, inputs, rows));
-            multiply_parallel(rank, inputs, tokens, left, View::rows(&dropped, inputs), gradient, inputs, true);
+            let mut rows = input[..tokens * inputs].to_vec();
+            rows.par_chunks_mut(64 * inputs).enumerate().for_each(|(i, rows)| dropout.apply(64 * i, inputs, rows));
+            dropped = rows;
+            &dropped
+        }
+    };
+    // The transpose of A's gradient, because packing the narrow operand costs least.
+    with_scratch(inputs * rank, |turned| {
+        turn(gradient, inputs, turned);
+        let (left, right) = (View::transposed(input, inputs), View::rows(low_gradients, rank));
+        multiply_parallel(inputs, rank, tokens, left, right, turned, rank, true);
+        turn(turned, rank, gradient);
+    });
+}
+
+/// Writes the transpose of a matrix with so many columns.
+fn turn(matrix: &[f32], columns: usize, out: &mut [f32]) {
+    let rows = matrix.len() / columns;
+    for (i, row) in matrix.chunks_exact(columns).enumerate() {
+        for (j, value) in row.iter().enumerate() {
+            out[j * rows + i] = *value;
         }
     }
 }

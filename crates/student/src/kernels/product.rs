@@ -147,9 +147,14 @@ pub fn multiply_parallel(
     left.check(rows, depth);
     right.check(depth, columns);
     // How the result is cut into tasks changes no element, so it may follow the shape freely.
-    let row_block = if rows <= 320 { rows } else { rows.div_ceil(rows.div_ceil(240)).next_multiple_of(12) };
-    let row_tasks = rows.div_ceil(row_block);
     let panels = columns.div_ceil(WIDTH);
+    let row_block = match panels {
+        // One task for each block of rows: small ones, or threads would wait.
+        1 => rows.div_ceil(rows.div_ceil(144)).next_multiple_of(12),
+        _ if rows <= 320 => rows,
+        _ => rows.div_ceil(rows.div_ceil(240)).next_multiple_of(12),
+    };
+    let row_tasks = rows.div_ceil(row_block);
     let panel_block = (panels * row_tasks).div_ceil(16).clamp(1, 8).min(panels);
     let panel_tasks = panels.div_ceil(panel_block);
     let shared = SharedRows::new(result);
