@@ -83,7 +83,7 @@ pub fn bench_train(folder: &Path, device: Device, bench: &TrainBench) -> Result<
     };
     let mut line = measured("train", bench.batch * bench.sequence, &seconds[bench.warm_up..]);
     line["settings"] = json!({
-        "batch": bench.batch, "sequence": bench.sequence, "steps": bench.steps, "lora_rank": bench.lora_rank,
+        "batch": bench.batch, "sequence": bench.sequence, "steps": bench.steps, "warm_up": bench.warm_up, "lora_rank": bench.lora_rank,
         "gradient_checkpointing": bench.gradient_checkpointing, "parameters": parameters,
         "threads": rayon::current_num_threads(), "device": device.to_string(),
     });
@@ -124,7 +124,7 @@ pub fn bench_generate(folder: &Path, device: Device, bench: &GenerateBench) -> R
     let mut line = measured("generate", tokens, &seconds[bench.warm_up..]);
     line["settings"] = json!({
         "batch": bench.batch, "sequence": bench.sequence, "new_tokens": bench.new_tokens, "requests": requests.len(),
-        "ragged": bench.ragged, "static_batches": bench.static_batches, "steps": bench.steps,
+        "ragged": bench.ragged, "static_batches": bench.static_batches, "steps": bench.steps, "warm_up": bench.warm_up,
         "parameters": student.parameters(), "threads": rayon::current_num_threads(), "device": device.to_string(),
     });
     Ok(line)

@@ -68,21 +68,29 @@ pub fn forecast(
         None => 4 * parameters,
         Some(lora) => parameters + 4 * AdapterLayout::new(&layout, lora).total,
     };
-    let peak_bytes = 4 * (learned + activation_floats(config, settings, batch)) + (32 << 20);
+    let peak_bytes = 4 * (learned + activation_floats(config, settings, lora, batch)) + (32 << 20);
     Forecast { parameters, tokens, steps, peak_bytes, operations: tokens as f64 * forward * passes }
 }
 
 /// Numbers kept for a batch of so many tokens, forward and backward.
-fn activation_floats(config: &ModelConfig, settings: &TrainSettings, tokens: usize) -> usize {
+fn activation_floats(
+    config: &ModelConfig,
+    settings: &TrainSettings,
+    lora: Option<&LoraSettings>,
+    tokens: usize,
+) -> usize {
     let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let queries = config.num_attention_heads * config.head_dim;
     let keys = config.num_key_value_heads * config.head_dim;
     let projected = queries + 2 * keys;
     let before_norm = if config.qk_norm { queries + keys } else { 0 };
-    let block = projected + before_norm + queries + config.num_attention_heads + hidden + 2 * inner;
+    let low = lora.map_or(0, |lora| lora.r.saturating_mul(lora.target_modules.len()));
+    let block = projected + before_norm + queries + config.num_attention_heads + hidden + 2 * inner + low;
     let blocks = if settings.gradient_checkpointing { 1 } else { config.num_hidden_layers };
     let streams = (config.num_hidden_layers + 1) * hidden;
-    let backward = 4 * hidden + queries + projected + inner;
+    // Heads that share keys and values add up their gradients apart, in long sequences.
+    let shared = if keys < queries { 2 * queries } else { 0 };
+    let backward = 4 * hidden + queries + projected + inner + low + shared;
     let logits = (tokens * config.vocab_size).min(crate::fused::LOGITS.max(64 * config.vocab_size));
     let packed = hidden * (2 * queries + 2 * keys + 3 * inner);
     tokens * (streams + blocks * block + backward) + logits + packed
