@@ -2,7 +2,7 @@
 
 use super::settings::{Block, Precision, Recipes};
 use super::sheet::Sheet;
-use super::words::{DECAY, accumulation, evaluation, lora_alpha, modules, schedule};
+use super::words::{accumulation, adamw, evaluation, lora_alpha, modules, schedule};
 use crate::stages::export::ExportFile;
 use crate::stages::train::Method;
 use retort_student::DpoLoss;
@@ -53,15 +53,7 @@ pub fn settings(recipes: &Recipes, block: &Block, file: ExportFile, seed: u64) -
     }
     sheet.set("warmup_ratio", training.warmup_ratio);
     sheet.set("optimizer", "adamw_torch_fused");
-    if training.decay_norms_and_biases && training.weight_decay > 0.0 {
-        sheet.differs(DECAY);
-    }
-    sheet.set("weight_decay", training.weight_decay);
-    sheet.set("adam_beta1", training.adam_beta1);
-    sheet.set("adam_beta2", training.adam_beta2);
-    sheet.set("adam_epsilon", training.adam_epsilon);
-    sheet.comment("0 never clips.");
-    sheet.set("max_grad_norm", training.max_grad_norm);
+    adamw(&mut sheet, training);
     let bf16 = recipes.precision == Precision::Bf16;
     if bf16 {
         sheet.differs("bf16 loads the weights in bfloat16 too; ours and TRL's stay in float32");

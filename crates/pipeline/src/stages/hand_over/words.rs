@@ -6,7 +6,7 @@ use retort_student::{Schedule, TrainSettings};
 use serde_json::{Value, json};
 
 /// Decay differs in the same way everywhere.
-pub const DECAY: &str = "weight_decay spares norms and biases here, as in transformers' Trainer; ours decays them too unless \
+const DECAY: &str = "weight_decay spares norms and biases here, as in transformers' Trainer; ours decays them too unless \
                          `decay_norms_and_biases: false`";
 
 /// Name and arguments of the learning rate's schedule.
@@ -74,15 +74,7 @@ pub fn training_arguments(sheet: &mut Sheet, recipes: &Recipes, block: &Block, s
     sheet.comment("Below 1, warmup_steps is a share of all steps.");
     sheet.set("warmup_steps", training.warmup_ratio.min(0.9999));
     sheet.set("optim", "adamw_torch_fused");
-    if training.decay_norms_and_biases && training.weight_decay > 0.0 {
-        sheet.differs(DECAY);
-    }
-    sheet.set("weight_decay", training.weight_decay);
-    sheet.set("adam_beta1", training.adam_beta1);
-    sheet.set("adam_beta2", training.adam_beta2);
-    sheet.set("adam_epsilon", training.adam_epsilon);
-    sheet.comment("0 never clips.");
-    sheet.set("max_grad_norm", training.max_grad_norm);
+    adamw(sheet, training);
     sheet.set("bf16", recipes.precision == super::settings::Precision::Bf16);
     sheet.set("seed", seed);
     sheet.set("logging_steps", 1);
@@ -92,6 +84,19 @@ pub fn training_arguments(sheet: &mut Sheet, recipes: &Recipes, block: &Block, s
         sheet.set("per_device_eval_batch_size", recipes.per_device_batch_size);
     }
     sheet.set("output_dir", "output");
+}
+
+/// AdamW and clipping, whose keys are the same everywhere.
+pub fn adamw(sheet: &mut Sheet, training: &TrainSettings) {
+    if training.decay_norms_and_biases && training.weight_decay > 0.0 {
+        sheet.differs(DECAY);
+    }
+    sheet.set("weight_decay", training.weight_decay);
+    sheet.set("adam_beta1", training.adam_beta1);
+    sheet.set("adam_beta2", training.adam_beta2);
+    sheet.set("adam_epsilon", training.adam_epsilon);
+    sheet.comment("0 never clips.");
+    sheet.set("max_grad_norm", training.max_grad_norm);
 }
 
 /// When the tool evaluates and saves.
