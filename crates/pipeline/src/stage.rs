@@ -107,8 +107,9 @@ impl Stage {
             | Self::Merge(_)
             | Self::Evaluate(_)
             | Self::Export(_) => 1,
-            // Gradients of keys and values of long sequences are added up head by head.
-            Self::Train(_) | Self::Report(_) => 2,
+            Self::Report(_) => 2,
+            // Gradients of norms, and of keys and values of long sequences, are added up in parts that were cut anew.
+            Self::Train(_) => 3,
         }
     }
 

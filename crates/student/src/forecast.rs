@@ -3,6 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::AdapterLayout;
+use crate::fused::{LOGITS, PARTS};
 use crate::layout::Layout;
 use crate::packing::pack;
 use crate::{LoraSettings, OverLong, TrainSettings};
@@ -88,10 +89,10 @@ fn activation_floats(
     let block = projected + before_norm + queries + config.num_attention_heads + hidden + 2 * inner + low;
     let blocks = if settings.gradient_checkpointing { 1 } else { config.num_hidden_layers };
     let streams = (config.num_hidden_layers + 1) * hidden;
-    // Heads that share keys and values add up their gradients apart, in long sequences.
-    let shared = if keys < queries { 2 * queries } else { 0 };
-    let backward = 4 * hidden + queries + projected + inner + low + shared;
-    let logits = (tokens * config.vocab_size).min(crate::fused::LOGITS.max(64 * config.vocab_size));
+    // Gradients of keys and values, which long sequences compute in parts.
+    let parts = 2 * PARTS * queries;
+    let backward = 4 * hidden + queries + projected + inner + low + parts;
+    let logits = (tokens * config.vocab_size).min(LOGITS.max(64 * config.vocab_size));
     let packed = hidden * (2 * queries + 2 * keys + 3 * inner);
     tokens * (streams + blocks * block + backward) + logits + packed
 }

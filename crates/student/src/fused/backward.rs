@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::forward::{Task, block_forward, tasks};
+use super::forward::{PARTS, Task, block_forward, middle, tasks};
 use super::pass::{BlockSaved, Buffers, chunk_of, grow};
 use super::projection::{LowRows, Part, Projection, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
@@ -115,8 +115,12 @@ fn block_backward(
         let (gate, up) = (SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
         let (middle, dstream) = (&saved.middle, &*dstream);
         let (dattended, normed, gated) = (SharedRows::new(attended), SharedRows::new(normed), SharedRows::new(gated));
-        dmiddle.par_chunks_mut(chunk * hidden).zip(partial.par_chunks_exact_mut(sums.width)).enumerate().for_each(
-            |(index, (dmiddle, partial))| {
+        dmiddle
+            .par_chunks_mut(chunk * hidden)
+            .zip(partial.par_chunks_exact_mut(sums.width))
+            .enumerate()
+            .with_max_len(1)
+            .for_each(|(index, (dmiddle, partial))| {
                 let (first, rows) = (index * chunk, dmiddle.len() / hidden);
                 let part = first..first + rows;
                 // SAFETY: each task has its own chunk of tokens.
@@ -146,8 +150,7 @@ fn block_backward(
                     dmiddle.chunks_exact(hidden).for_each(|row| add(&mut partial[sums.output_bias..][..hidden], row));
                 }
                 weights.backward(Part::Output, &part, View::rows(dmiddle, hidden), dattended, false, dlow);
-            },
-        );
+            });
     }
     let mut weight = |part: Part, dout: &[f32], out_stride: usize, input: &[f32]| {
         if model.adapters.is_some() {
@@ -177,6 +180,7 @@ fn block_backward(
             .par_chunks_mut(chunk * projected)
             .zip(partial.par_chunks_exact_mut(sums.width))
             .enumerate()
+            .with_max_len(1)
             .for_each(|(index, (dprojected, partial))| {
                 let (first, rows) = (index * chunk, dprojected.len() / projected);
                 let part = first..first + rows;
@@ -339,12 +343,14 @@ fn attention_backward(
     let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
     let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
     let group = heads / groups;
-    let split = |length: usize| group > 1 && length >= Task::LONG;
-    // Gradients of keys and values `[tokens, 2, heads, width]`, where heads that share them are computed apart.
-    grow(per_head, if split(batch.longest()) { batch.len() * 2 * queries } else { 0 });
+    // Gradients of keys and values `[tokens, parts, 2, heads, width]`, where they are computed in several tasks.
+    let row_width = PARTS * 2 * queries;
+    grow(per_head, if middle(batch.longest()).is_some() { batch.len() * row_width } else { 0 });
     let (shared, apart) = (SharedRows::new(dprojected), SharedRows::new(per_head));
-    tasks(batch, config).into_par_iter().for_each(|Task { start, length, head, heads: count }| {
+    tasks(batch, config).into_par_iter().with_max_len(1).for_each(|task| {
+        let Task { start, first, length, head, heads: count, part } = task;
         let shape = attention::Shape {
+            first,
             length,
             group: count,
             width,
@@ -364,27 +370,32 @@ fn attention_backward(
             logsumexp_stride: heads,
         };
         let at = |column: usize| start * projected + column;
-        // SAFETY: each task has its own sequence and its own columns of queries, and of keys and values unless it shares
-        // those; then it has columns of its own in the other buffer.
+        // SAFETY: each task has its own sequence and its own columns and rows of queries, and of keys and values unless it
+        // shares those; then it has columns of its own in the other buffer.
         unsafe {
             let dqueries = shared.pointer(at(first_query));
-            let (dkeys, dvalues, dstride) = if split(length) {
-                let first = start * 2 * queries + first_query;
-                (apart.pointer(first), apart.pointer(first + queries), 2 * queries)
-            } else {
-                (shared.pointer(at(first_key)), shared.pointer(at(first_key + keys)), projected)
+            let (dkeys, dvalues, dstride) = match part {
+                None => (shared.pointer(at(first_key)), shared.pointer(at(first_key + keys)), projected),
+                Some(part) => {
+                    let first = start * row_width + part * 2 * queries + first_query;
+                    (apart.pointer(first), apart.pointer(first + queries), row_width)
+                }
             };
             attention::backward(shape, inputs, dqueries, dkeys, dvalues, dstride);
         }
     });
-    for (start, length) in batch.sequences().filter(|(_, length)| split(*length)) {
+    for (start, length) in batch.sequences() {
+        let Some(middle) = middle(length) else { continue };
         let rows = dprojected[start * projected..].par_chunks_exact_mut(projected);
-        let parts = per_head[start * 2 * queries..].par_chunks_exact(2 * queries);
-        rows.zip(parts).take(length).for_each(|(row, part)| {
-            let heads = row[queries..].chunks_exact_mut(width).zip(part.chunks_exact(group * width));
-            for (sum, parts) in heads {
-                sum.fill(0.0);
-                parts.chunks_exact(width).for_each(|part| add(sum, part));
+        let parts = per_head[start * row_width..].par_chunks_exact(row_width);
+        rows.zip(parts).take(length).enumerate().for_each(|(token, (row, parts))| {
+            let row = &mut row[queries..];
+            row.fill(0.0);
+            // The first part has no queries that see tokens from the middle on.
+            for part in parts.chunks_exact(2 * queries).skip(usize::from(token >= middle)) {
+                for (sum, heads) in row.chunks_exact_mut(width).zip(part.chunks_exact(group * width)) {
+                    heads.chunks_exact(width).for_each(|head| add(sum, head));
+                }
             }
         });
     }

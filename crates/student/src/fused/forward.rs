@@ -65,7 +65,7 @@ pub(super) fn block_forward(
     let (query_norm, key_norm) = (model.optional(places.query_norm), model.optional(places.key_norm));
     let before_width = if query_norm.is_some() { queries + keys } else { 0 };
     let before_norm = SharedRows::new(&mut saved.before_norm);
-    saved.projected.par_chunks_mut(chunk * projected).enumerate().for_each(|(index, out)| {
+    saved.projected.par_chunks_mut(chunk * projected).enumerate().with_max_len(1).for_each(|(index, out)| {
         let (first, rows) = (index * chunk, out.len() / projected);
         let part = first..first + rows;
         with_scratch(rows * hidden, |normed| {
@@ -105,7 +105,7 @@ pub(super) fn block_forward(
     let (middle, gate, up) =
         (SharedRows::new(&mut saved.middle), SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
     let attended = &saved.attended;
-    after.par_chunks_mut(chunk * hidden).enumerate().for_each(|(index, out)| {
+    after.par_chunks_mut(chunk * hidden).enumerate().with_max_len(1).for_each(|(index, out)| {
         let (first, rows) = (index * chunk, out.len() / hidden);
         let part = first..first + rows;
         // SAFETY: each task has its own chunk of tokens.
@@ -144,8 +144,10 @@ fn attend(model: &Model, batch: &Batch, saved: &mut BlockSaved) {
     let attended = SharedRows::new(&mut saved.attended);
     let logsumexp = SharedRows::new(&mut saved.logsumexp);
     let input = &saved.projected;
-    tasks(batch, config).into_par_iter().for_each(|Task { start, length, head: first_head, heads: count }| {
+    tasks(batch, config).into_par_iter().with_max_len(1).for_each(|task| {
+        let Task { start, first, length, head: first_head, heads: count, .. } = task;
         let shape = attention::Shape {
+            first,
             length,
             group: count,
             width,
@@ -166,31 +168,50 @@ fn attend(model: &Model, batch: &Batch, saved: &mut BlockSaved) {
     });
 }
 
-/// One task of attention: some query heads of one sequence, all of which read one key head.
+/// One task of attention: the queries of some heads in one part of one sequence, which all read one key head.
 pub(super) struct Task {
+    /// First token of the sequence.
     pub start: usize,
+    /// First query, counted within the sequence.
+    pub first: usize,
+    /// Tokens of the sequence up to the last query.
     pub length: usize,
     /// First query head.
     pub head: usize,
     /// Number of query heads.
     pub heads: usize,
+    /// Which part of its sequence this is, where that is cut.
+    pub part: Option<usize>,
 }
 
-impl Task {
-    /// Sequences of so many tokens are cut into single query heads, so that few of them keep many threads busy; shorter
-    /// ones read their keys and values once for all heads that share them.
-    pub const LONG: usize = 512;
+/// Tokens of the shortest sequence that is cut. Shorter ones read their keys and values once for all heads that share them;
+/// longer ones become tasks of single heads in [`PARTS`] parts, so that few of them keep many threads busy.
+const LONG: usize = 512;
+/// Parts that attention cuts a long sequence into.
+pub const PARTS: usize = 2;
+
+/// The first query of a sequence's second part, if it is long: both parts have as much to do, and as a query sees the keys up
+/// to itself, work grows with the square of the length.
+pub(super) fn middle(length: usize) -> Option<usize> {
+    (length >= LONG).then(|| (length as f64 * 0.5_f64.sqrt()) as usize / attention::TILE * attention::TILE)
 }
 
-/// Tasks of attention, the longest sequences first so that no thread ends late. They depend on the batch alone, because the
+/// Tasks of attention, the longest first so that no thread ends late. They depend on each sequence alone, because the
 /// backward pass adds up a key's gradients task by task.
 pub(super) fn tasks(batch: &Batch, config: &ModelConfig) -> Vec<Task> {
     let (all, group) = (config.num_attention_heads, config.num_attention_heads / config.num_key_value_heads);
-    let of_sequence = |(start, length): (usize, usize)| {
-        let heads = if length >= Task::LONG { 1 } else { group };
-        (0..all).step_by(heads).map(move |head| Task { start, length, head, heads })
-    };
-    let mut tasks: Vec<_> = batch.sequences().filter(|(_, length)| *length > 0).flat_map(of_sequence).collect();
-    tasks.sort_by_key(|task| std::cmp::Reverse(task.length));
+    let mut tasks = Vec::new();
+    for (start, length) in batch.sequences().filter(|(_, length)| *length > 0) {
+        let Some(middle) = middle(length) else {
+            let heads = (0..all).step_by(group);
+            tasks.extend(heads.map(|head| Task { start, first: 0, length, head, heads: group, part: None }));
+            continue;
+        };
+        for head in 0..all {
+            tasks.push(Task { start, first: 0, length: middle, head, heads: 1, part: Some(0) });
+            tasks.push(Task { start, first: middle, length, head, heads: 1, part: Some(1) });
+        }
+    }
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.length.pow(2) - task.first.pow(2)));
     tasks
 }

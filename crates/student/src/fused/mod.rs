@@ -13,6 +13,7 @@ mod projection;
 
 pub use cache::Cache;
 pub use decode::{Buffers, Decoder, Segment};
+pub use forward::PARTS;
 pub use head::LOGITS;
 pub use pass::{Batch, Pass, Saving};
 

@@ -7,7 +7,7 @@ use super::rowwise::{dot, exponentials, largest, scale, softmax_backward};
 use super::with_scratch;
 
 /// Queries handled together.
-const TILE: usize = 48;
+pub const TILE: usize = 48;
 /// Keys handled together.
 const BLOCK: usize = 512;
 
@@ -15,7 +15,9 @@ const BLOCK: usize = 512;
 /// same stride.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// Tokens of the sequence.
+    /// The first query; those before it are left to others.
+    pub first: usize,
+    /// Tokens of the sequence up to the last query.
     pub length: usize,
     /// Query heads that share the key and value head.
     pub group: usize,
@@ -38,7 +40,7 @@ pub fn forward(
     values: &[f32],
     mut write: impl FnMut(usize, usize, &[f32], f32),
 ) {
-    let Shape { length, group, width, stride, scale: factor, .. } = shape;
+    let Shape { first: first_query, length, group, width, stride, scale: factor, .. } = shape;
     let (keys_size, values_size) = (packed_length(width, length), packed_length(length, width));
     with_scratch(keys_size + values_size + TILE * (BLOCK + width + 2), |scratch| {
         let (keys_packed, rest) = scratch.split_at_mut(keys_size);
@@ -49,7 +51,7 @@ pub fn forward(
         pack(View::transposed(keys, stride), width, length, keys_packed);
         pack(View::rows(values, stride), length, width, values_packed);
         for head in 0..group {
-            for start in (0..length).step_by(TILE) {
+            for start in (first_query..length).step_by(TILE) {
                 let rows = (length - start).min(TILE);
                 maxima.fill(f32::NEG_INFINITY);
                 sums.fill(0.0);
@@ -141,7 +143,7 @@ pub unsafe fn backward(
     dvalues: *mut f32,
     key_stride: usize,
 ) {
-    let Shape { length, group, width, stride, out_stride, scale: factor } = shape;
+    let Shape { first: first_query, length, group, width, stride, out_stride, scale: factor } = shape;
     let transposed_size = packed_length(width, length);
     let keys_size = packed_length(length, width);
     let tile_size = packed_length(TILE, width);
@@ -162,7 +164,7 @@ pub unsafe fn backward(
         dk.fill(0.0);
         dv.fill(0.0);
         for head in 0..group {
-            for start in (0..length).step_by(TILE) {
+            for start in (first_query..length).step_by(TILE) {
                 let rows = (length - start).min(TILE);
                 let query = View::rows(&saved.queries[start * stride + head * width..], stride);
                 let dout = View::rows(&saved.dout[start * out_stride + head * width..], out_stride);

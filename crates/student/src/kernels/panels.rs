@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::product::View;
+use super::{Isa, isa};
 
 /// Columns of one panel of a packed right operand.
 pub const WIDTH: usize = 32;
@@ -45,11 +46,9 @@ fn pack_panel(right: View, depth: usize, columns: usize, packed: &mut [f32]) {
         let ahead = start + 4 * AHEAD;
         let next = if ahead < depth { ahead } else { ahead - depth + WIDTH * right.column };
         (0..columns).for_each(|j| prefetch(right.data, next + j * right.column));
-        for j in 0..columns {
-            let row = &right.data[start + j * right.column..][..BLOCK];
-            for (k, value) in row.iter().enumerate() {
-                packed[k * WIDTH + j] = *value;
-            }
+        for first in (0..columns).step_by(BLOCK) {
+            let count = (columns - first).min(BLOCK);
+            turn(&right.data[start + first * right.column..], right.column, count, &mut packed[first..]);
         }
         if columns < WIDTH {
             packed.chunks_exact_mut(WIDTH).for_each(|row| row[columns..].fill(0.0));
@@ -60,6 +59,62 @@ fn pack_panel(right: View, depth: usize, columns: usize, packed: &mut [f32]) {
             *out = right.data[k * right.row + j * right.column];
         }
         packed[columns..].fill(0.0);
+    }
+}
+
+/// `packed[k * 32 + j] = rows[j * stride + k]` for [`BLOCK`] values of `k` and `count` of `j`.
+fn turn(rows: &[f32], stride: usize, count: usize, packed: &mut [f32]) {
+    assert!((count - 1) * stride + BLOCK <= rows.len() && (BLOCK - 1) * WIDTH + count <= packed.len());
+    #[cfg(target_arch = "x86_64")]
+    if count == BLOCK && isa() == Isa::V4 {
+        // SAFETY: AVX-512 is there, and all elements of both blocks are (asserted).
+        unsafe { turn_v4(rows.as_ptr(), stride, packed.as_mut_ptr()) };
+        return;
+    }
+    for j in 0..count {
+        for (k, value) in rows[j * stride..][..BLOCK].iter().enumerate() {
+            packed[k * WIDTH + j] = *value;
+        }
+    }
+}
+
+/// [`turn`] for 16 rows, in registers: first squares of 4 x 4 within each quarter of the registers, then the quarters.
+///
+/// # Safety
+/// AVX-512F is there; `rows` is valid at `j * stride + k` and `packed` for writes at `k * 32 + j`, both for `j`, `k` < 16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn turn_v4(rows: *const f32, stride: usize, packed: *mut f32) {
+    use std::arch::x86_64::{
+        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
+        _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    };
+    let low = |a: __m512, b: __m512| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    let high = |a: __m512, b: __m512| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    // Register `i` holds, in its quarter `q`, element `4 q + i % 4` of the rows `4 (i / 4) ..`.
+    let mut squares = [_mm512_setzero_ps(); BLOCK];
+    for (i, squares) in squares.chunks_exact_mut(4).enumerate() {
+        // SAFETY: the caller's promise.
+        let row = |j: usize| unsafe { _mm512_loadu_ps(rows.add((4 * i + j) * stride)) };
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        let (ab, ab_high) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+        let (cd, cd_high) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+        squares.copy_from_slice(&[low(ab, cd), high(ab, cd), low(ab_high, cd_high), high(ab_high, cd_high)]);
+    }
+    for i in 0..4 {
+        let [a, b, c, d] = [squares[i], squares[4 + i], squares[8 + i], squares[12 + i]];
+        let (even, even_rest) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
+        let (odd, odd_rest) = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
+        let columns = [
+            _mm512_shuffle_f32x4::<0x88>(even, even_rest),
+            _mm512_shuffle_f32x4::<0x88>(odd, odd_rest),
+            _mm512_shuffle_f32x4::<0xdd>(even, even_rest),
+            _mm512_shuffle_f32x4::<0xdd>(odd, odd_rest),
+        ];
+        for (quarter, column) in columns.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { _mm512_storeu_ps(packed.add((4 * quarter + i) * WIDTH), column) };
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! Element (i, j) is `Σ_blocks fma-chain over the block's terms`, blocks of [`DEPTH`] terms counted from the first one,
 //! whatever the shapes around it.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::panels::{WIDTH, pack, packed_length};
@@ -9,6 +11,8 @@ use super::{Isa, SharedRows, isa, with_scratch};
 
 /// Terms that are summed in registers before they are added to the result.
 pub const DEPTH: usize = 512;
+/// Rows of the largest tile of any instruction set.
+const TILE: usize = 12;
 
 /// A matrix read where it lies: element (i, j) is `data[i * row + j * column]`.
 #[derive(Clone, Copy, Debug)]
@@ -146,22 +150,24 @@ pub fn multiply_parallel(
     assert!(stride >= columns && (rows - 1) * stride + columns <= result.len(), "result is too small");
     left.check(rows, depth);
     right.check(depth, columns);
-    // How the result is cut into tasks changes no element, so it may follow the shape freely.
-    let panels = columns.div_ceil(WIDTH);
-    let row_block = match panels {
-        // One task for each block of rows: small ones, or threads would wait.
-        1 => rows.div_ceil(rows.div_ceil(144)).next_multiple_of(12),
-        _ if rows <= 320 => rows,
-        _ => rows.div_ceil(rows.div_ceil(240)).next_multiple_of(12),
+    // How the result is cut into tasks changes no element, so it may follow the shape freely: an even number of tasks of
+    // nearly the same size.
+    let (tiles, panels) = (rows.div_ceil(TILE), columns.div_ceil(WIDTH));
+    let row_tasks = match panels {
+        1 => rows.div_ceil(144),
+        _ if rows <= 320 => 1,
+        _ => rows.div_ceil(240),
     };
-    let row_tasks = rows.div_ceil(row_block);
-    let panel_block = (panels * row_tasks).div_ceil(16).clamp(1, 8).min(panels);
-    let panel_tasks = panels.div_ceil(panel_block);
+    let row_tasks = if row_tasks > 1 { row_tasks.next_multiple_of(2) } else { 1 };
+    // Some panels together, because every task reads its rows of the left operand again.
+    let panel_tasks = panels.div_ceil((panels * row_tasks).div_ceil(16).clamp(3, 8));
+    let panel_tasks = if row_tasks > 1 { panel_tasks } else { panel_tasks.next_multiple_of(2).min(panels) };
     let shared = SharedRows::new(result);
-    (0..row_tasks * panel_tasks).into_par_iter().for_each(|task| {
-        let first_row = task % row_tasks * row_block;
-        let first = task / row_tasks * panel_block * WIDTH;
-        let (rows, columns) = ((rows - first_row).min(row_block), (columns - first).min(panel_block * WIDTH));
+    (0..row_tasks * panel_tasks).into_par_iter().with_max_len(1).for_each(|task| {
+        let tiles = share(tiles, row_tasks, task % row_tasks);
+        let panels = share(panels, panel_tasks, task / row_tasks);
+        let (first_row, first) = (tiles.start * TILE, panels.start * WIDTH);
+        let (rows, columns) = (rows.min(tiles.end * TILE) - first_row, columns.min(panels.end * WIDTH) - first);
         with_scratch(packed_length(depth.min(DEPTH), columns), |packed| {
             for start in (0..depth.max(1)).step_by(DEPTH) {
                 let length = (depth - start).min(DEPTH);
@@ -176,6 +182,11 @@ pub fn multiply_parallel(
             }
         });
     });
+}
+
+/// Part `index` of `count` parts of nearly the same length.
+fn share(length: usize, count: usize, index: usize) -> Range<usize> {
+    length * index / count..length * (index + 1) / count
 }
 
 type Kernel = unsafe fn(usize, *const f32, usize, usize, *const f32, *mut f32, usize, usize, bool);
