@@ -7,18 +7,17 @@
 //! answer begins and a leak also in the prompt.
 
 use retort_records::completion::{self, ThinkForm};
+use retort_records::language::{self, Script};
 use retort_records::{FinishReason, Prompt, Rollout};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{DropReason, SettingsError};
 
-pub mod language;
 pub mod paragraphs;
 pub mod phrases;
 pub mod repetition;
 
-use language::Script;
 use repetition::RepetitionSettings;
 
 /// The rejection filters of DeepSeek-R1 and their thresholds. Each number set to `null` and each switch set to its other

@@ -7,6 +7,7 @@
 mod checkpoint_rows;
 pub mod completion;
 mod id;
+pub mod language;
 mod row;
 
 pub use checkpoint_rows::{MeasureRow, ReferenceLogProbs};

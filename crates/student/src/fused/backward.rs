@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::forward::{PARTS, Task, block_forward, middle, tasks};
+use super::forward::{PARTS, Task, block_forward, cut, tasks};
 use super::pass::{BlockSaved, Buffers, chunk_of, grow};
 use super::projection::{LowRows, Part, Projection, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
@@ -345,7 +345,7 @@ fn attention_backward(
     let group = heads / groups;
     // Gradients of keys and values `[tokens, parts, 2, heads, width]`, where they are computed in several tasks.
     let row_width = PARTS * 2 * queries;
-    grow(per_head, if middle(batch.longest()).is_some() { batch.len() * row_width } else { 0 });
+    grow(per_head, if cut(batch.longest()).is_some() { batch.len() * row_width } else { 0 });
     let (shared, apart) = (SharedRows::new(dprojected), SharedRows::new(per_head));
     tasks(batch, config).into_par_iter().with_max_len(1).for_each(|task| {
         let Task { start, first, length, head, heads: count, part } = task;
@@ -385,14 +385,14 @@ fn attention_backward(
         }
     });
     for (start, length) in batch.sequences() {
-        let Some(middle) = middle(length) else { continue };
+        let Some(second) = cut(length) else { continue };
         let rows = dprojected[start * projected..].par_chunks_exact_mut(projected);
         let parts = per_head[start * row_width..].par_chunks_exact(row_width);
         rows.zip(parts).take(length).enumerate().for_each(|(token, (row, parts))| {
             let row = &mut row[queries..];
             row.fill(0.0);
-            // The first part has no queries that see tokens from the middle on.
-            for part in parts.chunks_exact(2 * queries).skip(usize::from(token >= middle)) {
+            // No query of the first part sees a token of the second.
+            for part in parts.chunks_exact(2 * queries).skip(usize::from(token >= second)) {
                 for (sum, heads) in row.chunks_exact_mut(width).zip(part.chunks_exact(group * width)) {
                     heads.chunks_exact(width).for_each(|head| add(sum, head));
                 }

@@ -192,7 +192,7 @@ pub const PARTS: usize = 2;
 
 /// The first query of a sequence's second part, if it is long: both parts have as much to do, and as a query sees the keys up
 /// to itself, work grows with the square of the length.
-pub(super) fn middle(length: usize) -> Option<usize> {
+pub(super) fn cut(length: usize) -> Option<usize> {
     (length >= LONG).then(|| (length as f64 * 0.5_f64.sqrt()) as usize / attention::TILE * attention::TILE)
 }
 
@@ -202,14 +202,14 @@ pub(super) fn tasks(batch: &Batch, config: &ModelConfig) -> Vec<Task> {
     let (all, group) = (config.num_attention_heads, config.num_attention_heads / config.num_key_value_heads);
     let mut tasks = Vec::new();
     for (start, length) in batch.sequences().filter(|(_, length)| *length > 0) {
-        let Some(middle) = middle(length) else {
+        let Some(second) = cut(length) else {
             let heads = (0..all).step_by(group);
             tasks.extend(heads.map(|head| Task { start, first: 0, length, head, heads: group, part: None }));
             continue;
         };
         for head in 0..all {
-            tasks.push(Task { start, first: 0, length: middle, head, heads: 1, part: Some(0) });
-            tasks.push(Task { start, first: middle, length, head, heads: 1, part: Some(1) });
+            tasks.push(Task { start, first: 0, length: second, head, heads: 1, part: Some(0) });
+            tasks.push(Task { start, first: second, length, head, heads: 1, part: Some(1) });
         }
     }
     tasks.sort_by_key(|task| std::cmp::Reverse(task.length.pow(2) - task.first.pow(2)));
