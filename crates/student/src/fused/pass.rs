@@ -127,7 +127,7 @@ pub(super) struct Buffers {
     pub rows: Vec<f32>,
     /// Gradients of [`BlockSaved::low`].
     pub low: Vec<f32>,
-    /// Gradients of keys and values of long sequences, one for each query head.
+    /// Gradients of keys and values of long sequences, one for each part and query head.
     pub per_head: Vec<f32>,
 }
 
