@@ -108,8 +108,8 @@ impl Stage {
             | Self::Evaluate(_)
             | Self::Export(_) => 1,
             Self::Report(_) => 2,
-            // Gradients of norms, and of keys and values of long sequences, are added up in parts that were cut anew.
-            Self::Train(_) => 3,
+            // Gradients of adapters are added up chunk by chunk.
+            Self::Train(_) => 4,
         }
     }
 

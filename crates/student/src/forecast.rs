@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::AdapterLayout;
-use crate::fused::{LOGITS, PARTS};
+use crate::fused::{LOGITS, PARTS, chunk_of};
 use crate::layout::Layout;
 use crate::packing::pack;
 use crate::{LoraSettings, OverLong, TrainSettings};
@@ -65,11 +65,11 @@ pub fn forecast(
     let forward = 2.0 * (parameters - embedding) as f64 + attention;
     // A frozen weight needs no gradient of its own: a third of a training step.
     let passes = if lora.is_some() { 2.0 } else { 3.0 } + if settings.gradient_checkpointing { 1.0 } else { 0.0 };
-    let learned = match lora {
-        None => 4 * parameters,
-        Some(lora) => parameters + 4 * AdapterLayout::new(&layout, lora).total,
-    };
-    let peak_bytes = 4 * (learned + activation_floats(config, settings, lora, batch)) + (32 << 20);
+    let adapters = lora.map(|lora| AdapterLayout::new(&layout, lora).total);
+    let learned = adapters.map_or(4 * parameters, |adapters| parameters + 4 * adapters);
+    // Every chunk of tokens gives partial sums of one block's adapters' gradients.
+    let partial = batch.div_ceil(chunk_of(batch)) * adapters.unwrap_or(0) / config.num_hidden_layers;
+    let peak_bytes = 4 * (learned + partial + activation_floats(config, settings, lora, batch)) + (32 << 20);
     Forecast { parameters, tokens, steps, peak_bytes, operations: tokens as f64 * forward * passes }
 }
 
@@ -91,7 +91,9 @@ fn activation_floats(
     let streams = (config.num_hidden_layers + 1) * hidden;
     // Gradients of keys and values, which long sequences compute in parts.
     let parts = 2 * PARTS * queries;
-    let backward = 4 * hidden + queries + projected + inner + low + parts;
+    // Inputs of products that give weights' gradients; adapters' come chunk by chunk.
+    let inputs = if lora.is_none() { hidden + inner } else { 0 };
+    let backward = 3 * hidden + queries + projected + inputs + parts;
     let logits = (tokens * config.vocab_size).min(LOGITS.max(64 * config.vocab_size));
     let packed = hidden * (2 * queries + 2 * keys + 3 * inner);
     tokens * (streams + blocks * block + backward) + logits + packed

@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use super::forward::{PARTS, Task, block_forward, cut, tasks};
 use super::pass::{BlockSaved, Buffers, chunk_of, grow};
-use super::projection::{LowRows, Part, Projection, Projections, Way};
+use super::projection::{LowRows, Part, Projections, Way};
 use super::{Batch, Model, Pass, Saving};
 use crate::kernels::product::{View, multiply_parallel};
 use crate::kernels::rowwise::{add, rms_norm, rms_norm_backward, rotate_back, swiglu_backward};
@@ -94,19 +94,23 @@ fn block_backward(
         normed,
         gated,
         partial,
-        low,
+        adapters,
         per_head,
         ..
     } = buffers;
     grow(dmiddle, tokens * hidden);
     grow(attended, tokens * queries);
     grow(dprojected, tokens * projected);
-    grow(normed, tokens * hidden);
-    grow(gated, tokens * inner);
+    // Products that give weights' gradients follow when all tokens' rows are there; adapters' come chunk by chunk.
+    let adapted = model.adapters.is_some();
+    let afterwards = if adapted { 0 } else { tokens };
+    grow(normed, afterwards * hidden);
+    grow(gated, afterwards * inner);
     grow(partial, tokens.div_ceil(chunk) * sums.width);
     partial.fill(0.0);
-    grow(low, tokens * model.adapted_width());
-    let (mut kept, dlow) = (std::mem::take(&mut saved.low), &LowRows::new(model, layer, tokens, low));
+    let (rank, adapters_width) = (model.rank(), weights.gradient_width());
+    grow(adapters, tokens.div_ceil(chunk) * adapters_width);
+    let mut kept = std::mem::take(&mut saved.low);
     let low = &LowRows::new(model, layer, tokens, &mut kept);
 
     // Feed-forward, its norm, and the output projection. `gate` and `up` become their gradients, `gated` the product's value.
@@ -115,6 +119,7 @@ fn block_backward(
         let (gate, up) = (SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
         let (middle, dstream) = (&saved.middle, &*dstream);
         let (dattended, normed, gated) = (SharedRows::new(attended), SharedRows::new(normed), SharedRows::new(gated));
+        let (attended, adapters) = (&saved.attended, SharedRows::new(adapters));
         dmiddle
             .par_chunks_mut(chunk * hidden)
             .zip(partial.par_chunks_exact_mut(sums.width))
@@ -124,37 +129,50 @@ fn block_backward(
                 let (first, rows) = (index * chunk, dmiddle.len() / hidden);
                 let part = first..first + rows;
                 // SAFETY: each task has its own chunk of tokens.
-                let (gate, up, dattended, normed, gated) = unsafe {
+                let (gate, up, dattended, adapters) = unsafe {
                     (
                         gate.part(first * inner, rows * inner),
                         up.part(first * inner, rows * inner),
                         dattended.part(first * queries, rows * queries),
-                        normed.part(first * hidden, rows * hidden),
-                        gated.part(first * inner, rows * inner),
+                        adapters.part(index * adapters_width, adapters_width),
                     )
                 };
                 let middle = &middle[first * hidden..][..rows * hidden];
                 let dstream = &dstream[first * hidden..][..rows * hidden];
-                weights.backward(Part::Down, &part, View::rows(dstream, hidden), gated, false, dlow);
-                swiglu_backward(gate, up, gated);
-                for (row, x) in normed.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
-                    rms_norm(x, post_norm, model.epsilon(), row);
-                }
-                dmiddle.copy_from_slice(dstream);
-                with_scratch(rows * hidden, |dnormed| {
-                    weights.backward(Part::Gate, &part, View::rows(gate, inner), dnormed, false, dlow);
-                    weights.backward(Part::Up, &part, View::rows(up, inner), dnormed, true, dlow);
+                with_scratch(rows * (2 * hidden + inner + rank), |scratch| {
+                    let (dnormed, scratch) = scratch.split_at_mut(rows * hidden);
+                    let (dlow, scratch) = scratch.split_at_mut(rows * rank);
+                    let (normed, gated) = if adapted {
+                        scratch.split_at_mut(rows * hidden)
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { (normed.part(first * hidden, rows * hidden), gated.part(first * inner, rows * inner)) }
+                    };
+                    let dout = View::rows(dstream, hidden);
+                    weights.backward(Part::Down, &part, dout, gated, false, dlow);
+                    swiglu_backward(gate, up, gated);
+                    weights.gradient(Part::Down, &part, dout, gated, low, dlow, adapters);
+                    for (row, x) in normed.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
+                        rms_norm(x, post_norm, model.epsilon(), row);
+                    }
+                    dmiddle.copy_from_slice(dstream);
+                    for (which, dout) in [(Part::Gate, &*gate), (Part::Up, &*up)] {
+                        let dout = View::rows(dout, inner);
+                        weights.backward(which, &part, dout, dnormed, which == Part::Up, dlow);
+                        weights.gradient(which, &part, dout, normed, low, dlow, adapters);
+                    }
                     norm_backward(model, middle, post_norm, dnormed, dmiddle, &mut partial[sums.post_norm..][..hidden]);
+                    let dout = View::rows(dmiddle, hidden);
+                    weights.backward(Part::Output, &part, dout, dattended, false, dlow);
+                    weights.gradient(Part::Output, &part, dout, &attended[first * queries..], low, dlow, adapters);
                 });
                 if places.output_bias.is_some() {
                     dmiddle.chunks_exact(hidden).for_each(|row| add(&mut partial[sums.output_bias..][..hidden], row));
                 }
-                weights.backward(Part::Output, &part, View::rows(dmiddle, hidden), dattended, false, dlow);
             });
     }
     let mut weight = |part: Part, dout: &[f32], out_stride: usize, input: &[f32]| {
-        if model.adapters.is_some() {
-            adapter_gradient(model, layer, part, weights.of(part), (low, dlow), dout, out_stride, input, gradients);
+        if adapted {
             return;
         }
         let place = places.projections()[part as usize];
@@ -175,7 +193,7 @@ fn block_backward(
     {
         let dmiddle = &*dmiddle;
         let (dstream, normed) = (SharedRows::new(dstream), SharedRows::new(normed));
-        let before_norm = &saved.before_norm;
+        let (before_norm, adapters) = (&saved.before_norm, SharedRows::new(adapters));
         dprojected
             .par_chunks_mut(chunk * projected)
             .zip(partial.par_chunks_exact_mut(sums.width))
@@ -185,21 +203,30 @@ fn block_backward(
                 let (first, rows) = (index * chunk, dprojected.len() / projected);
                 let part = first..first + rows;
                 // SAFETY: each task has its own chunk of tokens.
-                let (dstream, normed) = unsafe {
-                    (dstream.part(first * hidden, rows * hidden), normed.part(first * hidden, rows * hidden))
+                let (dstream, adapters) = unsafe {
+                    (dstream.part(first * hidden, rows * hidden), adapters.part(index * adapters_width, adapters_width))
                 };
                 for (i, row) in dprojected.chunks_exact_mut(projected).enumerate() {
                     projected_backward(model, places, batch, first + i, before_norm, row, partial, &sums);
                 }
                 let stream = &stream[first * hidden..][..rows * hidden];
-                for (row, x) in normed.chunks_exact_mut(hidden).zip(stream.chunks_exact(hidden)) {
-                    rms_norm(x, input_norm, model.epsilon(), row);
-                }
                 dstream.copy_from_slice(&dmiddle[first * hidden..][..rows * hidden]);
-                with_scratch(rows * hidden, |dnormed| {
+                with_scratch(rows * (2 * hidden + rank), |scratch| {
+                    let (dnormed, scratch) = scratch.split_at_mut(rows * hidden);
+                    let (dlow, scratch) = scratch.split_at_mut(rows * rank);
+                    let normed = if adapted {
+                        scratch
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { normed.part(first * hidden, rows * hidden) }
+                    };
+                    for (row, x) in normed.chunks_exact_mut(hidden).zip(stream.chunks_exact(hidden)) {
+                        rms_norm(x, input_norm, model.epsilon(), row);
+                    }
                     for (which, start) in [(Part::Query, 0), (Part::Key, queries), (Part::Value, queries + keys)] {
                         let dout = View::rows(&dprojected[start..], projected);
                         weights.backward(which, &part, dout, dnormed, which != Part::Query, dlow);
+                        weights.gradient(which, &part, dout, normed, low, dlow, adapters);
                     }
                     norm_backward(
                         model,
@@ -215,8 +242,9 @@ fn block_backward(
     weight(Part::Query, dprojected, projected, normed);
     weight(Part::Key, &dprojected[queries.min(dprojected.len())..], projected, normed);
     weight(Part::Value, &dprojected[(queries + keys).min(dprojected.len())..], projected, normed);
+    weights.add_up(model, layer, adapters, gradients);
     saved.low = kept;
-    if model.adapters.is_some() {
+    if adapted {
         return;
     }
     for (place, start) in [
@@ -231,59 +259,6 @@ fn block_backward(
     ] {
         if let Some(place) = place {
             sums.add_up(partial, start, layout.slice_mut(gradients, place));
-        }
-    }
-}
-
-/// Gradients of one adapter: `dB += doutᵀ · low(x)`, `dA += low(dout)ᵀ · dropped(x)`.
-#[allow(clippy::too_many_arguments)]
-fn adapter_gradient(
-    model: &Model,
-    layer: usize,
-    part: Part,
-    projection: &Projection,
-    (low, dlow): (&LowRows, &LowRows),
-    dout: &[f32],
-    out_stride: usize,
-    input: &[f32],
-    gradients: &mut [f32],
-) {
-    let (Some(adapters), Some(adapter)) = (model.adapters, &projection.adapter) else { return };
-    let (Some(low), Some(dlow)) = (low.of(part), dlow.of(part)) else { return };
-    let Some((a, b)) = adapters.layout.blocks[layer][part as usize] else { return };
-    let (a, b, rank) = (&adapters.layout.places[a], &adapters.layout.places[b], adapter.rank);
-    let (inputs, outputs) = (a.shape[1], b.shape[0]);
-    // SAFETY: the tasks that filled these rows have ended, and this thread alone reads them now.
-    let (low_inputs, low_gradients) = unsafe { (low.all(), dlow.all()) };
-    let tokens = low_inputs.len() / rank;
-    let left = View::transposed(dout, out_stride);
-    multiply_parallel(outputs, rank, tokens, left, View::rows(low_inputs, rank), &mut gradients[b.range()], rank, true);
-    let gradient = &mut gradients[a.range()];
-    let dropped;
-    let input = match adapter.dropout {
-        None => input,
-        Some(dropout) => {
-            let mut rows = input[..tokens * inputs].to_vec();
-            rows.par_chunks_mut(64 * inputs).enumerate().for_each(|(i, rows)| dropout.apply(64 * i, inputs, rows));
-            dropped = rows;
-            &dropped
-        }
-    };
-    // The transpose of A's gradient, because packing the narrow operand costs least.
-    with_scratch(inputs * rank, |turned| {
-        turn(gradient, inputs, turned);
-        let (left, right) = (View::transposed(input, inputs), View::rows(low_gradients, rank));
-        multiply_parallel(inputs, rank, tokens, left, right, turned, rank, true);
-        turn(turned, rank, gradient);
-    });
-}
-
-/// Writes the transpose of a matrix with so many columns.
-fn turn(matrix: &[f32], columns: usize, out: &mut [f32]) {
-    let rows = matrix.len() / columns;
-    for (i, row) in matrix.chunks_exact(columns).enumerate() {
-        for (j, value) in row.iter().enumerate() {
-            out[j * rows + i] = *value;
         }
     }
 }

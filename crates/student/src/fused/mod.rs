@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+mod adapter_gradient;
 mod backward;
 mod cache;
 mod decode;
@@ -15,7 +16,7 @@ pub use cache::Cache;
 pub use decode::{Buffers, Decoder, Segment};
 pub use forward::PARTS;
 pub use head::LOGITS;
-pub use pass::{Batch, Pass, Saving};
+pub use pass::{Batch, Pass, Saving, chunk_of};
 
 use crate::LoraSettings;
 use crate::adapter::{AdapterLayout, Dropout};
@@ -74,7 +75,12 @@ impl<'a> Model<'a> {
 
     /// Ranks of all adapters of a block together.
     fn adapted_width(&self) -> usize {
-        self.adapters.map_or(0, |adapters| adapters.settings.r * adapters.layout.blocks[0].iter().flatten().count())
+        self.adapters.map_or(0, |adapters| self.rank() * adapters.layout.blocks[0].iter().flatten().count())
+    }
+
+    /// Rank of adapters; 0 without them.
+    fn rank(&self) -> usize {
+        self.adapters.map_or(0, |adapters| adapters.settings.r)
     }
 
     fn dropout(&self, layer: usize, part: usize) -> Option<Dropout> {

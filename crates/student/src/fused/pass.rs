@@ -125,8 +125,8 @@ pub(super) struct Buffers {
     /// Logits or their gradients.
     pub logits: Vec<f32>,
     pub rows: Vec<f32>,
-    /// Gradients of [`BlockSaved::low`].
-    pub low: Vec<f32>,
+    /// Partial sums of adapters' gradients, one row for each chunk of tokens.
+    pub adapters: Vec<f32>,
     /// Gradients of keys and values of long sequences, one for each part and query head.
     pub per_head: Vec<f32>,
 }
@@ -143,9 +143,9 @@ impl Pass {
     }
 }
 
-/// Tokens that one task handles at a time. It depends on the batch alone, never on threads, because partial sums of norms'
-/// and biases' gradients are cut by it.
-pub(super) fn chunk_of(tokens: usize) -> usize {
+/// Tokens that one task handles at a time. It depends on the batch alone, never on threads, because partial sums of
+/// gradients are cut by it.
+pub fn chunk_of(tokens: usize) -> usize {
     let most = match tokens {
         0..256 => 24,
         256..1024 => 48,

@@ -29,13 +29,13 @@ pub(super) enum Way {
 
 /// A block's weights, packed; with adapters beside those that have one.
 pub(super) struct Projections<'a> {
-    all: [Projection<'a>; 7],
+    pub(super) all: [Projection<'a>; 7],
 }
 
 /// One projection, `out = x · Wᵀ`, plus `s · (x · Aᵀ) · Bᵀ` with an adapter (arXiv 2106.09685).
 pub(super) struct Projection<'a> {
-    inputs: usize,
-    outputs: usize,
+    pub inputs: usize,
+    pub outputs: usize,
     base: Packed<'a>,
     pub adapter: Option<Adapter<'a>>,
 }
@@ -44,12 +44,10 @@ pub(super) struct Projection<'a> {
 pub(super) struct Adapter<'a> {
     pub rank: usize,
     scale: f32,
-    /// `Aᵀ`, `[inputs, rank]`.
+    /// To the low rank: `Aᵀ`, `[inputs, rank]`, in the forward pass; `B`, `[outputs, rank]`, in the backward pass.
     down: Packed<'a>,
-    /// `Bᵀ`, `[rank, outputs]`, for the forward pass; `B`, `[outputs, rank]`, for the backward pass.
+    /// Back from it: `Bᵀ`, `[rank, outputs]`, in the forward pass; `A`, `[rank, inputs]`, in the backward pass.
     up: Packed<'a>,
-    /// `A`, `[rank, inputs]`, for the backward pass.
-    back: Option<Packed<'a>>,
     pub dropout: Option<Dropout>,
 }
 
@@ -57,13 +55,14 @@ impl<'a> Projections<'a> {
     pub fn new(model: &Model, layer: usize, way: Way, buffer: &'a mut Vec<f32>) -> Self {
         let projections = model.block(layer).projections();
         let shape = |place: usize| (model.layout.places[place].shape[0], model.layout.places[place].shape[1]);
+        // As long for one way as for the other, so that the buffer keeps its length.
         let mut length = 0;
         for (part, place) in projections.iter().enumerate() {
             let (outputs, inputs) = shape(*place);
             length += packed_length(inputs, outputs).max(packed_length(outputs, inputs));
             if let Some((rank, ..)) = model.adapter(layer, part) {
-                length += packed_length(inputs, rank) + packed_length(rank, inputs);
-                length += packed_length(rank, outputs).max(packed_length(outputs, rank));
+                length += packed_length(inputs, rank).max(packed_length(outputs, rank));
+                length += packed_length(rank, outputs).max(packed_length(rank, inputs));
             }
         }
         grow(buffer, length);
@@ -84,26 +83,21 @@ impl<'a> Projections<'a> {
             };
             let adapter = model.adapter(layer, part).map(|(rank, a, b)| {
                 let settings = model.adapters.expect("a part with an adapter").settings;
-                Adapter {
-                    rank,
-                    scale: settings.scale(),
-                    down: pack(View::transposed(a, inputs), inputs, rank),
-                    up: match way {
-                        Way::Forward => pack(View::transposed(b, rank), rank, outputs),
-                        Way::Backward => pack(View::rows(b, rank), outputs, rank),
-                    },
-                    back: (way == Way::Backward).then(|| pack(View::rows(a, inputs), rank, inputs)),
-                    dropout: model.dropout(layer, part),
-                }
+                let (down, up) = match way {
+                    Way::Forward => (
+                        pack(View::transposed(a, inputs), inputs, rank),
+                        pack(View::transposed(b, rank), rank, outputs),
+                    ),
+                    Way::Backward => {
+                        (pack(View::rows(b, rank), outputs, rank), pack(View::rows(a, inputs), rank, inputs))
+                    }
+                };
+                Adapter { rank, scale: settings.scale(), down, up, dropout: model.dropout(layer, part) }
             });
             part += 1;
             Projection { inputs, outputs, base, adapter }
         });
         Self { all }
-    }
-
-    pub fn of(&self, part: Part) -> &Projection<'a> {
-        &self.all[part as usize]
     }
 
     /// `out (+)= x · Wᵀ + …` for these tokens; `x` is `[tokens, inputs]`. Keeps what an adapter makes of `x` in `low`.
@@ -118,7 +112,7 @@ impl<'a> Projections<'a> {
         accumulate: bool,
         low: &LowRows,
     ) {
-        let Projection { inputs, outputs, base, adapter } = self.of(part);
+        let Projection { inputs, outputs, base, adapter } = &self.all[part as usize];
         let rows = tokens.len();
         multiply(rows, *outputs, *inputs, View::rows(x, *inputs), *base, out, stride, accumulate);
         let (Some(adapter), Some(low)) = (adapter, low.of(part)) else { return };
@@ -129,8 +123,7 @@ impl<'a> Projections<'a> {
         multiply(rows, *outputs, rank, View::rows(low, rank), adapter.up, out, stride, true);
     }
 
-    /// `dx (+)= dout · W + …`; keeps the gradient of what [`Projections::forward`] kept in `low`.
-    #[allow(clippy::too_many_arguments)]
+    /// `dx (+)= dout · W + …`; `dlow` `[tokens, rank]` becomes the gradient of what [`Projections::forward`] kept.
     pub fn backward(
         &self,
         part: Part,
@@ -138,24 +131,22 @@ impl<'a> Projections<'a> {
         dout: View,
         dx: &mut [f32],
         accumulate: bool,
-        low: &LowRows,
+        dlow: &mut [f32],
     ) {
-        let Projection { inputs, outputs, base, adapter } = self.of(part);
+        let Projection { inputs, outputs, base, adapter } = &self.all[part as usize];
         let rows = tokens.len();
         multiply(rows, *inputs, *outputs, dout, *base, dx, *inputs, accumulate);
-        let (Some(adapter), Some(low)) = (adapter, low.of(part)) else { return };
-        let (Some(back), rank) = (adapter.back, adapter.rank) else { return };
-        // SAFETY: each task has its own chunk of tokens.
-        let dlow = unsafe { low.part(tokens.start * rank, rows * rank) };
-        multiply(rows, rank, *outputs, dout, adapter.up, dlow, rank, false);
+        let Some(adapter) = adapter else { return };
+        let rank = adapter.rank;
+        multiply(rows, rank, *outputs, dout, adapter.down, dlow, rank, false);
         scale(dlow, adapter.scale);
         let view = View::rows(dlow, rank);
         let Some(dropout) = adapter.dropout else {
-            multiply(rows, *inputs, rank, view, back, dx, *inputs, true);
+            multiply(rows, *inputs, rank, view, adapter.up, dx, *inputs, true);
             return;
         };
         with_scratch(rows * inputs, |part| {
-            multiply(rows, *inputs, rank, view, back, part, *inputs, false);
+            multiply(rows, *inputs, rank, view, adapter.up, part, *inputs, false);
             let rows = part.chunks_exact_mut(*inputs).zip(dx.chunks_exact_mut(*inputs));
             for (i, (part, dx)) in rows.enumerate() {
                 drop_out(part, dropout.key(tokens.start + i), dropout.threshold, dropout.factor);

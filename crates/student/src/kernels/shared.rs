@@ -48,15 +48,6 @@ impl<'a> SharedRows<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), length) }
     }
 
-    /// All elements, to be read.
-    ///
-    /// # Safety
-    /// No part that is written to may be alive.
-    pub unsafe fn all(&self) -> &'a [f32] {
-        // SAFETY: the whole borrowed slice; the caller keeps writers away.
-        unsafe { std::slice::from_raw_parts(self.start, self.length) }
-    }
-
     /// Pointer to element `index`, for kernels that write a tile whose rows are not adjacent.
     ///
     /// # Safety
