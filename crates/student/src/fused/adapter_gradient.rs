@@ -53,13 +53,13 @@ impl Projections<'_> {
         let (up, down) = sums[self.gradient_range(part as usize)].split_at_mut(up);
         // SAFETY: each task has its own chunk of tokens.
         let low = unsafe { low.part(tokens.start * rank, rows * rank) };
-        outer(projection.outputs, rank, rows, View { row: 1, column: dout.row, ..dout }, low, up);
+        multiply_narrow(projection.outputs, rank, rows, View { row: 1, column: dout.row, ..dout }, low, up);
         match adapter.dropout {
-            None => outer(inputs, rank, rows, View::transposed(x, inputs), dlow, down),
+            None => multiply_narrow(inputs, rank, rows, View::transposed(x, inputs), dlow, down),
             Some(dropout) => with_scratch(rows * inputs, |dropped| {
                 dropped.copy_from_slice(&x[..rows * inputs]);
                 dropout.apply(tokens.start, inputs, dropped);
-                outer(inputs, rank, rows, View::transposed(dropped, inputs), dlow, down);
+                multiply_narrow(inputs, rank, rows, View::transposed(dropped, inputs), dlow, down);
             }),
         }
     }
@@ -97,7 +97,7 @@ impl Projections<'_> {
 }
 
 /// `out = left · right` with `right` `[depth, columns]` row-major and narrow.
-fn outer(rows: usize, columns: usize, depth: usize, left: View, right: &[f32], out: &mut [f32]) {
+fn multiply_narrow(rows: usize, columns: usize, depth: usize, left: View, right: &[f32], out: &mut [f32]) {
     with_scratch(packed_length(depth, columns), |panels| {
         pack(View::rows(right, columns), depth, columns, panels);
         multiply(rows, columns, depth, left, Packed { panels, depth }, out, columns, false);

@@ -14,7 +14,7 @@ pub mod product;
 pub mod rowwise;
 mod shared;
 
-pub use shared::{SharedRows, with_scratch};
+pub use shared::{SharedRows, with_scratch, zeros};
 
 /// Instruction sets that kernels are compiled for; picked once while running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

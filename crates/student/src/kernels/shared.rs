@@ -1,6 +1,8 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
+use rayon::prelude::*;
+
 thread_local! {
     /// Buffers that kernels of this thread gave back, so that a step does not ask the system for memory again.
     static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
@@ -15,6 +17,14 @@ pub fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let result = work(&mut buffer[..length]);
     SPARE.with_borrow_mut(|spare| spare.push(buffer));
     result
+}
+
+/// `length` zeros, in `memory` if that is as long. All threads write them, also into new memory: where it is read before it
+/// is written, the system maps every page twice.
+pub fn zeros(memory: Vec<f32>, length: usize) -> Vec<f32> {
+    let mut zeros = if memory.len() == length { memory } else { vec![0.0; length] };
+    zeros.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+    zeros
 }
 
 /// A matrix of f32 whose rows several tasks fill at the same time, each its own.

@@ -9,6 +9,7 @@ use super::operation::{Frozen, Plan, Shape, target_log_probs};
 use super::{Scorer, Tables, device_log_probs, download, upload};
 use crate::fused::{Batch, Saving};
 use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
+use crate::kernels::zeros;
 use crate::layout::Place;
 use crate::random::Random;
 use crate::rotary::Rotary;
@@ -108,7 +109,7 @@ impl Learner {
         let saving = if checkpointing { Saving::Inputs } else { Saving::All };
         let rotary = Rotary::new(&student.config, longest);
         let shape = Arc::new(Shape::new(student.config.clone(), student.layout.clone(), rotary, saving, frozen));
-        let moments = moments.unwrap_or_else(|| [vec![0.0; total], vec![0.0; total]]);
+        let moments = moments.unwrap_or_else(|| [zeros(Vec::new(), total), zeros(Vec::new(), total)]);
         let trained = trainee.adapter.as_mut().map_or(&mut student.parameters, |adapter| &mut adapter.values);
         let parameters = upload(std::mem::take(trained), &device);
         Ok(Self {

@@ -15,6 +15,7 @@ use retort_weights::ModelConfig;
 use crate::LoraSettings;
 use crate::adapter::AdapterLayout;
 use crate::fused::{Adapters, Batch, Model, Pass, Saving};
+use crate::kernels::zeros;
 use crate::layout::{Layout, Place};
 use crate::rotary::Rotary;
 
@@ -123,13 +124,7 @@ impl Plan {
 
 impl Workspace {
     fn zeros(&mut self, length: usize) -> Vec<f32> {
-        let mut zeros = std::mem::take(&mut self.spare);
-        if zeros.len() != length {
-            return vec![0.0; length];
-        }
-        use rayon::prelude::*;
-        zeros.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
-        zeros
+        zeros(std::mem::take(&mut self.spare), length)
     }
 
     fn forward(&mut self, plan: &Batched, parameters: &[f32]) -> Vec<f32> {
