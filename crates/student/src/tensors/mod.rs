@@ -265,4 +265,37 @@ mod tests {
             learner.finish(&mut trainee);
         }
     }
+
+    /// Plain tensor operations have no dropout; finite differences with the same inputs dropped stand in for them.
+    #[test]
+    fn adapter_gradients_with_dropout_are_finite_differences() {
+        let mut student = student(Family::Qwen2);
+        let settings =
+            crate::LoraSettings { r: 3, lora_alpha: 5.0, lora_dropout: 0.3, ..crate::LoraSettings::default() };
+        let mut adapter = crate::Adapter::new(&student, &settings, 2).unwrap();
+        adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
+        let mut run = |adapter: &mut crate::Adapter| {
+            let mut trainee = (&mut student, adapter).into();
+            let learner = Learner::new(&mut trainee, None, LONGEST, false).unwrap();
+            learner.set_noise(9);
+            let (batch, rows, targets) = batch();
+            let (log_probs, gradient) = learner.gradient(batch, rows, targets, Weighing::Even(-0.1));
+            learner.finish(&mut trainee);
+            (log_probs.iter().map(|x| f64::from(*x) * -0.1).sum::<f64>(), download(gradient))
+        };
+        let gradient = run(&mut adapter).1;
+        for place in adapter.layout.places.clone() {
+            let along = &gradient[place.range()];
+            let norm = along.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            let mut value = |step: f64| {
+                let mut moved = adapter.clone();
+                for (x, along) in moved.values[place.range()].iter_mut().zip(along) {
+                    *x += (step * f64::from(*along) / norm) as f32;
+                }
+                run(&mut moved).0
+            };
+            let slope = (value(5e-3) - value(-5e-3)) / 1e-2;
+            assert!((slope - norm).abs() <= 0.01 * norm, "{}: {slope} against {norm}", place.name);
+        }
+    }
 }
