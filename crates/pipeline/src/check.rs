@@ -1,16 +1,15 @@
 //! Everything that can be known about a pipeline file before it runs.
 
+use crate::engine::Engine;
 use crate::error::PipelineError;
-use crate::file::{Read, document::pointer_step, read};
+use crate::file::{PipelineFile, Read, document::pointer_step, read};
+use crate::finished::{Finished, is_checkpoint};
 use crate::graph::{Node, build};
-use crate::inputs::{Finished, is_checkpoint};
 use crate::machine::Machine;
+use crate::output_kind::OutputKind;
 use crate::problem::Problem;
-use crate::source::Kind;
-use crate::stage::Stage;
-use crate::workspace::Access;
-use retort_chat::{ChatTemplate, Tokenizer};
-use retort_weights::{Checkpoint, ModelConfig};
+use crate::resolver::{Access, Resolver, expand_glob, shown};
+use crate::stage_kind::{SettingProblem, Stage, Surroundings};
 use std::path::{Path, PathBuf};
 
 /// A pipeline file without problems.
@@ -18,165 +17,116 @@ use std::path::{Path, PathBuf};
 pub struct Checked {
     /// The file.
     pub path: PathBuf,
-    /// Its settings and text.
-    pub read: Read,
-    /// The nodes in the order they run.
+    pub(crate) read: Read,
     pub(crate) nodes: Vec<Node>,
-    /// Which files it may name.
-    pub access: Access,
-    /// The folder of the tokenizer, when one is set.
-    pub(crate) tokenizer: Option<PathBuf>,
-    /// What the run may use of the machine.
-    pub machine: Machine,
+    pub(crate) resolver: Box<dyn Resolver>,
+    pub(crate) machine: Machine,
     /// What is no problem but should be known.
     pub warnings: Vec<String>,
 }
 
 impl Checked {
-    /// Names of the stages in the order they run, those that stand between the lines included.
+    /// The file's settings but for the stages'.
+    pub fn file(&self) -> &PipelineFile {
+        &self.read.file
+    }
+
+    /// The nodes in the order they run.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Names of the stages in the order they run, derived ones included.
     pub fn order(&self) -> Vec<&str> {
         self.nodes.iter().map(|node| node.name.as_str()).collect()
     }
+
+    /// The stage called `name`, or an error that names those there are.
+    pub fn node(&self, name: &str) -> Result<&Node, PipelineError> {
+        let found = self.nodes.iter().find(|node| node.name == name);
+        found.ok_or_else(|| {
+            PipelineError::argument(format!("there is no stage `{name}`; stages: {}", self.order().join(", ")))
+        })
+    }
+
+    /// What stands around every stage.
+    pub fn around(&self) -> Surroundings<'_> {
+        surroundings(&self.read, self.resolver.as_ref(), &self.machine)
+    }
 }
 
-/// Reads and checks the pipeline file at `path`. All problems are reported at once.
-pub fn check(path: &Path, overrides: &[String], allow_path: bool) -> Result<Checked, PipelineError> {
-    check_on(path, overrides, allow_path, Machine::default())
+fn surroundings<'a>(read: &'a Read, resolver: &'a dyn Resolver, machine: &'a Machine) -> Surroundings<'a> {
+    Surroundings { stages: &read.stages, tokenizer: read.file.tokenizer.as_deref(), resolver, machine }
 }
 
-/// [`check`] for a given machine: training that does not fit into its memory is a problem.
-pub fn check_on(
-    path: &Path,
-    overrides: &[String],
-    allow_path: bool,
-    machine: Machine,
-) -> Result<Checked, PipelineError> {
-    let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
-    let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
-    let mut read = read(text.clone(), overrides).map_err(fail)?;
-    let access = Access::of(path, allow_path).map_err(PipelineError::io("use", path))?;
+impl Engine {
+    /// Reads and checks the pipeline file at `path` for a given machine. All problems are reported at once.
+    pub fn check(
+        &self,
+        path: &Path,
+        overrides: &[String],
+        allow_path: bool,
+        machine: Machine,
+    ) -> Result<Checked, PipelineError> {
+        let text = std::fs::read_to_string(path).map_err(PipelineError::io("read", path))?;
+        let fail = |problems| PipelineError::Problems { path: path.to_owned(), text: text.clone(), problems };
+        let read = read(self, text.clone(), overrides).map_err(fail)?;
+        let resolver = (self.resolver)(Access::of(path, allow_path).map_err(PipelineError::io("use", path))?);
+        let around = surroundings(&read, resolver.as_ref(), &machine);
 
-    let mut problems = Vec::new();
-    let mut warnings = Vec::new();
-    let tokenizer = read.file.tokenizer.as_ref().and_then(|folder| {
-        let span = read.document.span("/tokenizer");
-        match access.resolve(folder) {
-            Err(reason) => problems.push(Problem::new(reason, span)),
-            Ok(folder) => match Tokenizer::load(&folder) {
-                Err(error) => problems.push(Problem::new(error.to_string(), span)),
-                Ok(_) => {
-                    warnings.extend(template_warning(&folder));
-                    return Some(folder);
-                }
-            },
-        }
-        None
-    });
-    problems.extend(crate::stages::hand_over::link(&mut read, &access));
-    for name in &read.order {
-        let Some(stage) = read.file.stages.get(name) else { continue };
-        let base = format!("/stages/{}/{}", pointer_step(name), stage.kind());
-        for (pointer, message) in stage.problems() {
-            problems.push(Problem::new(message, read.document.span(&format!("{base}{pointer}"))));
-        }
-        for (pointer, file) in stage.files() {
-            let span = read.document.span(&format!("{base}{pointer}"));
-            match access.resolve(&file) {
-                Err(reason) => problems.push(Problem::new(reason, span)),
-                Ok(path) => {
-                    if crate::stages::import::expand_glob(&path).is_empty() {
-                        problems.push(
-                            Problem::new(format!("there is no file `{file}`"), span)
-                                .with_help(format!("paths start from the workspace `{}`", shown(&access.workspace))),
-                        );
-                    }
-                }
+        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
+        if let Some(folder) = around.tokenizer {
+            match around.resolver.locate(folder).and_then(|folder| (self.check_tokenizer)(&folder)) {
+                Ok(found) => warnings.extend(found),
+                Err(reason) => problems.push(Problem::new(reason, read.document.span("/tokenizer"))),
             }
         }
-    }
-    let kind_of_path = |text: &str| {
-        let folder = access.resolve(text)?;
-        if is_checkpoint(&folder) {
-            return Ok(Kind::Checkpoint);
+        for (name, stage) in around.stages.iter() {
+            let base = format!("/stages/{}/{}", pointer_step(name), stage.kind());
+            problems.extend(stage_problems(&read, &around, stage, &base));
         }
-        Finished::open(text, &folder).map(|found| found.manifest.output).map_err(|error| error.to_string())
-    };
-    let nodes = build(&read, &kind_of_path).unwrap_or_else(|found| {
-        problems.extend(found);
-        Vec::new()
-    });
-    problems.extend(too_large(&read, &access, machine.memory));
-    if problems.is_empty() {
-        return Ok(Checked { path: path.to_owned(), read, nodes, access, tokenizer, machine, warnings });
+        let kind_of_path = |text: &str| {
+            let folder = around.resolver.locate(text)?;
+            if is_checkpoint(&folder) {
+                return Ok(OutputKind::Checkpoint);
+            }
+            Finished::open(text, &folder).map(|found| found.manifest.output).map_err(|error| error.to_string())
+        };
+        let nodes = build(self, &read, &around, &kind_of_path).unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        });
+        if problems.is_empty() {
+            return Ok(Checked { path: path.to_owned(), nodes, resolver, machine, warnings, read });
+        }
+        problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+        Err(fail(problems))
     }
-    problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
-    Err(fail(problems))
 }
 
-/// Training that would not fit into memory even on the shortest rows, or on rows longer than the model reads.
-fn too_large(read: &Read, access: &Access, memory: u64) -> Vec<Problem> {
+/// What the stage says of its settings, and files that are not there.
+fn stage_problems(read: &Read, around: &Surroundings<'_>, stage: &dyn Stage, base: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for name in &read.order {
-        let Some(Stage::Train(train)) = read.file.stages.get(name) else { continue };
-        let Some(config) = model_of(read, access, name, 0) else { continue };
-        if let Some(message) = train.longer_than_the_model(&config) {
-            let pointer = format!("/stages/{}/train/training/max_length", pointer_step(name));
-            problems.push(
-                Problem::new(message, read.document.span(&pointer))
-                    .with_help("a lower `max_length`, or `null` for what the model reads; a preset sets it too"),
-            );
-        }
-        let forecast = train.least(&config);
-        if forecast.peak_bytes as u64 > memory {
-            let pointer = format!("/stages/{}/train", pointer_step(name));
-            problems.push(
-                Problem::new(crate::plan::too_large(&forecast, memory), read.document.key_span(&pointer))
-                    .with_help("give more memory with `--memory`, or train a smaller model"),
-            );
+    for SettingProblem { pointer, message, hint } in stage.problems(around) {
+        // What is wrong with a stage as a whole is shown at its kind.
+        let at = format!("{base}{pointer}");
+        let span = if pointer.is_empty() { read.document.key_span(&at) } else { read.document.span(&at) };
+        problems.push(Problem::new(message, span).with_help_if(hint));
+    }
+    for file in stage.files(around) {
+        let span = read.document.span(&format!("{base}{}", file.pointer));
+        match around.resolver.locate(&file.path) {
+            Err(reason) => problems.push(Problem::new(reason, span)),
+            Ok(path) if expand_glob(&path).is_empty() => {
+                let workspace = shown(around.resolver.workspace());
+                problems.push(
+                    Problem::new(format!("there is no file `{}`", file.path), span)
+                        .with_help(format!("paths start from the workspace `{workspace}`")),
+                );
+            }
+            Ok(_) => {}
         }
     }
     problems
-}
-
-/// The model that a stage trains, merges or starts from, as far as the file and the disk say.
-fn model_of(read: &Read, access: &Access, name: &str, depth: usize) -> Option<ModelConfig> {
-    let source = match read.file.stages.get(name)? {
-        Stage::Train(train) => match (&train.init, &train.base) {
-            (Some(init), _) => return init.architecture.config().ok(),
-            (None, base) => base.as_ref()?.0.clone(),
-        },
-        Stage::Merge(merge) => merge.0.models.first()?.model.clone(),
-        _ => return None,
-    };
-    if !source.contains('/') {
-        // Cycles are reported elsewhere: here they must only end.
-        return if depth < read.order.len() { model_of(read, access, &source, depth + 1) } else { None };
-    }
-    let folder = access.resolve(&source).ok()?;
-    let folder =
-        if is_checkpoint(&folder) { folder } else { Finished::open(&source, &folder).ok()?.checkpoint_folder() };
-    Checkpoint::open(&folder).ok()?.config().ok()
-}
-
-/// Training on a template that deletes reasoning would silently teach the student not to think.
-fn template_warning(folder: &Path) -> Option<String> {
-    match ChatTemplate::load(folder) {
-        Ok(Some(template)) if template.deletes_reasoning() => Some(format!(
-            "the chat template of `{}` deletes `<think>` text from assistant turns; training renders the trained turn itself \
-             so that reasoning is kept",
-            shown(folder)
-        )),
-        Ok(_) => None,
-        Err(error) => Some(format!("the chat template of `{}` is not usable: {error}", shown(folder))),
-    }
-}
-
-/// A path as people see it: relative to where they stand when that is shorter.
-pub(crate) fn shown(path: &Path) -> String {
-    let relative = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
-    match relative {
-        Some(relative) if relative.as_os_str().is_empty() => ".".to_owned(),
-        Some(relative) => relative.display().to_string(),
-        None => path.display().to_string(),
-    }
 }

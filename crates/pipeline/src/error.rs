@@ -3,7 +3,7 @@
 use crate::problem::Problem;
 use std::path::PathBuf;
 
-/// An error of checking, planning or running a pipeline.
+/// An error of checking, planning or running a pipeline. Advice stands apart from what is wrong: [`PipelineError::hint`].
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The pipeline file has problems; each points at the text.
@@ -29,21 +29,9 @@ pub enum PipelineError {
     /// A table at rest is unusable.
     #[error(transparent)]
     Table(#[from] retort_tables::TableError),
-    /// A tokenizer or chat template is unusable.
+    /// What a stage works with (a tokenizer, a teacher, a checkpoint, …) is unusable.
     #[error(transparent)]
-    Chat(#[from] retort_chat::ChatError),
-    /// A verifier cannot be built.
-    #[error(transparent)]
-    Verify(#[from] retort_verify::VerifyError),
-    /// A teacher cannot be asked.
-    #[error(transparent)]
-    Teacher(#[from] retort_teacher::TeacherError),
-    /// A checkpoint cannot be read, written or merged.
-    #[error(transparent)]
-    Weights(#[from] retort_weights::Error),
-    /// A student cannot be loaded, trained or asked.
-    #[error(transparent)]
-    Student(#[from] retort_student::Error),
+    Library(Box<dyn std::error::Error + Send + Sync>),
     /// A stage cannot do its work.
     #[error("stage `{stage}`: {reason}")]
     Stage {
@@ -51,10 +39,25 @@ pub enum PipelineError {
         stage: String,
         /// Why.
         reason: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
     /// An argument names something that is not there.
-    #[error("{0}")]
-    Argument(String),
+    #[error("{reason}")]
+    Argument {
+        /// What is wrong: the value given and what is allowed.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// What should be written cannot be put into JSON.
+    #[error("cannot write {what} as JSON: {source}")]
+    Json {
+        /// What it is.
+        what: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
     /// Another run holds the folder.
     #[error("`{}` is in use by process {process}", path.display())]
     Locked {
@@ -78,8 +81,35 @@ impl PipelineError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Wraps an error of serialisation with what was to be written.
+    pub fn json(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
+        move |source| Self::Json { what, source }
+    }
+
     /// A stage's own reason.
     pub fn stage(stage: &str, reason: impl Into<String>) -> Self {
-        Self::Stage { stage: stage.to_owned(), reason: reason.into() }
+        Self::Stage { stage: stage.to_owned(), reason: reason.into(), hint: None }
+    }
+
+    /// An argument that names something that is not there.
+    pub fn argument(reason: impl Into<String>) -> Self {
+        Self::Argument { reason: reason.into(), hint: None }
+    }
+
+    /// The same error with advice, where there is room for it.
+    #[must_use]
+    pub fn with_hint(mut self, advice: impl Into<String>) -> Self {
+        if let Self::Stage { hint, .. } | Self::Argument { hint, .. } = &mut self {
+            *hint = Some(advice.into());
+        }
+        self
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Stage { hint, .. } | Self::Argument { hint, .. } => hint.as_deref(),
+            _ => None,
+        }
     }
 }

@@ -1,124 +1,61 @@
 //! The stages in the order they run, with the stages that stand between the lines of the file.
 
+use crate::engine::Engine;
 use crate::file::Read;
 use crate::file::document::pointer_step;
+use crate::output_kind::OutputKind;
 use crate::problem::{Problem, did_you_mean};
-use crate::source::{Kind, Source};
-use crate::stage::Stage;
+use crate::source::Source;
+use crate::stage_kind::{Stage, Surroundings};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a node does.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a run has a handful of nodes, and matches look through the stage")]
-pub enum Work {
-    /// A stage of the file.
-    Stage(Stage),
-    /// Counts the lengths of rollouts in tokens of the model to be trained. Stands between a stage that makes rollouts
-    /// and those that count; nobody writes it.
-    Lengths,
-}
-
 /// A unit of the run.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Node {
-    /// The stage's name, or `ROLLOUTS.lengths`.
+    /// The stage's name, or `SOURCE.KIND` of a derived stage.
     pub name: String,
     /// What it does.
-    pub work: Work,
-    /// What it reads, by what reads it (`verdicts`, `data/0`, …).
+    pub stage: Box<dyn Stage>,
+    /// What it reads, by slot (`verdicts`, `data/0`, …).
     pub inputs: BTreeMap<String, Source>,
-    /// Nodes that count the rollouts behind its inputs.
-    pub lengths: Vec<String>,
+    /// Derived stages that it needs.
+    pub derived: Vec<String>,
 }
 
 impl Node {
-    /// The stage kind.
-    pub fn kind(&self) -> &'static str {
-        match &self.work {
-            Work::Stage(stage) => stage.kind(),
-            Work::Lengths => "lengths",
-        }
-    }
-
-    /// What it makes.
-    pub fn output(&self) -> Kind {
-        match &self.work {
-            Work::Stage(stage) => stage.output(),
-            Work::Lengths => Kind::Lengths,
-        }
+    fn new(name: String, stage: Box<dyn Stage>, around: &Surroundings<'_>) -> Self {
+        let slot = |input: crate::stage_kind::Input<'_>| (input.slot().to_owned(), Source(input.source.to_owned()));
+        let inputs = stage.inputs(around).into_iter().map(slot).collect();
+        Self { name, stage, inputs, derived: Vec::new() }
     }
 
     /// Names of the nodes it waits for.
     pub fn waits_for(&self) -> impl Iterator<Item = &str> {
         let stages = self.inputs.values().filter(|source| !source.is_path()).map(Source::as_str);
-        stages.chain(self.lengths.iter().map(String::as_str))
+        stages.chain(self.derived.iter().map(String::as_str))
     }
 }
 
 /// Builds the graph: every node after all it waits for, otherwise in the file's order. Finds unknown stages, wrong
 /// kinds and cycles.
-pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -> Result<Vec<Node>, Vec<Problem>> {
-    let stages = &read.file.stages;
+pub fn build(
+    engine: &Engine,
+    read: &Read,
+    around: &Surroundings<'_>,
+    kind_of_path: &dyn Fn(&str) -> Result<OutputKind, String>,
+) -> Result<Vec<Node>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
-    for name in &read.order {
-        let Some(stage) = stages.get(name) else { continue };
-        let mut inputs = BTreeMap::new();
-        for input in stage.inputs() {
-            let pointer = format!("/stages/{}/{}{}", pointer_step(name), stage.kind(), input.pointer);
-            let span = read.document.span(&pointer);
-            let source = Source(input.source.to_owned());
-            let found = if source.is_path() {
-                kind_of_path(&source)
-            } else {
-                stages.get(input.source).map(Stage::output).ok_or_else(|| {
-                    let names: Vec<&str> = stages.keys().map(String::as_str).collect();
-                    format!("there is no stage `{source}`; stages: {}", names.join(", "), source = input.source)
-                })
-            };
-            match found {
-                Ok(kind) if input.accepts.contains(&kind) => {}
-                Ok(kind) => {
-                    let allowed: Vec<&str> = input.accepts.iter().map(|kind| kind.word()).collect();
-                    problems.push(Problem::new(
-                        format!(
-                            "`{}` makes {}, but `{name}` needs {} here",
-                            input.source,
-                            kind.word(),
-                            allowed.join(" or ")
-                        ),
-                        span,
-                    ));
-                }
-                Err(message) => {
-                    let problem = Problem::new(message, span);
-                    problems.push(match did_you_mean(input.source, stages.keys().map(String::as_str)) {
-                        Some(help) => problem.with_help(help),
-                        None => problem,
-                    });
-                }
-            }
-            inputs.insert(input.pointer.trim_start_matches('/').to_owned(), source);
-        }
-        if let Stage::Report(report) = stage
-            && report.of.is_empty()
-        {
-            let others = read.order.iter().filter(|other| !matches!(stages.get(*other), Some(Stage::Report(_))));
-            for (index, other) in others.enumerate() {
-                // The name is part of the key: the report shows it.
-                inputs.insert(format!("of/{index}/{other}"), Source(other.clone()));
-            }
-        }
-        nodes.insert(
-            name.clone(),
-            Node { name: name.clone(), work: Work::Stage(stage.clone()), inputs, lengths: Vec::new() },
-        );
+    for (name, stage) in around.stages.iter() {
+        problems.extend(input_problems(read, name, stage, around, kind_of_path));
+        nodes.insert(name.to_owned(), Node::new(name.to_owned(), stage.boxed(), around));
     }
     if problems.is_empty() {
-        add_lengths(&mut nodes);
+        add_derived(engine, &mut nodes, around);
     }
-    match ordered(&nodes, &read.order) {
-        Ok(order) if problems.is_empty() => Ok(order),
+    let file_order: Vec<&str> = around.stages.iter().map(|(name, _)| name).collect();
+    match ordered(&nodes, &file_order) {
+        Ok(order) if problems.is_empty() => Ok(order.iter().filter_map(|name| nodes.remove(name)).collect()),
         Ok(_) => Err(problems),
         Err(cycle) => {
             let pointer = cycle.first().map(|name| format!("/stages/{}", pointer_step(name))).unwrap_or_default();
@@ -129,64 +66,98 @@ pub fn build(read: &Read, kind_of_path: &dyn Fn(&str) -> Result<Kind, String>) -
     }
 }
 
-/// Puts a counting node behind every source of rollouts whose lengths somebody needs.
-fn add_lengths(nodes: &mut BTreeMap<String, Node>) {
-    let mut counting: BTreeMap<String, Node> = BTreeMap::new();
+/// Inputs that name nothing, or something of another kind.
+fn input_problems(
+    read: &Read,
+    name: &str,
+    stage: &dyn Stage,
+    around: &Surroundings<'_>,
+    kind_of_path: &dyn Fn(&str) -> Result<OutputKind, String>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for input in stage.inputs(around) {
+        let pointer = format!("/stages/{}/{}{}", pointer_step(name), stage.kind(), input.pointer);
+        let span = read.document.span(&pointer);
+        let source = input.source;
+        let found = if Source(source.to_owned()).is_path() {
+            kind_of_path(source)
+        } else {
+            around.stages.get(source).map(Stage::output).ok_or_else(|| {
+                let names: Vec<&str> = around.stages.names().collect();
+                format!("there is no stage `{source}`; stages: {}", names.join(", "))
+            })
+        };
+        match found {
+            Ok(kind) if input.accepts.contains(&kind) => {}
+            Ok(kind) => {
+                let allowed: Vec<&str> = input.accepts.iter().map(|kind| kind.word()).collect();
+                problems.push(Problem::new(
+                    format!("`{source}` makes {}, but `{name}` needs {} here", kind.word(), allowed.join(" or ")),
+                    span,
+                ));
+            }
+            Err(message) => {
+                problems.push(Problem::new(message, span).with_help_if(did_you_mean(source, around.stages.names())));
+            }
+        }
+    }
+    problems
+}
+
+/// Puts the derived stages that somebody needs behind what they are derived from.
+fn add_derived(engine: &Engine, nodes: &mut BTreeMap<String, Node>, around: &Surroundings<'_>) {
+    let mut derived: BTreeMap<String, Node> = BTreeMap::new();
     let mut wanted: Vec<(String, Vec<String>)> = Vec::new();
     for node in nodes.values() {
-        let Work::Stage(stage) = &node.work else { continue };
-        if !stage.needs_lengths() {
-            continue;
-        }
         let mut names = BTreeSet::new();
-        for source in node.inputs.values() {
-            for root in rollouts_behind(nodes, source, 0) {
+        for kind in node.stage.needs().iter().filter_map(|kind| engine.kind(kind)) {
+            let Some(from) = kind.derived_from else { continue };
+            for root in origins(nodes, node.inputs.values().cloned().collect(), from) {
                 // The name becomes a file name, also where the root is a path.
-                let name = format!("{}.lengths", root.0.replace('/', "_"));
+                let name = format!("{}.{}", root.replace('/', "_"), kind.name);
                 names.insert(name.clone());
-                counting.entry(name.clone()).or_insert_with(|| Node {
-                    name,
-                    work: Work::Lengths,
-                    inputs: [("rollouts".to_owned(), root)].into(),
-                    lengths: Vec::new(),
-                });
+                if let (false, Some(stage)) = (derived.contains_key(&name), (kind.derive)(root)) {
+                    derived.insert(name.clone(), Node::new(name, stage, around));
+                }
             }
         }
         wanted.push((node.name.clone(), names.into_iter().collect()));
     }
-    for (name, lengths) in wanted {
+    for (name, names) in wanted {
         if let Some(node) = nodes.get_mut(&name) {
-            node.lengths = lengths;
+            node.derived = names;
         }
     }
-    nodes.append(&mut counting);
+    nodes.append(&mut derived);
 }
 
-/// The sources of rollouts that `source` was made of.
-fn rollouts_behind(nodes: &BTreeMap<String, Node>, source: &Source, depth: usize) -> Vec<Source> {
-    if source.is_path() {
-        return vec![source.clone()];
-    }
-    match nodes.get(source.as_str()) {
-        Some(node) if node.output() == Kind::Rollouts => vec![source.clone()],
-        // Checkpoints and measures were made of rollouts, but nobody counts those behind them.
-        Some(node) if matches!(node.output(), Kind::Checkpoint | Kind::Measures) => Vec::new(),
-        // Cycles are reported later: here they must only end.
-        Some(node) if depth < nodes.len() => {
-            node.inputs.values().flat_map(|input| rollouts_behind(nodes, input, depth + 1)).collect()
+/// The sources of kind `from` that `sources` were made of. Each stage is looked at once, however many ways lead to it.
+fn origins(nodes: &BTreeMap<String, Node>, sources: Vec<Source>, from: OutputKind) -> BTreeSet<Source> {
+    let (mut open, mut seen, mut found) = (sources, BTreeSet::new(), BTreeSet::new());
+    while let Some(source) = open.pop() {
+        if !seen.insert(source.clone()) {
+            continue;
         }
-        _ => Vec::new(),
+        match nodes.get(source.as_str()) {
+            _ if source.is_path() => drop(found.insert(source)),
+            Some(node) if node.stage.output() == from => drop(found.insert(source)),
+            // Checkpoints and measures were made of rollouts, but nobody asks for what belongs to those behind them.
+            Some(node) if matches!(node.stage.output(), OutputKind::Checkpoint | OutputKind::Measures) => {}
+            Some(node) => open.extend(node.inputs.values().cloned()),
+            None => {}
+        }
     }
+    found
 }
 
-/// Orders the nodes, or returns a cycle.
-fn ordered(nodes: &BTreeMap<String, Node>, file_order: &[String]) -> Result<Vec<Node>, Vec<String>> {
+/// The names of the nodes in their order, or a cycle.
+fn ordered(nodes: &BTreeMap<String, Node>, file_order: &[&str]) -> Result<Vec<String>, Vec<String>> {
     fn visit(
         name: &str,
         nodes: &BTreeMap<String, Node>,
         path: &mut Vec<String>,
         done: &mut BTreeSet<String>,
-        order: &mut Vec<Node>,
+        order: &mut Vec<String>,
     ) -> Result<(), Vec<String>> {
         if done.contains(name) {
             return Ok(());
@@ -203,7 +174,7 @@ fn ordered(nodes: &BTreeMap<String, Node>, file_order: &[String]) -> Result<Vec<
         }
         path.pop();
         done.insert(name.to_owned());
-        order.push(node.clone());
+        order.push(name.to_owned());
         Ok(())
     }
     let (mut done, mut order) = (BTreeSet::new(), Vec::new());

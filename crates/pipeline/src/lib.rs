@@ -1,51 +1,49 @@
-//! Reads, checks, plans and runs a pipeline file; each stage kind stands in one file under `stages`.
+//! The engine: reads, checks, plans and runs a pipeline file, and keeps what its stages made.
 //!
-//! This crate knows nothing about terminals or flags: it takes paths and settings, reports through [`Observer`] and
-//! returns values. It is the one place where the walls between the other crates are crossed.
+//! This crate knows nothing about any single stage kind, about terminals or flags: it is given the kinds as [`Engine`],
+//! takes paths and settings, reports through [`Observer`] and returns values.
 
 mod check;
+mod context;
+mod digest_index;
+mod engine;
 mod error;
 pub mod file;
-mod generate_rows;
+mod finished;
 mod graph;
-mod inputs;
-mod inspect;
-mod json_lines;
-mod loaded;
-mod logprob_rows;
+mod keys;
 pub mod machine;
 mod manifest;
-mod measure_speed;
 mod observe;
+mod output_kind;
 mod plan;
 mod problem;
-pub mod report;
-mod row_file;
+mod resolver;
 mod run;
-mod show;
 mod source;
-mod stage;
-mod stages;
+mod stage_kind;
 mod store;
-mod synthesize;
-mod verify_file;
-mod workspace;
+mod write_atomically;
 
-pub use check::{Checked, check, check_on};
+pub use check::Checked;
+pub use context::{Context, PlannedInputs, StageOutput};
+pub use digest_index::DigestIndex;
+pub use engine::{Engine, KindEntry};
 pub use error::PipelineError;
-pub use generate_rows::{GenerateOptions, GeneratedRow, generate_lines, generate_one};
-pub use inspect::{InspectedRow, InspectedToken, inspect};
-pub use loaded::LoadedCheckpoint;
-pub use logprob_rows::{ScoredRow, score_lines};
+pub use finished::{CHECKPOINT, Finished, is_checkpoint, label};
+pub use graph::Node;
+pub use keys::FinishedStages;
 pub use machine::Machine;
-pub use manifest::Manifest;
-pub use measure_speed::{GenerateBench, TrainBench, bench_generate, bench_train};
+pub use manifest::{Manifest, RowCounts, canonical};
 pub use observe::{Event, Observer, Silent};
+pub use output_kind::OutputKind;
 pub use plan::{Plan, PlannedStage, State, plan};
-pub use problem::Problem;
+pub use problem::{Problem, did_you_mean};
+pub use resolver::{Access, Resolver, expand_glob, shown};
 pub use run::{RunOptions, RunSummary, StageSummary, run};
-pub use show::{Shown, show};
-pub use stage::{explain, explained_names};
-pub use store::{Store, VerifyReport};
-pub use verify_file::{FileCounts, JudgedRow, verifier, verify_lines, verify_one};
-pub use workspace::Access;
+pub use source::Source;
+pub use stage_kind::{
+    CheckpointShape, Input, OutsideFile, SettingProblem, Stage, StageKind, Stages, Surroundings, without_inputs,
+};
+pub use store::{Freed, Store, StoreLock, VerifyReport};
+pub use write_atomically::write_atomically;

@@ -1,28 +1,19 @@
 //! What a run may use of the machine.
 
-pub use retort_student::Target as Device;
-
 /// What a run may use of the machine. It decides where and whether something runs, never what a stage is: a finished
 /// stage stays fresh when it changes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Machine {
     /// Bytes of memory that training may take.
     pub memory: u64,
-    /// Where models are trained and run.
-    pub device: Device,
+    /// Where models are trained and run, by name: `cpu`, `cuda:1`, …; the engine only hands it on.
+    pub device: String,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { memory: available(), device: Device::Cpu }
+        Self { memory: available(), device: "cpu".to_owned() }
     }
-}
-
-/// Reads a device such as `cpu`, `cuda:1` or `wgpu`, which this binary must have been built for.
-pub fn parse_device(text: &str) -> Result<Device, String> {
-    let device: Device = text.parse().map_err(|error: retort_student::Error| error.to_string())?;
-    device.check().map_err(|error| error.to_string())?;
-    Ok(device)
 }
 
 /// Bytes of memory that this process may use: the machine's, or what its control group allows. Where the system does not

@@ -1,11 +1,13 @@
 //! What a finished stage is: written last into its folder, so a folder with a manifest is complete.
 
-use crate::source::Kind;
+use crate::error::PipelineError;
+use crate::output_kind::OutputKind;
 use retort_tables::{FileDigest, TableFiles, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 
 /// Everything that decides a stage's output. Equal parts, equal bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,9 +30,9 @@ pub struct KeyParts {
 
 impl KeyParts {
     /// The key: the first 32 hexadecimal digits of a SHA-256 over the canonical JSON of the parts.
-    pub fn key(&self) -> String {
-        let canonical = serde_json::to_vec(&canonical(&serde_json::to_value(self).unwrap_or_default()));
-        sha256_hex(&canonical.unwrap_or_default())[..32].to_owned()
+    pub fn key(&self) -> Result<String, PipelineError> {
+        let text = serde_json::to_value(self).and_then(|parts| serde_json::to_vec(&canonical(&parts)));
+        Ok(sha256_hex(&text.map_err(PipelineError::json("a key"))?)[..32].to_owned())
     }
 
     /// The first part that differs from `old`, in words.
@@ -101,7 +103,7 @@ pub struct Manifest {
     /// Version of the program that wrote it.
     pub retort: String,
     /// What the stage made.
-    pub output: Kind,
+    pub output: OutputKind,
     /// What decided it.
     pub key: KeyParts,
     /// The tables, by name.
@@ -114,6 +116,25 @@ pub struct Manifest {
     pub facts: Value,
     /// One line about the result.
     pub summary: String,
+}
+
+/// How many rows came, how many stayed, and why the others went: part of the facts of every kind that reads rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// Rows that came.
+    pub rows_in: u64,
+    /// Rows that stayed.
+    pub kept: u64,
+    /// Rows removed, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
+}
+
+impl RowCounts {
+    /// Every row stayed.
+    pub fn all_kept(rows: u64) -> Self {
+        Self { rows_in: rows, kept: rows, dropped: BTreeMap::new() }
+    }
 }
 
 /// Tables that differ from run to run and therefore stand outside every fingerprint.
@@ -141,6 +162,11 @@ impl Manifest {
         sha256_hex(text.as_bytes())[..32].to_owned()
     }
 
+    /// How many rows came and stayed, where the stage counts them.
+    pub fn row_counts(&self) -> Option<RowCounts> {
+        RowCounts::deserialize(&self.facts).ok()
+    }
+
     /// All files with their paths inside the folder.
     pub fn all_files(&self) -> Vec<FileDigest> {
         let tables = self.tables.iter().flat_map(|(name, table)| {
@@ -148,6 +174,11 @@ impl Manifest {
         });
         tables.chain(self.files.iter().cloned()).collect()
     }
+}
+
+/// The record in `folder`, if there is a readable one.
+pub fn read_manifest(folder: &Path) -> Option<Manifest> {
+    serde_json::from_slice(&std::fs::read(folder.join(Manifest::FILE)).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -167,10 +198,14 @@ mod tests {
         }
     }
 
+    fn key(settings: Value) -> String {
+        parts(settings).key().unwrap()
+    }
+
     #[test]
     fn keys_do_not_depend_on_the_order_of_settings() {
-        assert_eq!(parts(json!({"a": 1, "b": 2})).key(), parts(json!({"b": 2, "a": 1})).key());
-        assert_ne!(parts(json!({"a": 1})).key(), parts(json!({"a": 2})).key());
+        assert_eq!(key(json!({"a": 1, "b": 2})), key(json!({"b": 2, "a": 1})));
+        assert_ne!(key(json!({"a": 1})), key(json!({"a": 2})));
     }
 
     #[test]

@@ -26,10 +26,16 @@ impl Problem {
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
+
+    /// The same problem with advice, if there is any.
+    #[must_use]
+    pub fn with_help_if(self, help: Option<String>) -> Self {
+        Self { help: help.or(self.help), ..self }
+    }
 }
 
 /// `did you mean …` for the one of `allowed` that is closest to `given`, if any is close.
-pub(crate) fn did_you_mean<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<String> {
     allowed
         .into_iter()
         .map(|word| (strsim::damerau_levenshtein(given, word), word))

@@ -1,16 +1,16 @@
 //! Runs the stages that are not fresh, one after another, each committed whole.
 
 use crate::check::Checked;
+use crate::context::{Context, StageOutput};
 use crate::error::PipelineError;
+use crate::finished::Finished;
 use crate::graph::Node;
-use crate::inputs::Finished;
-use crate::manifest::Manifest;
+use crate::keys::Keys;
+use crate::manifest::{KeyParts, Manifest};
 use crate::observe::{Event, Observer};
-use crate::plan::Keys;
-use crate::source::Kind;
-use crate::stages::{Context, Made, execute};
-use crate::store::{Store, write_atomically};
-use retort_chat::Tokenizer;
+use crate::output_kind::OutputKind;
+use crate::store::Store;
+use crate::write_atomically::write_atomically;
 use retort_tables::PendingFolder;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,8 +61,7 @@ pub fn run(
     let wanted = wanted(checked, options.only.as_deref())?;
     let store = Store::open(&options.out)?;
     let _lock = store.lock()?;
-    let keys = Keys::new(checked, &store)?;
-    let tokenizer = checked.tokenizer.as_deref().map(Tokenizer::load).transpose()?;
+    let keys = Keys::new(checked, &store);
     let run = &checked.read.file.name;
     let mut finished: BTreeMap<String, Finished> = BTreeMap::new();
     let mut stages = Vec::new();
@@ -74,7 +73,7 @@ pub fn run(
         }
         let started = Instant::now();
         let parts = keys.parts(node, &finished)?;
-        let key = parts.key();
+        let key = parts.key()?;
         let found = store.manifest(&key);
         let ran = found.is_none();
         let manifest = match found {
@@ -85,24 +84,22 @@ pub fn run(
             None => {
                 let pending = PendingFolder::create(&store.folder(&key))?;
                 let mut inputs = BTreeMap::new();
-                for (reads, source) in &node.inputs {
-                    inputs.insert(reads.clone(), keys.input(source, &finished)?);
+                for (slot, source) in &node.inputs {
+                    inputs.insert(slot.clone(), keys.input(source, &finished)?);
                 }
                 let context = Context {
                     stage: &node.name,
                     run_seed: checked.read.file.seed,
                     out: &pending,
                     inputs,
-                    lengths: node.lengths.iter().filter_map(|name| finished.get(name).cloned()).collect(),
-                    access: &checked.access,
-                    machine: checked.machine,
-                    tokenizer: tokenizer.as_ref(),
+                    derived: node.derived.iter().filter_map(|name| finished.get(name).cloned()).collect(),
+                    around: checked.around(),
                     journal: store.journal(&key),
                     observer,
                     cancel,
                 };
-                let made = execute(&node.work, &context)?;
-                let manifest = record(node, parts, &context, made);
+                let output = node.stage.run(&context)?;
+                let manifest = record(node, parts, &context, output);
                 commit(pending, &manifest)?;
                 let journal = store.journal(&key);
                 if journal.exists() {
@@ -114,7 +111,7 @@ pub fn run(
         };
         store.point(run, &node.name, &key)?;
         let folder = store.folder(&key);
-        if manifest.output == Kind::Report {
+        if manifest.output == OutputKind::Report {
             report = Some(store.run_folder(run).join(&node.name).join("report.html"));
         }
         stages.push(StageSummary {
@@ -134,9 +131,7 @@ fn wanted(checked: &Checked, only: Option<&str>) -> Result<BTreeSet<String>, Pip
     let Some(only) = only else { return Ok(checked.nodes.iter().map(|node| node.name.clone()).collect()) };
     let (mut wanted, mut open) = (BTreeSet::new(), vec![only.to_owned()]);
     while let Some(name) = open.pop() {
-        let node = checked.nodes.iter().find(|node| node.name == name).ok_or_else(|| {
-            PipelineError::Argument(format!("there is no stage `{name}`; stages: {}", checked.order().join(", ")))
-        })?;
+        let node = checked.node(&name)?;
         if wanted.insert(name) {
             open.extend(node.waits_for().map(str::to_owned));
         }
@@ -144,11 +139,11 @@ fn wanted(checked: &Checked, only: Option<&str>) -> Result<BTreeSet<String>, Pip
     Ok(wanted)
 }
 
-fn record(node: &Node, key: crate::manifest::KeyParts, context: &Context<'_>, made: Made) -> Manifest {
+fn record(node: &Node, key: KeyParts, context: &Context<'_>, output: StageOutput) -> Manifest {
     let mut lineage = BTreeMap::new();
     // The tables that a checkpoint was trained on are not those that its completions belong to.
-    let inputs = context.inputs.values().filter(|input| input.manifest.output != Kind::Checkpoint);
-    for input in inputs.chain(&context.lengths) {
+    let inputs = context.inputs.values().filter(|input| input.manifest.output != OutputKind::Checkpoint);
+    for input in inputs.chain(&context.derived) {
         lineage.extend(input.manifest.lineage.clone());
         for table in input.manifest.tables.keys().filter(|table| !["dropped", "telemetry"].contains(&table.as_str())) {
             lineage.insert(table.clone(), input.key.clone());
@@ -157,18 +152,18 @@ fn record(node: &Node, key: crate::manifest::KeyParts, context: &Context<'_>, ma
     Manifest {
         format: 1,
         retort: env!("CARGO_PKG_VERSION").into(),
-        output: node.output(),
+        output: node.stage.output(),
         key,
-        tables: made.tables,
-        files: made.files,
+        tables: output.tables,
+        files: output.files,
         lineage,
-        facts: made.facts,
-        summary: made.summary,
+        facts: output.facts,
+        summary: output.summary,
     }
 }
 
 fn commit(pending: PendingFolder, manifest: &Manifest) -> Result<(), PipelineError> {
-    let text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
+    let text = serde_json::to_vec_pretty(manifest).map_err(PipelineError::json("a manifest"))?;
     Ok(pending.commit(Manifest::FILE, &text)?)
 }
 
@@ -203,7 +198,7 @@ fn write_lock_file(
         "stages": stages,
     });
     let path: &Path = &store.run_folder(&checked.read.file.name).join("lock.json");
-    let mut text = serde_json::to_vec_pretty(&lock).unwrap_or_default();
+    let mut text = serde_json::to_vec_pretty(&lock).map_err(PipelineError::json("a lock file"))?;
     text.push(b'\n');
     write_atomically(path, &text)
 }

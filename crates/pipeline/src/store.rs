@@ -1,13 +1,12 @@
 //! Finished stages at rest: `store/KEY/` holds each output once, `runs/NAME/STAGE` points at it.
 
+use crate::digest_index::DigestIndex;
 use crate::error::PipelineError;
-use crate::manifest::Manifest;
-use retort_tables::{FileDigest, PendingFolder, TableError, file_digest};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::manifest::{Manifest, read_manifest};
+use retort_tables::{PendingFolder, TableError, file_digest};
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The folder that results go to (`--out`).
@@ -189,56 +188,10 @@ impl Store {
         Ok(report)
     }
 
-    /// SHA-256 of an input file. Hashed once; later only when size, modification time or inode differ.
-    pub fn input_digest(&self, path: &Path) -> Result<String, PipelineError> {
-        let index_path = self.root.join("store/.inputs.json");
-        let mut index: BTreeMap<String, KnownFile> =
-            std::fs::read(&index_path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        let found = path.metadata().map_err(PipelineError::io("read", path))?;
-        let stamp = Stamp {
-            bytes: found.len(),
-            modified_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
-            inode: found.ino(),
-        };
-        let name = path.to_string_lossy().into_owned();
-        if let Some(known) = index.get(&name).filter(|known| known.stamp == stamp) {
-            return Ok(known.sha256.clone());
-        }
-        let FileDigest { sha256, .. } = file_digest(path, &name)?;
-        index.insert(name, KnownFile { stamp, sha256: sha256.clone() });
-        write_atomically(&index_path, &serde_json::to_vec_pretty(&index).unwrap_or_default())?;
-        Ok(sha256)
+    /// The known hashes of files outside the store.
+    pub fn digests(&self) -> DigestIndex {
+        DigestIndex::at(self.root.join("store/.inputs.json"))
     }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct KnownFile {
-    stamp: Stamp,
-    sha256: String,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    bytes: u64,
-    modified_ns: i128,
-    inode: u64,
-}
-
-/// Writes a small file whole or not at all.
-pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), PipelineError> {
-    let temporary = path.with_extension("partial");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(PipelineError::io("write", path))
-}
-
-/// The record in `folder`, if there is a readable one.
-pub fn read_manifest(folder: &Path) -> Option<Manifest> {
-    serde_json::from_slice(&std::fs::read(folder.join(Manifest::FILE)).ok()?).ok()
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, PipelineError> {

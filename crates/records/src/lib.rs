@@ -7,6 +7,7 @@
 mod checkpoint_rows;
 pub mod completion;
 mod id;
+pub mod json_lines;
 pub mod language;
 mod row;
 

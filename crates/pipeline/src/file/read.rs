@@ -1,15 +1,18 @@
 //! Text to settings, with every problem found on the way.
 
+use super::assignment::{Assignment, set_inside};
 use super::document::{Document, pointer_step};
-use super::schema::{PIPELINE, header_validator, of_stage, stage_validator};
+use super::schema::Schemas;
 use super::schema_check::violations;
+use crate::engine::Engine;
 use crate::problem::{Problem, did_you_mean};
-use crate::stage::Stage;
+use crate::stage_kind::Stages;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+// The stages are told apart by kind later: their settings' types are the kinds'.
 /// A pipeline file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,55 +28,67 @@ pub struct PipelineFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<String>,
     /// The stages by name (`[a-z0-9_-]+`), in any order.
-    pub stages: Stages,
+    pub stages: BTreeMap<String, Value>,
 }
-
-/// Stages by name, in the file's order.
-pub type Stages = BTreeMap<String, Stage>;
 
 /// A file that was read: its settings, and its text for later problems.
 #[derive(Debug)]
 pub struct Read {
-    /// The settings.
+    /// The settings but for the stages'.
     pub file: PipelineFile,
-    /// The stages' names in the file's order.
-    pub order: Vec<String>,
+    /// The stages.
+    pub stages: Stages,
     /// The text and the places in it.
     pub document: Document,
 }
 
 /// Reads a pipeline file and applies `--set` overrides (`stage.key=value`).
-pub fn read(text: String, overrides: &[String]) -> Result<Read, Vec<Problem>> {
+pub fn read(engine: &Engine, text: String, overrides: &[String]) -> Result<Read, Vec<Problem>> {
     let mut document = Document::parse(text)?;
     let mut problems: Vec<Problem> =
         overrides.iter().filter_map(|text| apply_override(&mut document.value, text).err()).collect();
-    match header_validator() {
-        Some(validator) => problems.extend(violations(&document, "", &validator, &PIPELINE)),
+    let schemas = Schemas::of(engine);
+    match schemas.header_validator() {
+        Some(validator) => problems.extend(violations(&document, "", &validator, &schemas.pipeline)),
         None => problems.push(Problem::new("the schema of pipeline files is itself invalid", None)),
     }
-    let stages = document.value.get("stages").and_then(Value::as_object).cloned().unwrap_or_default();
-    for (name, stage) in &stages {
-        problems.extend(stage_problems(&document, name, stage));
+    let found = document.value.get("stages").and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, stage) in &found {
+        problems.extend(stage_problems(engine, &schemas, &document, name, stage));
     }
     if !problems.is_empty() {
         return Err(problems);
     }
-    match serde_json::from_value(document.value.clone()) {
-        Ok(file) => Ok(Read { file, order: stages.keys().cloned().collect(), document }),
-        // The schema lets through what only the types refuse: find the stage that says so.
-        Err(error) => {
-            let culprit = stages.iter().find_map(|(name, stage)| {
-                let error = serde_json::from_value::<Stage>(stage.clone()).err()?;
-                let kind = stage.as_object().and_then(|map| map.keys().next()).map(|kind| pointer_step(kind));
-                let pointer = format!("/stages/{}/{}", pointer_step(name), kind.unwrap_or_default());
-                Some(Problem::new(format!("stage `{name}`: {error}"), document.key_span(&pointer)))
-            });
-            Err(vec![culprit.unwrap_or_else(|| Problem::new(error.to_string(), None))])
+    let mut stages = Stages::default();
+    for (name, stage) in found {
+        let settings = stage.as_object().and_then(|map| map.iter().next());
+        let Some((entry, settings)) = settings.and_then(|(kind, settings)| Some((engine.kind(kind)?, settings))) else {
+            continue;
+        };
+        match (entry.read)(settings.clone()) {
+            Ok(stage) => stages.push(name, stage),
+            // The schema lets through what only the types refuse.
+            Err(error) => {
+                let pointer = format!("/stages/{}/{}", pointer_step(&name), entry.name);
+                problems.push(Problem::new(format!("stage `{name}`: {error}"), document.key_span(&pointer)));
+            }
         }
+    }
+    match serde_json::from_value(document.value.clone()) {
+        _ if !problems.is_empty() => Err(problems),
+        Ok(file) => Ok(Read { file, stages, document }),
+        Err(error) => Err(vec![Problem::new(error.to_string(), None)]),
     }
 }
 
-fn stage_problems(document: &Document, name: &str, stage: &Value) -> Vec<Problem> {
+fn stage_problems(
+    engine: &Engine,
+    schemas: &Schemas,
+    document: &Document,
+    name: &str,
+    stage: &Value,
+) -> Vec<Problem> {
+    let kinds = engine.kind_names();
     let pointer = format!("/stages/{}", pointer_step(name));
     let mut problems = Vec::new();
     if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) {
@@ -81,21 +96,18 @@ fn stage_problems(document: &Document, name: &str, stage: &Value) -> Vec<Problem
         problems.push(Problem::new(message, document.key_span(&pointer)));
     }
     let Some(map) = stage.as_object().filter(|map| map.len() == 1) else {
-        let message = format!("stage `{name}` needs exactly one kind; allowed: {}", Stage::KINDS.join(", "));
+        let message = format!("stage `{name}` needs exactly one kind; allowed: {}", kinds.join(", "));
         problems.push(Problem::new(message, document.key_span(&pointer)));
         return problems;
     };
     for kind in map.keys() {
         let inner = format!("{pointer}/{}", pointer_step(kind));
-        match (stage_validator(kind), of_stage(kind)) {
+        match (schemas.stage_validator(kind), schemas.of_stage(kind)) {
             (Some(validator), Some(schema)) => problems.extend(violations(document, &inner, &validator, schema)),
             _ => {
-                let message = format!("unknown stage kind `{kind}`; allowed: {}", Stage::KINDS.join(", "));
+                let message = format!("unknown stage kind `{kind}`; allowed: {}", kinds.join(", "));
                 let problem = Problem::new(message, document.key_span(&inner));
-                problems.push(match did_you_mean(kind, Stage::KINDS) {
-                    Some(help) => problem.with_help(help),
-                    None => problem,
-                });
+                problems.push(problem.with_help_if(did_you_mean(kind, kinds.iter().copied())));
             }
         }
     }
@@ -105,30 +117,21 @@ fn stage_problems(document: &Document, name: &str, stage: &Value) -> Vec<Problem
 /// `stage.key.inner=value`, where the value is YAML; `seed=3` and other top-level keys work too.
 fn apply_override(root: &mut Value, text: &str) -> Result<(), Problem> {
     let problem = |reason: String| Problem::new(format!("`--set {text}`: {reason}"), None);
-    let (path, value) = text.split_once('=').ok_or_else(|| problem("expected `stage.key=value`".into()))?;
-    let value: Value = serde_saphyr::from_str(value).map_err(|error| problem(error.without_snippet().to_string()))?;
-    let mut steps = path.split('.');
-    let first = steps.next().unwrap_or_default();
-    let mut place = if root.get("stages").and_then(|stages| stages.get(first)).is_some() {
-        let stage = &mut root["stages"][first];
-        let kind = stage.as_object().and_then(|map| map.keys().next().cloned()).unwrap_or_default();
-        if steps.clone().next().is_none() {
+    let Assignment { path, value } = Assignment::parse(text, "stage.key=value").map_err(problem)?;
+    let (first, inner) = path.split_first().map_or(("", &[][..]), |(first, inner)| (*first, inner));
+    let place = if root.get("stages").and_then(|stages| stages.get(first)).is_some() {
+        if inner.is_empty() {
             return Err(problem(format!("name a key of stage `{first}`, as in `{first}.key=value`")));
         }
+        let stage = &mut root["stages"][first];
+        let kind = stage.as_object().and_then(|map| map.keys().next().cloned()).unwrap_or_default();
         &mut stage[kind]
-    } else if steps.clone().next().is_none() && ["name", "seed", "tokenizer"].contains(&first) {
+    } else if inner.is_empty() && ["name", "seed", "tokenizer"].contains(&first) {
         &mut root[first]
     } else {
         let stages = root.get("stages").and_then(Value::as_object);
         let names = stages.map(|stages| stages.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         return Err(problem(format!("there is no stage `{first}`; stages: {}", names.join(", "))));
     };
-    for step in steps {
-        if !place.is_object() && !place.is_null() {
-            return Err(problem(format!("`{step}` cannot stand inside a value that is not a map")));
-        }
-        place = &mut place[step];
-    }
-    *place = value;
-    Ok(())
+    set_inside(place, inner, value).map_err(problem)
 }

@@ -1,8 +1,8 @@
 //! Log-probs of the tokens of a JSONL file's rows under a checkpoint: the work of the command `retort logprobs`.
 
-use crate::error::PipelineError;
-use crate::json_lines::{Fields, Line, Lines, close};
-use crate::loaded::{LoadedCheckpoint, token_ids};
+use crate::error::LocalError;
+use retort_records::json_lines::{Fields, Line, Lines, close};
+use crate::checkpoint::{LoadedCheckpoint, token_ids};
 use rayon::prelude::*;
 use retort_chat::encode_pair;
 use retort_records::Message;
@@ -25,16 +25,16 @@ pub struct ScoredRow {
 
 /// Scores every line of `input` that is not blank and hands over the rows in their order. `chat` makes a `prompt` that
 /// is plain text the message of a user.
-pub fn score_lines(
+pub fn score_lines<E: From<LocalError>>(
     loaded: &LoadedCheckpoint,
     input: &mut (dyn BufRead + Send),
     name: &Path,
     chat: bool,
-    found: &mut dyn FnMut(ScoredRow) -> Result<(), PipelineError>,
-) -> Result<(), PipelineError> {
+    found: &mut dyn FnMut(ScoredRow) -> Result<(), E>,
+) -> Result<(), E> {
     let mut lines = Lines::new(input);
     loop {
-        let batch = lines.batch().map_err(PipelineError::io("read", name))?;
+        let batch = lines.batch().map_err(LocalError::read(name))?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -46,7 +46,7 @@ pub fn score_lines(
     }
 }
 
-fn chunk(loaded: &LoadedCheckpoint, chat: bool, lines: &[Line]) -> Result<Vec<ScoredRow>, PipelineError> {
+fn chunk(loaded: &LoadedCheckpoint, chat: bool, lines: &[Line]) -> Result<Vec<ScoredRow>, LocalError> {
     let fields: Vec<_> = lines.iter().map(Line::fields).collect();
     let encoded: Vec<Result<TokenRow, String>> = fields
         .par_iter()

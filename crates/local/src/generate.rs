@@ -2,9 +2,9 @@
 //!
 //! A completion depends on prompt, seed and settings alone, never on the other rows of the file.
 
-use crate::error::PipelineError;
-use crate::json_lines::{Line, Lines, close};
-use crate::loaded::LoadedCheckpoint;
+use crate::error::LocalError;
+use retort_records::json_lines::{Line, Lines, close};
+use crate::checkpoint::LoadedCheckpoint;
 use rayon::prelude::*;
 use retort_records::{derive_seed, id_of};
 use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator};
@@ -54,7 +54,7 @@ pub struct GeneratedRow {
 }
 
 impl GenerateOptions {
-    fn settings(&self, loaded: &LoadedCheckpoint) -> Result<GenerateSettings, PipelineError> {
+    fn settings(&self, loaded: &LoadedCheckpoint) -> Result<GenerateSettings, LocalError> {
         let settings = GenerateSettings {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
@@ -75,11 +75,11 @@ pub fn generate_one(
     prompt: &str,
     options: &GenerateOptions,
     told: &mut (dyn FnMut(&str) + Send),
-) -> Result<GeneratedRow, PipelineError> {
+) -> Result<GeneratedRow, LocalError> {
     let settings = options.settings(loaded)?;
     let ids = loaded.prompt(prompt, options.chat);
     let ids = ids.and_then(|ids| loaded.check(&ids, most(loaded)).map(|()| ids));
-    let ids = ids.map_err(|reason| PipelineError::Argument(format!("the prompt cannot be used: {reason}")))?;
+    let ids = ids.map_err(LocalError::Prompt)?;
     let request = GenerateRequest { seed: Seeds::default().next(options.seed, &ids), prompt_ids: ids };
     let shown = Mutex::new((String::new(), told));
     let show = |text: &str| {
@@ -122,18 +122,18 @@ pub fn generate_one(
 }
 
 /// Completes every line of `input` that is not blank and hands over the rows in their order.
-pub fn generate_lines(
+pub fn generate_lines<E: From<LocalError>>(
     loaded: &LoadedCheckpoint,
     input: &mut (dyn BufRead + Send),
     name: &Path,
     options: &GenerateOptions,
-    found: &mut dyn FnMut(GeneratedRow) -> Result<(), PipelineError>,
-) -> Result<(), PipelineError> {
+    found: &mut dyn FnMut(GeneratedRow) -> Result<(), E>,
+) -> Result<(), E> {
     let settings = options.settings(loaded)?;
-    let generator = Generator::new(loaded.student())?;
+    let generator = Generator::new(loaded.student()).map_err(LocalError::from)?;
     let (mut lines, mut seeds) = (Lines::new(input), Seeds::default());
     loop {
-        let batch = lines.batch().map_err(PipelineError::io("read", name))?;
+        let batch = lines.batch().map_err(LocalError::read(name))?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -152,7 +152,7 @@ fn chunk(
     options: &GenerateOptions,
     lines: &[Line],
     seeds: &mut Seeds,
-) -> Result<Vec<GeneratedRow>, PipelineError> {
+) -> Result<Vec<GeneratedRow>, LocalError> {
     let rows: Vec<_> = lines.iter().map(Line::fields).collect();
     let prompts: Vec<Result<Vec<u32>, String>> = rows
         .par_iter()

@@ -1,9 +1,8 @@
 //! Finished stages as inputs of others.
 
 use crate::error::PipelineError;
-use crate::manifest::{KeyParts, Manifest};
-use crate::source::Kind;
-use crate::store::read_manifest;
+use crate::manifest::{KeyParts, Manifest, read_manifest};
+use crate::output_kind::OutputKind;
 use retort_records::Row;
 use retort_tables::{FileDigest, Scan, scan};
 use std::collections::BTreeMap;
@@ -58,7 +57,7 @@ impl Finished {
     pub fn open(name: &str, folder: &Path) -> Result<Self, PipelineError> {
         let folder = folder.canonicalize().map_err(PipelineError::io("read", folder))?;
         let manifest = read_manifest(&folder).ok_or_else(|| {
-            PipelineError::Argument(format!(
+            PipelineError::argument(format!(
                 "`{}` is not a finished stage: it has no readable {}",
                 folder.display(),
                 Manifest::FILE
@@ -93,7 +92,7 @@ impl Finished {
         let manifest = Manifest {
             format: 1,
             retort: env!("CARGO_PKG_VERSION").into(),
-            output: Kind::Checkpoint,
+            output: OutputKind::Checkpoint,
             key,
             tables: BTreeMap::new(),
             files,
@@ -132,7 +131,7 @@ impl Finished {
     /// Reads the rows of table `T`, from this output or from one it was made of.
     pub fn rows<T: Row>(&self) -> Result<Scan<T>, PipelineError> {
         let folder = self.table_folder(T::TABLE).ok_or_else(|| {
-            PipelineError::Argument(format!("`{}` has no table `{}` and was made of none", self.name, T::TABLE))
+            PipelineError::argument(format!("`{}` has no table `{}` and was made of none", self.name, T::TABLE))
         })?;
         Ok(scan(&folder)?)
     }

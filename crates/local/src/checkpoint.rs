@@ -1,12 +1,11 @@
 //! A checkpoint in memory with its tokenizer and chat template: what the commands that ask one checkpoint work with.
 
-use crate::error::PipelineError;
-use crate::json_lines::Fields;
-use crate::machine::Device;
+use crate::error::LocalError;
+use retort_records::json_lines::Fields;
 use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt, stop_ids};
 use retort_records::Message;
 use retort_records::completion::THINK_OPEN;
-use retort_student::Student;
+use retort_student::{Student, Target};
 use retort_weights::{Checkpoint, end_of_sequence_ids};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -22,7 +21,7 @@ pub struct LoadedCheckpoint {
 
 impl LoadedCheckpoint {
     /// Loads a Hugging Face folder. A folder without a tokenizer serves rows of token ids.
-    pub fn open(folder: &Path, device: Device) -> Result<Self, PipelineError> {
+    pub fn open(folder: &Path, device: Target) -> Result<Self, LocalError> {
         let checkpoint = Checkpoint::open(folder)?;
         let tokenizer = match Tokenizer::load(folder) {
             Err(ChatError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => None,
@@ -138,7 +137,7 @@ pub fn stop_tokens(
     folder: &Path,
     tokenizer: Option<&Tokenizer>,
     template: Option<&ChatTemplate>,
-) -> Result<Vec<u32>, PipelineError> {
+) -> Result<Vec<u32>, LocalError> {
     let mut ids = tokenizer.map(|tokenizer| stop_ids(tokenizer, template)).unwrap_or_default();
     ids.extend(end_of_sequence_ids(folder)?);
     ids.sort_unstable();

@@ -1,10 +1,9 @@
 //! How fast a checkpoint trains and generates on this machine: the work of the command `retort bench`.
 
-use crate::error::PipelineError;
-use crate::machine::Device;
+use crate::error::LocalError;
 use retort_student::{
-    Adapter, Control, GenerateRequest, GenerateSettings, Generator, LoraSettings, Student, TokenRow, TrainSettings,
-    train_sft,
+    Adapter, Control, GenerateRequest, GenerateSettings, Generator, LoraSettings, Student, Target, TokenRow,
+    TrainSettings, train_sft,
 };
 use retort_weights::Checkpoint;
 use serde_json::{Value, json};
@@ -51,7 +50,7 @@ pub struct GenerateBench {
 }
 
 /// Measures optimizer steps on random tokens, each of which is trained.
-pub fn bench_train(folder: &Path, device: Device, bench: &TrainBench) -> Result<Value, PipelineError> {
+pub fn bench_train(folder: &Path, device: Target, bench: &TrainBench) -> Result<Value, LocalError> {
     let mut student = Student::load(&Checkpoint::open(folder)?, device)?;
     let parameters = student.parameters();
     let rows: Vec<TokenRow> = (0..bench.batch)
@@ -91,7 +90,7 @@ pub fn bench_train(folder: &Path, device: Device, bench: &TrainBench) -> Result<
 }
 
 /// Measures whole completions of random prompts, reading the prompts included.
-pub fn bench_generate(folder: &Path, device: Device, bench: &GenerateBench) -> Result<Value, PipelineError> {
+pub fn bench_generate(folder: &Path, device: Target, bench: &GenerateBench) -> Result<Value, LocalError> {
     let student = Student::load(&Checkpoint::open(folder)?, device)?;
     let generator = Generator::new(&student)?;
     let vocabulary = student.config().vocab_size;

@@ -1,22 +1,18 @@
-//! The embedded teacher: a checkpoint that is asked for completions inside this program.
+//! The local teacher: a checkpoint that is asked for completions inside this program.
 //!
 //! A completion depends on prompt, seed and sampling settings alone, never on what is sampled beside it, so samples are
 //! generated in chunks that only decide how much a crash can lose.
 
-use super::Context;
-use super::asking::{Entry, Journal, Outcome};
-use crate::error::PipelineError;
-use crate::inputs::Finished;
-use crate::loaded::{stop_tokens, stopped_text, with_opened_reasoning};
+use crate::checkpoint::{stop_tokens, stopped_text, with_opened_reasoning};
+use crate::error::LocalError;
 use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt};
-use retort_records::completion;
-use retort_records::{FinishReason, Rollout, Telemetry};
-use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student};
-use retort_teacher::{Request, Sampling};
+use retort_records::{FinishReason, Telemetry, completion};
+use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student, Target};
+use retort_teacher::{Attempted, Failure, FailureKind, Reply, Request, Sampling, Stopped};
 use retort_weights::Checkpoint;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a chunk should take: what a crash loses at most, and how often progress is told.
@@ -30,90 +26,72 @@ struct Asked<'a> {
     settings: GenerateSettings,
     /// Texts that end a completion.
     stop: &'a [String],
-    /// What the rollouts' `sampling` column holds.
-    sampling: &'a str,
     /// Tokens of the model's context.
     context: usize,
+    /// Set when the user wants to stop.
+    cancel: &'a AtomicBool,
 }
 
-/// A checkpoint with its tokenizer and template.
-pub struct Embedded {
-    /// What the `teacher` column holds.
-    pub name: String,
-    /// Goes into the ids of its rollouts, so that two checkpoints of one name are told apart.
-    pub identity: String,
+/// A checkpoint with its tokenizer and template. Its weights are loaded when they are needed.
+pub struct LocalTeacher {
     folder: PathBuf,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
 }
 
-impl Embedded {
-    /// The checkpoint of a finished stage or of a folder. Its weights are loaded when they are needed.
-    pub fn open(input: &Finished) -> Result<Self, PipelineError> {
-        let folder = input.checkpoint_folder();
-        let name = input.label().to_owned();
-        let identity = format!("{name}@{}", input.manifest.fingerprint());
+impl LocalTeacher {
+    /// The checkpoint in a Hugging Face folder.
+    pub fn open(folder: PathBuf) -> Result<Self, LocalError> {
         let tokenizer = Tokenizer::load(&folder)?;
         let template = ChatTemplate::load(&folder)?;
-        Ok(Self { name, identity, folder, tokenizer, template })
+        Ok(Self { folder, tokenizer, template })
     }
 
-    /// Generates every request that the journal does not hold, `chunk` after `chunk`, and adds it to the journal.
-    /// `sampling_text` is what the rollouts' `sampling` column holds; `told` is called with the number of samples done.
-    pub fn sample(
+    /// Generates every request, chunk after chunk. `keep` is given the samples of each chunk in the order of the requests,
+    /// and tokens a second; it says whether to go on.
+    pub fn sample<E: From<LocalError>>(
         &self,
-        context: &Context<'_>,
-        requests: impl Iterator<Item = Result<Request, PipelineError>>,
+        device: Target,
+        mut requests: impl Iterator<Item = Result<Request, E>>,
         sampling: &Sampling,
-        sampling_text: &str,
-        journal: &mut Journal,
-        told: &mut dyn FnMut(u64, &str) -> Result<(), PipelineError>,
-    ) -> Result<(), PipelineError> {
-        let mut requests = requests.fuse();
-        let mut next = |size: usize, journal: &Journal| -> Result<Vec<Request>, PipelineError> {
-            let open = |request: &Result<Request, _>| {
-                request.as_ref().map_or(true, |request: &Request| !journal.holds(&request.rollout_id))
-            };
-            requests.by_ref().filter(open).take(size).collect()
-        };
+        cancel: &AtomicBool,
+        keep: &mut dyn FnMut(Vec<Attempted>, f64) -> Result<(), E>,
+    ) -> Result<Stopped, E> {
         let mut size = CHUNKS.0;
-        let mut chunk = next(size, journal)?;
+        let mut next = |size: usize| requests.by_ref().take(size).collect::<Result<Vec<Request>, E>>();
+        let mut chunk = next(size)?;
         if chunk.is_empty() {
-            return Ok(());
+            return Ok(Stopped::Finished);
         }
-        let checkpoint = Checkpoint::open(&self.folder)?;
-        let student = Student::load(&checkpoint, context.machine.device)?;
+        let student = self.load(device)?;
         let asked = Asked {
-            generator: Generator::new(&student)?,
+            generator: Generator::new(&student).map_err(LocalError::from)?,
             settings: self.settings(sampling)?,
             stop: &sampling.stop,
-            sampling: sampling_text,
             context: student.config().max_position_embeddings,
+            cancel,
         };
         while !chunk.is_empty() {
             let started = Instant::now();
-            let (entries, tokens) = self.chunk(context, &chunk, &asked)?;
-            if context.cancel.load(Ordering::Relaxed) {
-                return Err(PipelineError::Interrupted { stage: context.stage.to_owned() });
+            let (samples, tokens) = self.chunk(chunk, &asked)?;
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(Stopped::Cancelled);
             }
-            journal.append_all(&entries)?;
             let took = started.elapsed();
-            let rate = tokens as f64 / took.as_secs_f64().max(1e-9);
-            told(journal.finished(), &format!("{}: {rate:.0} tokens/s", self.name))?;
+            keep(samples, tokens as f64 / took.as_secs_f64().max(1e-9))?;
             let ideal = size as f64 * CHUNK_TIME.as_secs_f64() / took.as_secs_f64().max(1e-3);
             size = (ideal as usize).clamp(size / 2, size * 2).clamp(CHUNKS.1, CHUNKS.2);
-            chunk = next(size, journal)?;
+            chunk = next(size)?;
         }
-        Ok(())
+        Ok(Stopped::Finished)
     }
 
-    /// The journal's entries of one chunk, in the order of the requests, and how many tokens were generated.
-    fn chunk(
-        &self,
-        context: &Context<'_>,
-        chunk: &[Request],
-        asked: &Asked<'_>,
-    ) -> Result<(Vec<Entry>, u64), PipelineError> {
+    fn load(&self, device: Target) -> Result<Student, LocalError> {
+        Ok(Student::load(&Checkpoint::open(&self.folder)?, device)?)
+    }
+
+    /// The samples of one chunk, in the order of the requests, and how many tokens were generated.
+    fn chunk(&self, chunk: Vec<Request>, asked: &Asked<'_>) -> Result<(Vec<Attempted>, u64), LocalError> {
         let started_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let started = Instant::now();
         let encoded: Vec<Result<Vec<u32>, (String, String)>> = chunk
@@ -142,43 +120,39 @@ impl Embedded {
             .collect();
         // Asked after every token, so that Ctrl-C need not wait for the chunk.
         let done = |_: usize, ids: &[u32]| {
-            context.cancel.load(Ordering::Relaxed) || stopped_text(&self.tokenizer, ids, asked.stop).is_some()
+            asked.cancel.load(Ordering::Relaxed) || stopped_text(&self.tokenizer, ids, asked.stop).is_some()
         };
         let mut generated = asked.generator.generate_until(&wanted, &asked.settings, &done)?.into_iter();
         let latency_ms = started.elapsed().as_millis() as u64;
         let mut tokens = 0;
-        let entries = chunk
-            .iter()
+        let samples = chunk
+            .into_iter()
             .zip(encoded)
             .map(|(request, ids)| {
-                let outcome = match ids {
-                    Err((drop_reason, message)) => Outcome::Dropped { drop_reason, message },
+                let result = match ids {
+                    Err((drop_reason, message)) => Err(Failure { kind: FailureKind::Request, drop_reason, message }),
                     Ok(ids) => {
                         let generated = generated.next().expect("every encoded prompt was generated from");
                         tokens += generated.ids.len() as u64;
-                        let rollout = self.rollout(request, ids.len(), &generated, asked);
-                        Outcome::Rollout(Box::new(rollout))
+                        Ok(self.reply(ids.len(), &generated, asked))
                     }
                 };
-                Entry {
+                let telemetry = Telemetry {
                     rollout_id: request.rollout_id.clone(),
-                    outcome,
-                    telemetry: Telemetry {
-                        rollout_id: request.rollout_id.clone(),
-                        prompt_id: request.prompt_id.clone(),
-                        endpoint: "embedded".into(),
-                        attempts: 1,
-                        started_ms: started_ms as u64,
-                        latency_ms,
-                        cost: None,
-                    },
-                }
+                    prompt_id: request.prompt_id.clone(),
+                    endpoint: "embedded".into(),
+                    attempts: 1,
+                    started_ms: started_ms as u64,
+                    latency_ms,
+                    cost: None,
+                };
+                Attempted { request, result, telemetry }
             })
             .collect();
-        Ok((entries, tokens))
+        Ok((samples, tokens))
     }
 
-    fn rollout(&self, request: &Request, prompt_tokens: usize, generated: &Generated, asked: &Asked<'_>) -> Rollout {
+    fn reply(&self, prompt_tokens: usize, generated: &Generated, asked: &Asked<'_>) -> Reply {
         let text = match stopped_text(&self.tokenizer, &generated.ids, asked.stop) {
             Some(text) => text,
             None => self.tokenizer.decode(&generated.ids, true),
@@ -186,11 +160,7 @@ impl Embedded {
         let text = with_opened_reasoning(self.template.as_ref(), text);
         let parts = completion::split(&text);
         let count = generated.ids.len() + usize::from(generated.stop_token.is_some());
-        Rollout {
-            rollout_id: request.rollout_id.clone(),
-            prompt_id: request.prompt_id.clone(),
-            sample_index: request.sample_index,
-            teacher: self.name.clone(),
+        Reply {
             reasoning: parts.reasoning.map(str::to_owned),
             answer: parts.answer.map(str::to_owned),
             finish_reason: match generated.finish {
@@ -199,14 +169,11 @@ impl Embedded {
             },
             prompt_tokens: Some(prompt_tokens as u32),
             completion_tokens: Some(count as u32),
-            seed: Some(request.seed),
-            sampling: asked.sampling.to_owned(),
-            source_id: None,
             completion: text,
         }
     }
 
-    fn settings(&self, sampling: &Sampling) -> Result<GenerateSettings, PipelineError> {
+    fn settings(&self, sampling: &Sampling) -> Result<GenerateSettings, LocalError> {
         let stop_token_ids = stop_tokens(&self.folder, Some(&self.tokenizer), self.template.as_ref())?;
         Ok(GenerateSettings {
             max_tokens: sampling.max_tokens as usize,

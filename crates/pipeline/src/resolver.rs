@@ -1,0 +1,140 @@
+//! From what a pipeline file names outside of itself to local files, and which of them it may name.
+
+use crate::digest_index::DigestIndex;
+use crate::error::PipelineError;
+use std::fmt::Debug;
+use std::path::{Component, Path, PathBuf};
+
+/// Finds what a pipeline file names by a path. The file system is the one form today; a store of objects or a hub is
+/// another.
+pub trait Resolver: Debug + Send + Sync {
+    /// The local path (or glob) of what `written` names, or why it may not be named.
+    fn locate(&self, written: &str) -> Result<PathBuf, String>;
+
+    /// SHA-256 of a local file that was found.
+    fn sha256(&self, file: &Path, known: &DigestIndex) -> Result<String, PipelineError>;
+
+    /// The folder that relative paths start from.
+    fn workspace(&self) -> &Path;
+}
+
+/// The folder that relative paths start from, and whether paths may leave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The workspace: the folder that holds `pipelines/`, else the pipeline file's own folder.
+    pub workspace: PathBuf,
+    /// Whether absolute paths and `..` are allowed (`--allow-path`).
+    pub allow_path: bool,
+}
+
+impl Access {
+    /// The workspace of the pipeline file at `file`.
+    pub fn of(file: &Path, allow_path: bool) -> std::io::Result<Self> {
+        let file = std::path::absolute(file)?;
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        let holder = folder.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "pipelines"));
+        let workspace = holder.and_then(Path::parent).unwrap_or(folder);
+        Ok(Self { workspace: workspace.to_owned(), allow_path })
+    }
+
+}
+
+impl Resolver for Access {
+    /// `${RETORT_…}` stands for an environment variable of that name.
+    fn locate(&self, text: &str) -> Result<PathBuf, String> {
+        let expanded = expand(text)?;
+        let path = Path::new(&expanded);
+        let leaves = path.is_absolute() || path.components().any(|part| part == Component::ParentDir);
+        if leaves && !self.allow_path {
+            return Err(format!(
+                "`{text}` is outside the workspace `{}`; allow it with `--allow-path`",
+                self.workspace.file_name().unwrap_or_default().to_string_lossy()
+            ));
+        }
+        Ok(self.workspace.join(path))
+    }
+
+    fn sha256(&self, file: &Path, known: &DigestIndex) -> Result<String, PipelineError> {
+        known.sha256(file)
+    }
+
+    fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+}
+
+/// The files that a path with `*` and `?` in its last part matches, in the order of their names; the file itself for a path
+/// without.
+pub fn expand_glob(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !name.contains(['*', '?']) {
+        return if path.is_file() { vec![path.to_owned()] } else { Vec::new() };
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| matches(name.as_bytes(), entry.file_name().to_string_lossy().as_bytes()))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.first(), name.first()) {
+        (None, None) => true,
+        (Some(b'*'), _) => matches(&pattern[1..], name) || (!name.is_empty() && matches(pattern, &name[1..])),
+        (Some(b'?'), Some(_)) => matches(&pattern[1..], &name[1..]),
+        (Some(a), Some(b)) if a == b => matches(&pattern[1..], &name[1..]),
+        _ => false,
+    }
+}
+
+/// A path as people see it: relative to where they stand when that is shorter.
+pub fn shown(path: &Path) -> String {
+    let relative = std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    match relative {
+        Some(relative) if relative.as_os_str().is_empty() => ".".to_owned(),
+        Some(relative) => relative.display().to_string(),
+        None => path.display().to_string(),
+    }
+}
+
+fn expand(text: &str) -> Result<String, String> {
+    let Some(start) = text.find("${") else { return Ok(text.to_owned()) };
+    let Some(length) = text[start..].find('}') else {
+        return Err(format!("`{text}` opens `${{` but never closes it"));
+    };
+    let name = &text[start + 2..start + length];
+    if !name.starts_with("RETORT_") {
+        return Err(format!("`${{{name}}}`: only variables whose names begin with `RETORT_` may stand in a path"));
+    }
+    let value = std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set"))?;
+    expand(&format!("{}{value}{}", &text[..start], &text[start + length + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_holds_the_pipelines_folder() {
+        let access = Access::of(Path::new("/x/pipelines/long2short/a.yaml"), false).unwrap();
+        assert_eq!(access.workspace, Path::new("/x"));
+        assert_eq!(Access::of(Path::new("/x/y/a.yaml"), false).unwrap().workspace, Path::new("/x/y"));
+    }
+
+    #[test]
+    fn paths_stay_inside_unless_allowed() {
+        let mut access = Access::of(Path::new("/x/a.yaml"), false).unwrap();
+        assert_eq!(access.locate("d/e.jsonl").unwrap(), Path::new("/x/d/e.jsonl"));
+        assert!(access.locate("/etc/passwd").unwrap_err().contains("--allow-path"));
+        assert!(access.locate("../secret").unwrap_err().contains("outside the workspace"));
+        assert!(access.locate("${HOME}/x").unwrap_err().contains("RETORT_"));
+        access.allow_path = true;
+        assert_eq!(access.locate("/etc/passwd").unwrap(), Path::new("/etc/passwd"));
+    }
+}
