@@ -2,10 +2,8 @@
 
 use crate::error::PipelineError;
 use crate::machine::Device;
-use retort_student::{
-    Adapter, Control, GenerateRequest, GenerateSettings, Generator, LoraSettings, Student, TokenRow, TrainSettings,
-    train_sft,
-};
+use retort_student::{Adapter, Control, GenerateRequest, GenerateSettings, Generator, Student, TokenRow, train_sft};
+use retort_training::{LoraSettings, TrainSettings};
 use retort_weights::Checkpoint;
 use serde_json::{Value, json};
 use std::path::Path;

@@ -18,10 +18,10 @@ pub use forward::PARTS;
 pub use head::LOGITS;
 pub use pass::{Batch, Pass, Saving, chunk_of};
 
-use crate::LoraSettings;
 use crate::adapter::{AdapterLayout, Dropout};
 use crate::layout::{BlockPlaces, Layout};
 use crate::rotary::Rotary;
+use retort_training::LoraSettings;
 use retort_weights::ModelConfig;
 
 /// Everything a kernel needs to know of the model: sizes, where tensors lie, the parameters and the rotary tables.

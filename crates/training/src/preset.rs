@@ -5,7 +5,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::{Schedule, TrainSettings};
+use crate::settings::{Schedule, TrainSettings};
 
 /// The distillation settings of DeepSeek-R1 (arXiv 2501.12948v2, appendix B.4.3 and table 6) for one base model.
 ///

@@ -181,7 +181,7 @@ mod tests {
             let (batch, rows, targets) = batch();
             let (_, gradient) = learner.gradient(batch, rows, targets, Weighing::Even(-0.1));
             let norm = learner.norm(&gradient);
-            learner.update(gradient, &crate::TrainSettings::with_learning_rate(1e-3), 1e-3, time, norm);
+            learner.update(gradient, &retort_training::TrainSettings::with_learning_rate(1e-3), 1e-3, time, norm);
             assert_eq!(place(&learner), before);
         }
         learner.finish(&mut (&mut student).into());
@@ -191,10 +191,10 @@ mod tests {
     /// The plain decoder's update is the kernel's.
     #[test]
     fn updates_agree() {
-        let settings = crate::TrainSettings {
+        let settings = retort_training::TrainSettings {
             weight_decay: 0.1,
             decay_norms_and_biases: false,
-            ..crate::TrainSettings::with_learning_rate(1e-2)
+            ..retort_training::TrainSettings::with_learning_rate(1e-2)
         };
         let run = |plain: bool| {
             let mut student = student(Family::Qwen2);
@@ -224,7 +224,7 @@ mod tests {
         for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
             let (batch, rows, targets) = batch();
             let mut student = student(family);
-            let mut adapter = crate::Adapter::new(&student, &crate::LoraSettings::default(), 2).unwrap();
+            let mut adapter = crate::Adapter::new(&student, &retort_training::LoraSettings::default(), 2).unwrap();
             adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
             let compare = |mut trainee: Trainee| {
                 let learner = Learner::new(&mut trainee, None, LONGEST, false).unwrap();
@@ -245,7 +245,8 @@ mod tests {
     fn adapter_gradients_agree() {
         for family in [Family::Llama, Family::Qwen2, Family::Qwen3] {
             let mut student = student(family);
-            let settings = crate::LoraSettings { r: 3, lora_alpha: 5.0, ..crate::LoraSettings::default() };
+            let settings =
+                retort_training::LoraSettings { r: 3, lora_alpha: 5.0, ..retort_training::LoraSettings::default() };
             let mut adapter = crate::Adapter::new(&student, &settings, 2).unwrap();
             // B is zero at first, and then A has no gradient.
             adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
@@ -270,8 +271,12 @@ mod tests {
     #[test]
     fn adapter_gradients_with_dropout_are_finite_differences() {
         let mut student = student(Family::Qwen2);
-        let settings =
-            crate::LoraSettings { r: 3, lora_alpha: 5.0, lora_dropout: 0.3, ..crate::LoraSettings::default() };
+        let settings = retort_training::LoraSettings {
+            r: 3,
+            lora_alpha: 5.0,
+            lora_dropout: 0.3,
+            ..retort_training::LoraSettings::default()
+        };
         let mut adapter = crate::Adapter::new(&student, &settings, 2).unwrap();
         adapter.values.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.37).sin() * 0.1);
         let mut run = |adapter: &mut crate::Adapter| {

@@ -1,7 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Preset};
+use crate::bounds::{SettingError, check};
+use crate::preset::Preset;
 
 /// How a student is trained, whatever the objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +15,7 @@ pub struct TrainSettings {
     pub preset: Option<Preset>,
     /// Passes over the rows; a fraction stops within a pass. Left out of account when `max_steps` is given.
     #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub epochs: f64,
     /// Optimizer steps; beats `epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,6 +30,7 @@ pub struct TrainSettings {
     #[schemars(range(min = 1))]
     pub gradient_accumulation: usize,
     /// Highest learning rate, reached after warm-up. Needed where no `preset` is named.
+    #[schemars(range(min = 0.0))]
     pub learning_rate: f64,
     /// How the learning rate falls after warm-up.
     #[serde(default)]
@@ -107,56 +110,6 @@ pub enum OverLong {
     Truncate,
     /// Training does not start.
     Error,
-}
-
-/// Objective of preference training (arXiv 2305.18290 and relatives); TRL's names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DpoSettings {
-    /// How strongly the student is held to the reference model.
-    #[serde(default = "tenth")]
-    #[schemars(range(min = 0.0))]
-    pub beta: f64,
-    /// The loss.
-    #[serde(default)]
-    pub loss_type: DpoLoss,
-    /// Probability that a pair is the wrong way round (`sigmoid`: conservative DPO; `robust`: unbiased).
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 0.5))]
-    pub label_smoothing: f64,
-    /// Margin of `simpo`, as a difference of average log-probs times beta.
-    #[serde(default)]
-    pub simpo_gamma: f64,
-    /// Weight of the chosen completion's average negative log-prob, added to the loss (RPO); against falling likelihood.
-    #[serde(default)]
-    #[schemars(range(min = 0.0))]
-    pub rpo_alpha: f64,
-}
-
-/// Losses of preference training. `Δ` is the difference between chosen and rejected of the student's log-prob less the
-/// reference model's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DpoLoss {
-    /// `-log σ(β Δ)` with sums over tokens: DPO.
-    #[default]
-    Sigmoid,
-    /// [`DpoLoss::Sigmoid`] with averages over tokens in place of sums.
-    SigmoidNorm,
-    /// Unbiased under label noise (arXiv 2403.00409).
-    Robust,
-    /// `(Δ - 1 / (2 β))²` with averages over tokens (arXiv 2310.12036).
-    Ipo,
-    /// `max(0, 1 - β Δ)`.
-    Hinge,
-    /// `-log σ(β (average chosen - average rejected) - γ)`, without a reference model (arXiv 2405.14734).
-    Simpo,
-}
-
-impl Default for DpoSettings {
-    fn default() -> Self {
-        Self { beta: 0.1, loss_type: DpoLoss::Sigmoid, label_smoothing: 0.0, simpo_gamma: 0.0, rpo_alpha: 0.0 }
-    }
 }
 
 fn one() -> f64 {
@@ -246,41 +199,9 @@ impl TrainSettings {
     }
 
     /// Says which setting is not allowed, if any.
-    pub fn check(&self) -> Result<(), Error> {
-        let share = |name: &'static str, value: f64| {
-            if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(setting(name, value, "0 to 1")) }
-        };
-        let not_negative = |name: &'static str, value: f64| {
-            if value >= 0.0 && value.is_finite() { Ok(()) } else { Err(setting(name, value, "0 or more")) }
-        };
-        if !(self.epochs > 0.0 && self.epochs.is_finite()) {
-            return Err(setting("epochs", self.epochs, "more than 0"));
-        }
-        if self.max_steps == Some(0) {
-            return Err(setting("max_steps", 0, "1 or more"));
-        }
-        if self.batch_size == 0 {
-            return Err(setting("batch_size", 0, "1 or more"));
-        }
-        if self.eval_steps == Some(0) {
-            return Err(setting("eval_steps", 0, "1 or more"));
-        }
-        if self.gradient_accumulation == 0 {
-            return Err(setting("gradient_accumulation", 0, "1 or more"));
-        }
-        not_negative("learning_rate", self.learning_rate)?;
-        not_negative("weight_decay", self.weight_decay)?;
-        not_negative("adam_epsilon", self.adam_epsilon)?;
-        not_negative("max_grad_norm", self.max_grad_norm)?;
-        share("min_learning_rate_ratio", self.min_learning_rate_ratio)?;
-        share("warmup_ratio", self.warmup_ratio)?;
-        share("adam_beta1", self.adam_beta1)?;
-        share("adam_beta2", self.adam_beta2)
+    pub fn check(&self) -> Result<(), SettingError> {
+        check(self)
     }
-}
-
-pub(crate) fn setting(name: &'static str, given: impl ToString, allowed: &str) -> Error {
-    Error::Setting { name, given: given.to_string(), allowed: allowed.to_owned() }
 }
 
 #[cfg(test)]
