@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Which crate may know which. `pipeline` joins all; `cli` knows only it.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("records", &[]),
     ("tables", &["records"]),
     ("chat", &["records"]),
@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("weights", &[]),
     ("training", &[]),
     ("student", &["records", "chat", "weights", "training"]),
+    ("synthesize", &["records"]),
     (
         "pipeline",
         &[

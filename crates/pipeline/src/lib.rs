@@ -27,7 +27,6 @@ mod source;
 mod stage;
 mod stages;
 mod store;
-mod synthesize;
 mod verify_file;
 mod workspace;
 

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use retort_records::completion::{self, ThinkForm};
 use serde_json::json;
 
-use super::calendar::Date;
-use super::chain::Worked;
-use super::generate::{Problem, SynthesizeError, problems};
-use super::settings::{ArithmeticSettings, CalendarKind, Operator, SynthesizeSettings};
-use super::{arithmetic, base_conversion, calendar, countdown};
+use crate::calendar::Date;
+use crate::chain::Worked;
+use crate::generate::{Exercise, SynthesizeError, synthesize};
+use crate::settings::{ArithmeticSettings, CalendarKind, Operator, SynthesizeSettings};
+use crate::{arithmetic, base_conversion, calendar, countdown};
 
 fn lines(worked: &Worked) -> Vec<String> {
-    worked.steps.iter().map(super::chain::Step::line).collect()
+    worked.steps.iter().map(crate::chain::Step::line).collect()
 }
 
 fn settings(value: serde_json::Value) -> SynthesizeSettings {
@@ -21,8 +21,8 @@ fn settings(value: serde_json::Value) -> SynthesizeSettings {
     settings
 }
 
-fn all(settings: &SynthesizeSettings, seed: u64) -> Vec<Problem> {
-    problems(settings, seed).expect("settings").collect::<Result<_, _>>().expect("enough problems")
+fn all(settings: &SynthesizeSettings, seed: u64) -> Vec<Exercise> {
+    synthesize(settings, seed).expect("settings").collect::<Result<_, _>>().expect("enough problems")
 }
 
 fn prompts(settings: &SynthesizeSettings, seed: u64) -> BTreeSet<String> {
@@ -250,7 +250,7 @@ fn a_small_space_is_used_up_and_no_more() {
         settings(json!({"task": task, "count": count}))
     };
     assert_eq!(prompts(&small(100), 1).len(), 100);
-    let drawn: Vec<_> = problems(&small(101), 1).expect("settings").collect();
+    let drawn: Vec<_> = synthesize(&small(101), 1).expect("settings").collect();
     assert_eq!(drawn.len(), 101);
     assert_eq!(drawn[100], Err(SynthesizeError::TooFew { found: 100, wanted: 101 }));
 }
@@ -304,9 +304,9 @@ fn contradictory_settings_are_named() {
         of(json!({"task": {"mix": [{"weight": 0, "task": {"arithmetic": {"operations": {"min": 3, "max": 1}}}}]},
         "count": 0, "split": {"name": "train", "from": 0.5, "to": 0.5}}));
     let wrong = wrong.expect("well formed");
-    let pointers: Vec<String> = wrong.problems().into_iter().map(|(pointer, _)| pointer).collect();
+    let pointers: Vec<String> = wrong.problems().into_iter().map(|problem| problem.pointer).collect();
     assert_eq!(pointers, ["/count", "/split", "/task/mix/0/weight", "/task/mix/0/task/arithmetic/operations"]);
-    assert!(matches!(problems(&wrong, 0).err(), Some(SynthesizeError::Settings { .. })));
+    assert!(matches!(synthesize(&wrong, 0).err(), Some(SynthesizeError::Settings(_))));
     assert!(of(json!({"task": {"arithmetic": {"operation": 1}}, "count": 1})).is_err());
     assert!(of(json!({"task": {"arithmetic": {}}, "count": 1, "split": {"name": "dev"}})).is_err());
     for task in every_task() {

@@ -3,10 +3,10 @@
 
 /// A stream of numbers that its seed decides.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -19,18 +19,18 @@ impl Random {
     }
 
     /// A number from `low` to `high`, both included; `low` when the range is empty.
-    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = u128::try_from(i128::from(high) - i128::from(low) + 1).unwrap_or(1);
         low + ((u128::from(self.next()) * span) >> 64) as i64
     }
 
     /// An index below `count`; 0 when `count` is 0.
-    pub(super) fn index(&mut self, count: usize) -> usize {
+    pub(crate) fn index(&mut self, count: usize) -> usize {
         self.between(0, count as i64 - 1) as usize
     }
 
     /// One of `items`, or `None` of none.
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.index(items.len()))
     }
 }

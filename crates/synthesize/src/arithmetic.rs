@@ -1,14 +1,14 @@
 //! Sums, differences and products of whole numbers, worked left to right with products first.
 
-use super::chain::{Step, Worked};
-use super::random::Random;
-use super::settings::{ArithmeticSettings, Operator};
+use crate::chain::{Step, Worked};
+use crate::random::Random;
+use crate::settings::{ArithmeticSettings, Operator};
 
 /// Results beyond this size are not asked for.
 const LARGEST: i64 = 1_000_000_000_000_000;
 
 impl Operator {
-    pub(super) fn sign(self) -> char {
+    pub(crate) fn sign(self) -> char {
         match self {
             Self::Add => '+',
             Self::Subtract => '-',
@@ -16,7 +16,7 @@ impl Operator {
         }
     }
 
-    pub(super) fn apply(self, a: i64, b: i64) -> Option<i64> {
+    pub(crate) fn apply(self, a: i64, b: i64) -> Option<i64> {
         let result = match self {
             Self::Add => a.checked_add(b),
             Self::Subtract => a.checked_sub(b),
@@ -27,7 +27,7 @@ impl Operator {
 }
 
 /// A problem, or `None` when the draw breaks a rule of the settings.
-pub(super) fn draw(settings: &ArithmeticSettings, random: &mut Random) -> Option<Worked> {
+pub(crate) fn draw(settings: &ArithmeticSettings, random: &mut Random) -> Option<Worked> {
     let operations = random.between(settings.operations.min.into(), settings.operations.max.into());
     let value = |random: &mut Random| random.between(settings.min_value.into(), settings.max_value.into());
     let first = value(random);
@@ -37,7 +37,7 @@ pub(super) fn draw(settings: &ArithmeticSettings, random: &mut Random) -> Option
 }
 
 /// Works `first` and the operations after it out.
-pub(super) fn solve(first: i64, rest: &[(Operator, i64)], settings: &ArithmeticSettings) -> Option<Worked> {
+pub(crate) fn solve(first: i64, rest: &[(Operator, i64)], settings: &ArithmeticSettings) -> Option<Worked> {
     let expression = written(first, rest);
     // Terms of the sum: a sign and factors.
     let mut terms = vec![(Operator::Add, vec![first])];
@@ -82,7 +82,7 @@ pub(super) fn solve(first: i64, rest: &[(Operator, i64)], settings: &ArithmeticS
 }
 
 /// `8+5-3`.
-pub(super) fn written(first: i64, rest: &[(Operator, i64)]) -> String {
+pub(crate) fn written(first: i64, rest: &[(Operator, i64)]) -> String {
     use std::fmt::Write;
     rest.iter().fold(first.to_string(), |mut text, (operator, number)| {
         let _ = write!(text, "{}{number}", operator.sign());
@@ -91,7 +91,7 @@ pub(super) fn written(first: i64, rest: &[(Operator, i64)]) -> String {
 }
 
 /// The step `a operator b`, with everything that may be said around it; `b` is not negative.
-pub(super) fn step(a: i64, operator: Operator, b: i64, result: i64) -> Step {
+pub(crate) fn step(a: i64, operator: Operator, b: i64, result: i64) -> Step {
     let sign = operator.sign();
     let again = format!("{a}{sign}{b}={result}");
     let other = match operator {

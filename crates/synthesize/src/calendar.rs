@@ -1,22 +1,22 @@
 //! Dates of the Gregorian calendar, worked out month by month.
 
-use super::chain::{Step, Worked};
-use super::random::Random;
-use super::settings::{CalendarKind, CalendarSettings};
+use crate::chain::{Step, Worked};
+use crate::random::Random;
+use crate::settings::{CalendarKind, CalendarSettings};
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// A date; months and days count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Date {
+pub(crate) struct Date {
     pub year: i64,
     pub month: i64,
     pub day: i64,
 }
 
 impl Date {
-    pub(super) fn month_length(self) -> i64 {
+    pub(crate) fn month_length(self) -> i64 {
         let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
         match self.month {
             2 => 28 + i64::from(leap),
@@ -38,7 +38,7 @@ impl Date {
     }
 
     /// 0 for Monday (Sakamoto's method).
-    pub(super) fn weekday(self) -> usize {
+    pub(crate) fn weekday(self) -> usize {
         const SHIFT: [i64; 12] = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4];
         let year = self.year - i64::from(self.month < 3);
         let sunday_based = year + year / 4 - year / 100 + year / 400 + SHIFT[(self.month - 1) as usize] + self.day;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Date {
     }
 }
 
-pub(super) fn draw(settings: &CalendarSettings, random: &mut Random) -> Option<Worked> {
+pub(crate) fn draw(settings: &CalendarSettings, random: &mut Random) -> Option<Worked> {
     let kind = *random.pick(&settings.kinds)?;
     let year = random.between(settings.years.min.into(), settings.years.max.into());
     let first = Date { year, month: random.between(1, 12), day: 1 };
@@ -61,7 +61,7 @@ pub(super) fn draw(settings: &CalendarSettings, random: &mut Random) -> Option<W
 }
 
 /// A question about `start` and the day `days` later.
-pub(super) fn ask(kind: CalendarKind, start: Date, days: i64) -> Worked {
+pub(crate) fn ask(kind: CalendarKind, start: Date, days: i64) -> Worked {
     let (end, forward) = add_days(start, days);
     let between = days_between(start, end);
     match kind {

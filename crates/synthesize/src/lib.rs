@@ -7,6 +7,8 @@
 //! - a detour, `37+58=85 wait`: a slip or a side way, dropped at once. Only such a line may be false.
 //!
 //! Which split a problem belongs to is decided by a hash of the problem itself, not by seed, style or order of terms.
+//!
+//! This crate knows nothing about files, pipelines or whoever solves the problems.
 
 mod arithmetic;
 mod base_conversion;
@@ -19,5 +21,5 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use generate::problems;
-pub use settings::SynthesizeSettings;
+pub use generate::{Exercise, SynthesizeError, synthesize};
+pub use settings::{SettingProblem, SynthesizeSettings};

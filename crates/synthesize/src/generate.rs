@@ -4,19 +4,19 @@ use std::collections::HashSet;
 
 use retort_records::derive_seed;
 
-use super::chain::{self, Worked};
-use super::random::Random;
-use super::settings::{Style, SynthesizeSettings, Task};
-use super::{arithmetic, base_conversion, calendar, countdown};
+use crate::chain::{self, Worked};
+use crate::random::Random;
+use crate::settings::{SettingProblem, Split, Style, SynthesizeSettings, Task};
+use crate::{arithmetic, base_conversion, calendar, countdown};
 
 /// Draws without a new problem that are allowed before the first.
 const FRUITLESS: u64 = 20_000;
 /// Further draws without a new problem that are allowed for each one found: enough to collect a small space whole.
 const FRUITLESS_PER_PROBLEM: u64 = 50;
 
-/// One problem.
+/// One problem to be solved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Exercise {
     /// What is asked, as the user's message.
     pub prompt: String,
     /// The exact answer.
@@ -31,13 +31,8 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SynthesizeError {
     /// The settings contradict themselves.
-    #[error("`{pointer}`: {reason}")]
-    Settings {
-        /// Where, as a JSON pointer inside the settings.
-        pointer: String,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Settings(#[from] SettingProblem),
     /// There are fewer different problems than asked for.
     #[error("only {found} different problems found, `{wanted}` wanted: allow larger numbers or more operations")]
     TooFew {
@@ -50,16 +45,16 @@ pub enum SynthesizeError {
 
 /// The problems of `settings`, one after another. Equal settings and seed give equal problems; no prompt comes twice,
 /// and a larger `count` begins with the problems of a smaller one. The last item is an error when there are too few.
-pub fn problems(
+pub fn synthesize(
     settings: &SynthesizeSettings,
     seed: u64,
-) -> Result<impl Iterator<Item = Result<Problem, SynthesizeError>> + use<>, SynthesizeError> {
-    if let Some((pointer, reason)) = settings.problems().into_iter().next() {
-        return Err(SynthesizeError::Settings { pointer, reason });
+) -> Result<impl Iterator<Item = Result<Exercise, SynthesizeError>> + use<>, SynthesizeError> {
+    if let Some(problem) = settings.problems().into_iter().next() {
+        return Err(problem.into());
     }
-    let interval = settings.split.as_ref().map(super::settings::Split::interval);
+    let interval = settings.split.as_ref().map(Split::interval);
     let parts = settings.task.parts();
-    let mut source = Source {
+    let mut drawing = Drawing {
         weights: parts.iter().map(|(weight, _)| u64::from(*weight)).sum(),
         parts,
         settings: settings.clone(),
@@ -69,10 +64,10 @@ pub fn problems(
         seen: HashSet::new(),
         failed: false,
     };
-    Ok(std::iter::from_fn(move || source.next()))
+    Ok(std::iter::from_fn(move || drawing.next()))
 }
 
-struct Source {
+struct Drawing {
     settings: SynthesizeSettings,
     parts: Vec<(u32, Task)>,
     weights: u64,
@@ -84,8 +79,8 @@ struct Source {
     failed: bool,
 }
 
-impl Source {
-    fn next(&mut self) -> Option<Result<Problem, SynthesizeError>> {
+impl Drawing {
+    fn next(&mut self) -> Option<Result<Exercise, SynthesizeError>> {
         let (found, wanted) = (self.seen.len() as u64, self.settings.count);
         if found >= wanted || self.failed {
             return None;
@@ -102,7 +97,7 @@ impl Source {
     }
 
     /// One draw; `None` when it breaks a rule of its task, belongs to another split, or was seen before.
-    fn draw(&mut self) -> Option<Problem> {
+    fn draw(&mut self) -> Option<Exercise> {
         let draw = self.draws;
         self.draws += 1;
         let mut random = Random::new(derive_seed(self.seed, "problem", &draw.to_string(), 0));
@@ -127,7 +122,7 @@ impl Source {
                 .collect(),
             None => Vec::new(),
         };
-        Some(Problem { prompt, reference_answer: worked.answer, domain: worked.domain, completions })
+        Some(Exercise { prompt, reference_answer: worked.answer, domain: worked.domain, completions })
     }
 
     fn work(&self, random: &mut Random) -> Option<Worked> {

@@ -2,12 +2,12 @@
 
 use retort_records::completion;
 
-use super::random::Random;
-use super::settings::{AnswerForm, ChainOfThought};
+use crate::random::Random;
+use crate::settings::{AnswerForm, ChainOfThought};
 
 /// A problem with its solution, as a task makes it.
 #[derive(Debug, Clone)]
-pub(super) struct Worked {
+pub(crate) struct Worked {
     /// What the problem is, apart from wording and order of terms: decides its split.
     pub key: String,
     /// The prompt in few characters.
@@ -24,7 +24,7 @@ pub(super) struct Worked {
 
 /// One step of a solution: `head` and then a number, such as `37+58=` and 95.
 #[derive(Debug, Clone)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// The line up to its last number.
     pub head: String,
     /// The line's last number; `None` for a line that cannot go wrong, whose `head` is whole.
@@ -37,16 +37,16 @@ pub(super) struct Step {
 
 impl Step {
     /// A step without checks and asides.
-    pub(super) fn new(head: impl Into<String>, number: i64) -> Self {
+    pub(crate) fn new(head: impl Into<String>, number: i64) -> Self {
         Self { head: head.into(), number: Some(number), checks: Vec::new(), asides: Vec::new() }
     }
 
     /// A line that states something without a number to get wrong.
-    pub(super) fn statement(text: impl Into<String>) -> Self {
+    pub(crate) fn statement(text: impl Into<String>) -> Self {
         Self { head: text.into(), number: None, checks: Vec::new(), asides: Vec::new() }
     }
 
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.number.map_or_else(|| self.head.clone(), |number| format!("{}{number}", self.head))
     }
 
@@ -67,7 +67,7 @@ impl Step {
 
 /// Writes one completion: `<think>` block with the steps, the drawn checks and detours, then the answer.
 /// `prompt_characters` count against the limit.
-pub(super) fn write(
+pub(crate) fn write(
     worked: &Worked,
     settings: &ChainOfThought,
     prompt_characters: usize,

@@ -252,7 +252,7 @@ impl SplitName {
 
 impl Split {
     /// The part of the unit interval whose problems the split holds: its beginning (included) and end (excluded).
-    pub(super) fn interval(&self) -> (f64, f64) {
+    pub(crate) fn interval(&self) -> (f64, f64) {
         let (low, high) = self.name.interval();
         let at = |share: f64| if share >= 1.0 { high } else { low + (high - low) * share };
         (at(self.from), at(self.to))
@@ -313,7 +313,7 @@ pub enum AnswerForm {
 
 impl TaskSettings {
     /// The tasks with their weights.
-    pub(super) fn parts(&self) -> Vec<(u32, Task)> {
+    pub(crate) fn parts(&self) -> Vec<(u32, Task)> {
         match self {
             Self::Arithmetic(settings) => vec![(1, Task::Arithmetic(settings.clone()))],
             Self::Countdown(settings) => vec![(1, Task::Countdown(settings.clone()))],
@@ -324,11 +324,21 @@ impl TaskSettings {
     }
 }
 
+/// What is wrong with a setting, beyond its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{pointer}`: {message}")]
+pub struct SettingProblem {
+    /// Where, as a JSON pointer inside the settings.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+}
+
 impl SynthesizeSettings {
-    /// What is wrong with the settings beyond their types: a JSON pointer inside them, and words.
-    pub fn problems(&self) -> Vec<(String, String)> {
+    /// What is wrong with the settings beyond their types.
+    pub fn problems(&self) -> Vec<SettingProblem> {
         let mut found = Vec::new();
-        let mut wrong = |pointer: String, text: String| found.push((pointer, text));
+        let mut wrong = |pointer: String, message: String| found.push(SettingProblem { pointer, message });
         if self.count == 0 {
             wrong("/count".into(), "`0` problems: expected at least 1".into());
         }

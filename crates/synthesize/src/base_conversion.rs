@@ -1,18 +1,18 @@
 //! Numbers written in another base: into decimal by Horner's rule, out of decimal by repeated division.
 
-use super::chain::{Step, Worked};
-use super::random::Random;
-use super::settings::BaseConversionSettings;
+use crate::chain::{Step, Worked};
+use crate::random::Random;
+use crate::settings::BaseConversionSettings;
 
 /// A problem, or `None` when the drawn bases are the same or the number looks the same in both.
-pub(super) fn draw(settings: &BaseConversionSettings, random: &mut Random) -> Option<Worked> {
+pub(crate) fn draw(settings: &BaseConversionSettings, random: &mut Random) -> Option<Worked> {
     let number = random.between(2, settings.max_value.into());
     let (from, to) = (*random.pick(&settings.from)?, *random.pick(&settings.to)?);
     convert(number, from.into(), to.into())
 }
 
 /// Asks for `number`, given in base `from`, in base `to`.
-pub(super) fn convert(number: i64, from: i64, to: i64) -> Option<Worked> {
+pub(crate) fn convert(number: i64, from: i64, to: i64) -> Option<Worked> {
     let (given, answer) = (digits(number, from), digits(number, to));
     if from == to || given == answer {
         return None;

@@ -1,16 +1,16 @@
 //! Find the operators between given numbers, after the game of Countdown. The numbers keep their order, and only
 //! problems with a single solution are made, so that the answer is exact.
 
-use super::arithmetic::{step, written};
-use super::chain::{Step, Worked};
-use super::random::Random;
-use super::settings::{CountdownSettings, Operator};
+use crate::arithmetic::{step, written};
+use crate::chain::{Step, Worked};
+use crate::random::Random;
+use crate::settings::{CountdownSettings, Operator};
 
 /// Wrong tries that a problem offers as detours.
 const TRIES: usize = 16;
 
 /// A problem, or `None` when the drawn numbers have several solutions.
-pub(super) fn draw(settings: &CountdownSettings, random: &mut Random) -> Option<Worked> {
+pub(crate) fn draw(settings: &CountdownSettings, random: &mut Random) -> Option<Worked> {
     let count = random.between(settings.numbers.min.into(), settings.numbers.max.into());
     let numbers: Vec<i64> = (0..count).map(|_| random.between(1, settings.max_value.into())).collect();
     let operators: Option<Vec<Operator>> = (1..count).map(|_| random.pick(&settings.operators).copied()).collect();
@@ -18,7 +18,7 @@ pub(super) fn draw(settings: &CountdownSettings, random: &mut Random) -> Option<
 }
 
 /// Asks for `operators` between `numbers`, given the result.
-pub(super) fn pose(numbers: &[i64], operators: &[Operator], allowed: &[Operator]) -> Option<Worked> {
+pub(crate) fn pose(numbers: &[i64], operators: &[Operator], allowed: &[Operator]) -> Option<Worked> {
     let (&first, others) = numbers.split_first()?;
     let pairs = |operators: &[Operator]| -> Vec<(Operator, i64)> {
         operators.iter().copied().zip(others.iter().copied()).collect()
