@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Which crate may know which. `pipeline` joins all; `cli` knows only it.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("records", &[]),
     ("tables", &["records"]),
     ("chat", &["records"]),
@@ -18,6 +18,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("training", &[]),
     ("student", &["records", "chat", "weights", "training"]),
     ("synthesize", &["records"]),
+    ("report", &[]),
     (
         "pipeline",
         &[
@@ -31,6 +32,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "student",
             "training",
             "synthesize",
+            "report",
         ],
     ),
     ("cli", &["pipeline"]),

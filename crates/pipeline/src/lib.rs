@@ -19,7 +19,6 @@ mod measure_speed;
 mod observe;
 mod plan;
 mod problem;
-pub mod report;
 mod row_file;
 mod run;
 mod show;

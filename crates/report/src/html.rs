@@ -2,20 +2,18 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
-use super::{
-    document::{Align, Block, Report, Section, Table},
-    escape::{anchor, escape, prose},
-};
+use crate::document::{Align, Element, Page, Section, Table};
+use crate::escape::{anchor, escape, prose};
 
 /// Forbids everything that the page does not need: it needs its own styles and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The report as one HTML page: no script, no network, light or dark as the reader's system prefers.
-pub fn render(report: &Report) -> String {
-    let mut page = Page(String::with_capacity(64 << 10));
-    let anchors = unique_anchors(&report.sections);
-    let title = escape(&report.title);
-    page.add(&format!(
+pub fn render(page: &Page) -> String {
+    let mut html = Html(String::with_capacity(64 << 10));
+    let anchors = unique_anchors(&page.sections);
+    let title = escape(&page.title);
+    html.add(&format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -23,25 +21,25 @@ pub fn render(report: &Report) -> String {
          <title>{title}</title>\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n",
         include_str!("page.css")
     ));
-    if !report.subtitle.is_empty() {
-        page.add(&format!("<p class=\"subtitle\">{}</p>\n", prose(&report.subtitle)));
+    if !page.subtitle.is_empty() {
+        html.add(&format!("<p class=\"subtitle\">{}</p>\n", prose(&page.subtitle)));
     }
-    page.add("</header>\n");
-    if report.sections.len() > 1 {
-        page.add("<nav aria-label=\"Contents\">\n<ol>\n");
-        for (section, anchor) in report.sections.iter().zip(&anchors) {
-            page.add(&format!("<li><a href=\"#{anchor}\">{}</a></li>\n", prose(&section.title)));
+    html.add("</header>\n");
+    if page.sections.len() > 1 {
+        html.add("<nav aria-label=\"Contents\">\n<ol>\n");
+        for (section, anchor) in page.sections.iter().zip(&anchors) {
+            html.add(&format!("<li><a href=\"#{anchor}\">{}</a></li>\n", prose(&section.title)));
         }
-        page.add("</ol>\n</nav>\n");
+        html.add("</ol>\n</nav>\n");
     }
-    page.add("<main>\n");
-    for (section, anchor) in report.sections.iter().zip(&anchors) {
-        page.add(&format!("<section id=\"{anchor}\">\n<h2>{}</h2>\n", prose(&section.title)));
-        page.blocks(&section.blocks);
-        page.add("</section>\n");
+    html.add("<main>\n");
+    for (section, anchor) in page.sections.iter().zip(&anchors) {
+        html.add(&format!("<section id=\"{anchor}\">\n<h2>{}</h2>\n", prose(&section.title)));
+        html.elements(&section.elements);
+        html.add("</section>\n");
     }
-    page.add("</main>\n</body>\n</html>\n");
-    page.0
+    html.add("</main>\n</body>\n</html>\n");
+    html.0
 }
 
 /// The sections' anchors; a second one of the same name gets a number.
@@ -62,24 +60,24 @@ fn unique_anchors(sections: &[Section]) -> Vec<String> {
         .collect()
 }
 
-struct Page(String);
+struct Html(String);
 
-impl Page {
+impl Html {
     fn add(&mut self, html: &str) {
         self.0.push_str(html);
     }
 
-    fn blocks(&mut self, blocks: &[Block]) {
-        for block in blocks {
-            self.block(block);
+    fn elements(&mut self, elements: &[Element]) {
+        for element in elements {
+            self.element(element);
         }
     }
 
-    fn block(&mut self, block: &Block) {
-        match block {
-            Block::Paragraph(text) => self.add(&format!("<p>{}</p>\n", prose(text))),
-            Block::Table(table) => self.table(table),
-            Block::Figure(figure) => {
+    fn element(&mut self, element: &Element) {
+        match element {
+            Element::Paragraph(text) => self.add(&format!("<p>{}</p>\n", prose(text))),
+            Element::Table(table) => self.table(table),
+            Element::Figure(figure) => {
                 self.add(&format!(
                     "<figure>\n<div class=\"plot\" role=\"img\" aria-label=\"{}\">{}</div>\n",
                     escape(&figure.alt),
@@ -87,14 +85,14 @@ impl Page {
                 ));
                 self.add(&format!("<figcaption>{}</figcaption>\n</figure>\n", prose(&figure.caption)));
             }
-            Block::Details { summary, blocks } => {
+            Element::Details { summary, elements } => {
                 self.add(&format!("<details>\n<summary>{}</summary>\n<div class=\"folded\">\n", prose(summary)));
-                self.blocks(blocks);
+                self.elements(elements);
                 self.add("</div>\n</details>\n");
             }
             // A line break right after `<pre>` is not part of the text; one is written so that the text's own is.
-            Block::Text(text) => self.add(&format!("<pre>\n{}</pre>\n", escape(text))),
-            Block::KeyValues(entries) => {
+            Element::Text(text) => self.add(&format!("<pre>\n{}</pre>\n", escape(text))),
+            Element::KeyValues(entries) => {
                 self.add("<dl>\n");
                 for (name, value) in entries {
                     self.add(&format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escape(name), escape(value)));
@@ -135,11 +133,12 @@ fn class(align: Align) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{document::Column, plot};
     use super::*;
+    use crate::document::{Figure, TableColumn};
+    use crate::plot;
 
-    fn sample(text: &str) -> Report {
-        let mut table = Table::new(text, [Column::left(text), Column::right("n")]);
+    fn sample(text: &str) -> Page {
+        let mut table = Table::new(text, [TableColumn::left(text), TableColumn::right("n")]);
         table.rows = vec![vec![text.into(), "1".into(), "beyond".into()], vec!["short".into()]];
         let svg = plot::waterfall(&plot::Waterfall {
             unit: text.into(),
@@ -147,22 +146,22 @@ mod tests {
             drops: vec![(text.into(), 3)],
             end: text.into(),
         });
-        Report {
+        Page {
             title: text.into(),
             subtitle: text.into(),
             sections: vec![
                 Section {
                     title: text.into(),
                     anchor: "same".into(),
-                    blocks: vec![
-                        Block::Paragraph(text.into()),
-                        Block::Table(table),
-                        Block::Figure(super::super::Figure { svg, caption: text.into(), alt: text.into() }),
-                        Block::Details { summary: text.into(), blocks: vec![Block::Text(text.into())] },
-                        Block::KeyValues(vec![(text.into(), text.into())]),
+                    elements: vec![
+                        Element::Paragraph(text.into()),
+                        Element::Table(table),
+                        Element::Figure(Figure { svg, caption: text.into(), alt: text.into() }),
+                        Element::Details { summary: text.into(), elements: vec![Element::Text(text.into())] },
+                        Element::KeyValues(vec![(text.into(), text.into())]),
                     ],
                 },
-                Section { title: "second".into(), anchor: "same".into(), blocks: Vec::new() },
+                Section { title: "second".into(), anchor: "same".into(), elements: Vec::new() },
             ],
         }
     }

@@ -1,15 +1,13 @@
 //! Curves over steps: losses, rates, lengths while training.
 
-use super::{
-    Scale, Series, Svg,
-    canvas::{WIDTH, colour, dash},
-    frame::{Frame, Sample},
-    scale::Axis,
-};
+use super::canvas::{Svg, WIDTH, colour, dash};
+use super::frame::{Frame, LegendMark};
+use super::scale::{Axis, Scale};
+use super::series::Series;
 
 /// Curves over a common axis.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lines {
+pub struct Curves {
     /// What runs along, and its unit: `step`.
     pub x_name: String,
     /// What is measured, and its unit: `loss (nats per token)`.
@@ -21,9 +19,9 @@ pub struct Lines {
 }
 
 /// Draws one curve a series. Curves with more points than the screen has columns keep the extremes of each column.
-pub fn lines(lines: &Lines) -> Svg {
-    let shown = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && (lines.y_scale == Scale::Linear || *y > 0.0);
-    let points = || lines.series.iter().flat_map(|series| &series.values).filter(|point| shown(point));
+pub fn curves(curves: &Curves) -> Svg {
+    let shown = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && (curves.y_scale == Scale::Linear || *y > 0.0);
+    let points = || curves.series.iter().flat_map(|series| &series.values).filter(|point| shown(point));
     let range = |value: fn(&(f64, f64)) -> f64| {
         points()
             .map(value)
@@ -31,8 +29,8 @@ pub fn lines(lines: &Lines) -> Svg {
     };
     let ((left, right), (low, high)) = (range(|point| point.0), range(|point| point.1));
     let x = Axis::new(Scale::Linear, left, right, 8);
-    let y = Axis::new(lines.y_scale, low, high, 5);
-    let legend: Vec<String> = lines
+    let y = Axis::new(curves.y_scale, low, high, 5);
+    let legend: Vec<String> = curves
         .series
         .iter()
         .map(|series| match series.values.iter().filter(|point| !shown(point)).count() {
@@ -40,11 +38,11 @@ pub fn lines(lines: &Lines) -> Svg {
             hidden => format!("{} ({hidden} values not shown)", series.name),
         })
         .collect();
-    let mut frame = Frame::new(x, y, (&lines.x_name, &lines.y_name), &legend, Sample::Curve);
+    let mut frame = Frame::new(x, y, (&curves.x_name, &curves.y_name), &legend, LegendMark::Curve);
     if points().next().is_none() {
         frame.nothing();
     }
-    for (index, series) in lines.series.iter().enumerate() {
+    for (index, series) in curves.series.iter().enumerate() {
         for piece in series.values.split(|point| !shown(point)).filter(|piece| !piece.is_empty()) {
             let places: Vec<(f64, f64)> = piece.iter().map(|(x, y)| frame.at(*x, *y)).collect();
             if let [only] = places.as_slice() {
@@ -92,7 +90,7 @@ mod tests {
     fn a_loss_that_is_not_a_number_breaks_the_curve() {
         let values = vec![(0.0, 2.0), (1.0, 1.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.5)];
         let series = vec![Series { name: "sft".into(), values }, Series { name: "none".into(), values: vec![] }];
-        let svg = lines(&Lines { x_name: "step".into(), y_name: "loss".into(), y_scale: Scale::Log, series });
+        let svg = curves(&Curves { x_name: "step".into(), y_name: "loss".into(), y_scale: Scale::Log, series });
         assert_eq!(svg.as_str().matches("class=\"curve c0\"").count(), 3, "two pieces and the legend");
         assert!(svg.as_str().contains("sft (1 values not shown)") && !svg.as_str().contains("NaN"));
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Escapes the five characters that mean something in HTML, after removing what nobody should see: ANSI sequences,
 /// control characters, and marks that hide or reorder text.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let text = visible(text);
     let mut out = String::with_capacity(text.len() + text.len() / 16);
     for character in text.chars() {
@@ -21,7 +21,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// [`escape`], with text between backticks as code.
-pub(super) fn prose(text: &str) -> String {
+pub(crate) fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     // A lone backtick is a backtick: only pairs enclose.
     let pairs = (parts.len() - 1) / 2;
@@ -45,7 +45,7 @@ pub(super) fn prose(text: &str) -> String {
 }
 
 /// A name for links: lower-case letters, digits and hyphens, beginning with a letter.
-pub(super) fn anchor(text: &str) -> String {
+pub(crate) fn anchor(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars().flat_map(char::to_lowercase) {
         if character.is_ascii_alphanumeric() {

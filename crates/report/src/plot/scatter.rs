@@ -1,15 +1,12 @@
 //! Points with intervals and labels: accuracy against length.
 
-use super::{
-    Scale, Svg,
-    canvas::{Anchor, TEXT, colour, text_width},
-    frame::{Frame, Sample, short},
-    scale::Axis,
-};
+use super::canvas::{Svg, TEXT, TextAnchor, colour, text_width};
+use super::frame::{Frame, LegendMark, short};
+use super::scale::{Axis, Scale};
 
 /// A value with its confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
+pub struct Estimate {
     /// The value.
     pub value: f64,
     /// The interval's lower end; the value itself where there is none.
@@ -18,7 +15,7 @@ pub struct Interval {
     pub high: f64,
 }
 
-impl Interval {
+impl Estimate {
     /// A value without an interval.
     pub fn exact(value: f64) -> Self {
         Self { value, low: value, high: value }
@@ -31,13 +28,13 @@ impl Interval {
 
 /// One checkpoint, method or teacher.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+pub struct ScatterPoint {
     /// The name that stands beside it.
     pub label: String,
     /// Along.
-    pub x: Interval,
+    pub x: Estimate,
     /// Up.
-    pub y: Interval,
+    pub y: Estimate,
 }
 
 /// Points to compare in two measures.
@@ -50,7 +47,7 @@ pub struct Scatter {
     /// How the measure along is spread.
     pub x_scale: Scale,
     /// The points; those with values that are not finite are left out.
-    pub points: Vec<Point>,
+    pub points: Vec<ScatterPoint>,
 }
 
 /// A rectangle that a label should keep clear of: left, top, right, bottom.
@@ -58,9 +55,9 @@ type Area = (f64, f64, f64, f64);
 
 /// Draws each point with its own marker, its intervals both ways and its name beside it.
 pub fn scatter(scatter: &Scatter) -> Svg {
-    let points: Vec<&Point> =
+    let points: Vec<&ScatterPoint> =
         scatter.points.iter().filter(|point| point.x.is_finite() && point.y.is_finite()).collect();
-    let range = |interval: fn(&Point) -> Interval| {
+    let range = |interval: fn(&ScatterPoint) -> Estimate| {
         points.iter().map(|point| interval(point)).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), interval| {
             (low.min(interval.low), high.max(interval.high))
         })
@@ -73,7 +70,7 @@ pub fn scatter(scatter: &Scatter) -> Svg {
         Scale::Log => Axis::new(Scale::Log, left, right, 8),
     };
     let y = Axis::new(Scale::Linear, (low - tall).max(low.min(0.0)), high + tall, 6);
-    let mut frame = Frame::new(x, y, (&scatter.x_name, &scatter.y_name), &[], Sample::Marker);
+    let mut frame = Frame::new(x, y, (&scatter.x_name, &scatter.y_name), &[], LegendMark::Marker);
     if points.is_empty() {
         frame.nothing();
     }
@@ -106,7 +103,7 @@ pub fn scatter(scatter: &Scatter) -> Svg {
 }
 
 /// A measure in words.
-fn spoken(name: &str, interval: Interval) -> String {
+fn spoken(name: &str, interval: Estimate) -> String {
     let value = short(interval.value);
     if interval.low == interval.high {
         format!("{name} {value}")
@@ -115,7 +112,7 @@ fn spoken(name: &str, interval: Interval) -> String {
     }
 }
 
-fn whiskers(frame: &mut Frame, index: usize, point: &Point, taken: &mut Vec<Area>) {
+fn whiskers(frame: &mut Frame, index: usize, point: &ScatterPoint, taken: &mut Vec<Area>) {
     let class = format!("whisker {}", colour(index));
     let (x, y) = frame.at(point.x.value, point.y.value);
     let ((left, _), (right, _)) = (frame.at(point.x.low, point.y.value), frame.at(point.x.high, point.y.value));
@@ -136,32 +133,38 @@ fn whiskers(frame: &mut Frame, index: usize, point: &Point, taken: &mut Vec<Area
 
 /// The place near a marker where a label covers the least of what is there already, and stays inside. `reach` is how
 /// far the marker's whiskers go.
-fn label_place(label: &str, at: (f64, f64), reach: Area, taken: &[Area], bounds: Area) -> (Anchor, (f64, f64), Area) {
+fn label_place(
+    label: &str,
+    at: (f64, f64),
+    reach: Area,
+    taken: &[Area],
+    bounds: Area,
+) -> (TextAnchor, (f64, f64), Area) {
     let width = text_width(label);
     let (left, top, right, bottom) = reach;
     let middle = at.1 + TEXT * 0.35;
     // Nearer places first: of two equally free ones the first is taken.
     let candidates = [
-        (Anchor::Start, at.0 + 10.0, at.1 - 6.0),
-        (Anchor::End, at.0 - 10.0, at.1 - 6.0),
-        (Anchor::Start, at.0 + 10.0, at.1 + TEXT + 4.0),
-        (Anchor::End, at.0 - 10.0, at.1 + TEXT + 4.0),
-        (Anchor::Start, right + 8.0, middle),
-        (Anchor::End, left - 8.0, middle),
-        (Anchor::Middle, at.0, top - 6.0),
-        (Anchor::Middle, at.0, bottom + TEXT + 2.0),
-        (Anchor::Start, at.0 - 6.0, top - 6.0),
-        (Anchor::End, at.0 + 6.0, top - 6.0),
-        (Anchor::Start, at.0 - 6.0, bottom + TEXT + 2.0),
-        (Anchor::End, at.0 + 6.0, bottom + TEXT + 2.0),
-        (Anchor::Middle, at.0, top - 22.0),
-        (Anchor::Middle, at.0, bottom + TEXT + 18.0),
+        (TextAnchor::Start, at.0 + 10.0, at.1 - 6.0),
+        (TextAnchor::End, at.0 - 10.0, at.1 - 6.0),
+        (TextAnchor::Start, at.0 + 10.0, at.1 + TEXT + 4.0),
+        (TextAnchor::End, at.0 - 10.0, at.1 + TEXT + 4.0),
+        (TextAnchor::Start, right + 8.0, middle),
+        (TextAnchor::End, left - 8.0, middle),
+        (TextAnchor::Middle, at.0, top - 6.0),
+        (TextAnchor::Middle, at.0, bottom + TEXT + 2.0),
+        (TextAnchor::Start, at.0 - 6.0, top - 6.0),
+        (TextAnchor::End, at.0 + 6.0, top - 6.0),
+        (TextAnchor::Start, at.0 - 6.0, bottom + TEXT + 2.0),
+        (TextAnchor::End, at.0 + 6.0, bottom + TEXT + 2.0),
+        (TextAnchor::Middle, at.0, top - 22.0),
+        (TextAnchor::Middle, at.0, bottom + TEXT + 18.0),
     ];
     let placed = candidates.map(|(anchor, x, y)| {
         let left = match anchor {
-            Anchor::Start => x,
-            Anchor::Middle => x - width / 2.0,
-            Anchor::End => x - width,
+            TextAnchor::Start => x,
+            TextAnchor::Middle => x - width / 2.0,
+            TextAnchor::End => x - width,
         };
         (anchor, (x, y), (left, y - TEXT * 0.85, left + width, y + TEXT * 0.25))
     });
@@ -205,7 +208,8 @@ mod tests {
 
     #[test]
     fn odd_points_are_left_out() {
-        let point = |value: f64| Point { label: "p<".into(), x: Interval::exact(value), y: Interval::exact(0.5) };
+        let point =
+            |value: f64| ScatterPoint { label: "p<".into(), x: Estimate::exact(value), y: Estimate::exact(0.5) };
         let of = |points| {
             scatter(&Scatter { x_name: "x".into(), y_name: "y".into(), x_scale: Scale::Linear, points })
                 .as_str()

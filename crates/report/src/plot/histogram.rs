@@ -1,11 +1,9 @@
 //! Histograms, several over one another.
 
-use super::{
-    Scale, Series, Svg,
-    canvas::{Anchor, colour, dash},
-    frame::{Frame, Sample, short},
-    scale::Axis,
-};
+use super::canvas::{Svg, TextAnchor, colour, dash};
+use super::frame::{Frame, LegendMark, short};
+use super::scale::{Axis, Scale};
+use super::series::Series;
 
 /// Bins of a histogram.
 const BINS: usize = 40;
@@ -54,7 +52,7 @@ pub fn histogram(histogram: &Histogram) -> Svg {
             None => format!("{} (none)", series.name),
         })
         .collect();
-    let mut frame = Frame::new(x, y, (&histogram.x_name, "share of rows (%)"), &legend, Sample::Curve);
+    let mut frame = Frame::new(x, y, (&histogram.x_name, "share of rows (%)"), &legend, LegendMark::Curve);
     if kept.iter().all(Vec::is_empty) {
         frame.nothing();
     }
@@ -78,7 +76,7 @@ pub fn histogram(histogram: &Histogram) -> Svg {
             let at = frame.x.place(median);
             frame.canvas.path(&format!("median {}", colour(index)), dash(index), &[(at, top), (at, bottom)]);
             let row = top + 12.0 + index as f64 * 14.0;
-            frame.canvas.text("halo", (at + 4.0, row), Anchor::Start, &short(median));
+            frame.canvas.text("halo", (at + 4.0, row), TextAnchor::Start, &short(median));
         }
     }
     frame.finish()

@@ -1,10 +1,7 @@
 //! Waterfalls: how many rows there were, what each reason took away, what remained.
 
-use super::{
-    Svg,
-    canvas::{Anchor, Canvas, TEXT, WIDTH, fitted, text_width},
-    scale::grouped,
-};
+use super::canvas::{Canvas, Svg, TEXT, TextAnchor, WIDTH, fitted, text_width};
+use super::scale::grouped;
 
 const ROW: f64 = 26.0;
 const BAR: f64 = 16.0;
@@ -47,10 +44,10 @@ pub fn waterfall(waterfall: &Waterfall) -> Svg {
         let baseline = top + BAR / 2.0 + TEXT * 0.36;
         let (low, high) = (left + *from as f64 * scale, left + *to as f64 * scale);
         let class = if *kept { "kept c0" } else { "lost c1" };
-        canvas.text("", (left - 8.0, baseline), Anchor::End, &fitted(label, LONGEST_LABEL));
+        canvas.text("", (left - 8.0, baseline), TextAnchor::End, &fitted(label, LONGEST_LABEL));
         // A bar thinner than a hair is drawn as a hair, so that it is seen.
         canvas.rectangle(class, (low, top), (high - low).max(1.0), BAR, &format!("{label}: {text} {}", waterfall.unit));
-        canvas.text("halo", (high.max(low + 1.0) + 6.0, baseline), Anchor::Start, text);
+        canvas.text("halo", (high.max(low + 1.0) + 6.0, baseline), TextAnchor::Start, text);
         if row + 1 < bars.len() {
             // What is left after this row begins the next.
             let edge = if row == 0 { high } else { low };
@@ -62,7 +59,7 @@ pub fn waterfall(waterfall: &Waterfall) -> Svg {
     canvas.text(
         "soft",
         (left, bottom + 18.0),
-        Anchor::Start,
+        TextAnchor::Start,
         &format!("{} (share of all that came in)", waterfall.unit),
     );
     canvas.finish()

@@ -1,10 +1,10 @@
 //! What a report is made of.
 
-use super::plot::Svg;
+use crate::plot::Svg;
 
-/// A report: a title and sections.
+/// The whole page: a title and sections.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct Page {
     /// The heading.
     pub title: String,
     /// One line under the heading: what was run, on what.
@@ -21,14 +21,14 @@ pub struct Section {
     /// The name by which links find it; made unique and safe when rendered.
     pub anchor: String,
     /// The content.
-    pub blocks: Vec<Block>,
+    pub elements: Vec<Element>,
 }
 
 /// A piece of content.
 ///
 /// Paragraphs, captions and summaries show text between backticks as code; everything else is shown as it is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Block {
+pub enum Element {
     /// Running text.
     Paragraph(String),
     /// A table.
@@ -40,7 +40,7 @@ pub enum Block {
         /// The line that is always seen.
         summary: String,
         /// What it hides.
-        blocks: Vec<Block>,
+        elements: Vec<Element>,
     },
     /// Text as it is, such as a prompt or a rollout: line breaks kept, escape sequences and control characters removed.
     Text(String),
@@ -54,28 +54,28 @@ pub struct Table {
     /// What the table shows.
     pub caption: String,
     /// The columns.
-    pub columns: Vec<Column>,
+    pub columns: Vec<TableColumn>,
     /// The cells, row by row. Short rows are filled with empty cells; cells beyond the columns are left out.
     pub rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table.
-    pub fn new(caption: impl Into<String>, columns: impl IntoIterator<Item = Column>) -> Self {
+    pub fn new(caption: impl Into<String>, columns: impl IntoIterator<Item = TableColumn>) -> Self {
         Self { caption: caption.into(), columns: columns.into_iter().collect(), rows: Vec::new() }
     }
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
+pub struct TableColumn {
     /// Its heading, with the unit in brackets where there is one.
     pub title: String,
     /// On which side its cells stand.
     pub align: Align,
 }
 
-impl Column {
+impl TableColumn {
     /// A column of words.
     pub fn left(title: impl Into<String>) -> Self {
         Self { title: title.into(), align: Align::Left }
@@ -99,7 +99,7 @@ pub enum Align {
 /// A plot with its caption.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// The plot, from [`super::plot`].
+    /// The plot, from [`crate::plot`].
     pub svg: Svg,
     /// What it shows and how to read it.
     pub caption: String,

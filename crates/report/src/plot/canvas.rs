@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{super::escape::escape, Svg};
+use crate::escape::escape;
 
 /// Width of every plot, in its own units (about CSS pixels).
 pub(super) const WIDTH: f64 = 760.0;
@@ -13,15 +13,26 @@ const COLOURS: usize = 6;
 /// Dashes of curves, told apart without colour.
 const DASHES: [&str; 5] = ["", "7 4", "2 3", "9 3 2 3", "14 5"];
 
+/// A finished plot. Only this module makes them, so that a page never takes in foreign markup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Svg(String);
+
+impl Svg {
+    /// The `<svg>` element.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(super) enum TextAnchor {
     Start,
     Middle,
     End,
 }
 
-impl Anchor {
+impl TextAnchor {
     fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -74,7 +85,7 @@ impl Canvas {
     }
 
     /// A text whose baseline is at `at`.
-    pub(super) fn text(&mut self, class: &str, at: (f64, f64), anchor: Anchor, text: &str) {
+    pub(super) fn text(&mut self, class: &str, at: (f64, f64), anchor: TextAnchor, text: &str) {
         let (x, y) = (number(at.0), number(at.1));
         let anchor = anchor.name();
         let text = escape(text);

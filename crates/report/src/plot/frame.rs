@@ -1,10 +1,7 @@
 //! The common surroundings of plots with two axes: grid, ticks, axis names, legend.
 
-use super::{
-    Svg,
-    canvas::{Anchor, Canvas, TEXT, WIDTH, colour, dash, number, text_width},
-    scale::Axis,
-};
+use super::canvas::{Canvas, Svg, TEXT, TextAnchor, WIDTH, colour, dash, number, text_width};
+use super::scale::{Axis, grouped};
 
 const LEFT: f64 = 66.0;
 const RIGHT: f64 = 18.0;
@@ -14,7 +11,7 @@ const HEIGHT: f64 = 340.0;
 
 /// How a series looks in the legend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sample {
+pub(super) enum LegendMark {
     Curve,
     Marker,
 }
@@ -30,18 +27,18 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Draws the surroundings. The legend stands above the plot, in as many lines as it needs.
-    pub(super) fn new(x: Axis, y: Axis, names: (&str, &str), legend: &[String], sample: Sample) -> Self {
+    pub(super) fn new(x: Axis, y: Axis, names: (&str, &str), legend: &[String], mark: LegendMark) -> Self {
         let lines = legend_lines(legend);
         let top = 14.0 + lines.len() as f64 * LEGEND_LINE;
         let height = HEIGHT + (lines.len().saturating_sub(1)) as f64 * LEGEND_LINE;
         let (left, right, bottom) = (LEFT, WIDTH - RIGHT, height - BOTTOM);
         let mut canvas = Canvas::new(height);
-        draw_legend(&mut canvas, &lines, legend, sample);
+        draw_legend(&mut canvas, &lines, legend, mark);
         let (x, y) = (x.between(left, right), y.between(bottom, top));
         for tick in &y.ticks {
             let at = y.place(*tick);
             canvas.line("grid", (left, at), (right, at));
-            canvas.text("soft", (left - 8.0, at + TEXT * 0.35), Anchor::End, &y.label(*tick));
+            canvas.text("soft", (left - 8.0, at + TEXT * 0.35), TextAnchor::End, &y.label(*tick));
         }
         let mut last_end = f64::NEG_INFINITY;
         for tick in &x.ticks {
@@ -51,12 +48,12 @@ impl Frame {
             // Labels that would touch the one before are left out; their ticks stay.
             if at - half > last_end + 4.0 {
                 let at = at.min(WIDTH - half);
-                canvas.text("soft", (at, bottom + 18.0), Anchor::Middle, &label);
+                canvas.text("soft", (at, bottom + 18.0), TextAnchor::Middle, &label);
                 last_end = at + half;
             }
         }
         canvas.line("axis", (left, bottom), (right, bottom));
-        canvas.text("", (f64::midpoint(left, right), height - 8.0), Anchor::Middle, names.0);
+        canvas.text("", (f64::midpoint(left, right), height - 8.0), TextAnchor::Middle, names.0);
         canvas.text_upwards("", (TEXT + 1.0, f64::midpoint(top, bottom)), names.1);
         Self { canvas, x, y, bounds: (left, top, right, bottom) }
     }
@@ -69,7 +66,12 @@ impl Frame {
     /// Says that there is nothing to see.
     pub(super) fn nothing(&mut self) {
         let (left, top, right, bottom) = self.bounds;
-        self.canvas.text("soft", (f64::midpoint(left, right), f64::midpoint(top, bottom)), Anchor::Middle, "no data");
+        self.canvas.text(
+            "soft",
+            (f64::midpoint(left, right), f64::midpoint(top, bottom)),
+            TextAnchor::Middle,
+            "no data",
+        );
     }
 
     pub(super) fn finish(self) -> Svg {
@@ -95,18 +97,18 @@ fn legend_lines(names: &[String]) -> Vec<Vec<(usize, f64)>> {
     lines
 }
 
-fn draw_legend(canvas: &mut Canvas, lines: &[Vec<(usize, f64)>], names: &[String], sample: Sample) {
+fn draw_legend(canvas: &mut Canvas, lines: &[Vec<(usize, f64)>], names: &[String], mark: LegendMark) {
     for (row, line) in lines.iter().enumerate() {
         let middle = 12.0 + row as f64 * LEGEND_LINE;
         for (index, left) in line {
-            match sample {
-                Sample::Curve => {
+            match mark {
+                LegendMark::Curve => {
                     let class = format!("curve {}", colour(*index));
                     canvas.path(&class, dash(*index), &[(*left, middle), (left + 28.0, middle)]);
                 }
-                Sample::Marker => canvas.marker(*index, (left + 16.0, middle), ""),
+                LegendMark::Marker => canvas.marker(*index, (left + 16.0, middle), ""),
             }
-            canvas.text("", (left + 34.0, middle + TEXT * 0.35), Anchor::Start, &names[*index]);
+            canvas.text("", (left + 34.0, middle + TEXT * 0.35), TextAnchor::Start, &names[*index]);
         }
     }
 }
@@ -118,5 +120,5 @@ pub(super) fn short(value: f64) -> String {
         size if size >= 1.0 => 2,
         _ => 4,
     };
-    if value.is_finite() { super::scale::grouped(value, decimals) } else { number(value) }
+    if value.is_finite() { grouped(value, decimals) } else { number(value) }
 }
