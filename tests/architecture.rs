@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Which crate may know which. `pipeline` joins all; `cli` knows only it.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("records", &[]),
     ("tables", &["records"]),
     ("chat", &["records"]),
@@ -15,8 +15,26 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("teacher", &["records", "chat"]),
     ("curate", &["records"]),
     ("weights", &[]),
-    ("student", &["records", "chat", "weights"]),
-    ("pipeline", &["records", "tables", "chat", "verify", "teacher", "curate", "weights", "student"]),
+    ("training", &[]),
+    ("student", &["records", "chat", "weights", "training"]),
+    ("synthesize", &["records"]),
+    ("report", &[]),
+    (
+        "pipeline",
+        &[
+            "records",
+            "tables",
+            "chat",
+            "verify",
+            "teacher",
+            "curate",
+            "weights",
+            "student",
+            "training",
+            "synthesize",
+            "report",
+        ],
+    ),
     ("cli", &["pipeline"]),
 ];
 

@@ -14,7 +14,7 @@ mod quickstart;
 mod resume;
 mod sampling;
 mod schemas;
-#[path = "../crates/teacher/tests/server/mod.rs"]
+#[path = "../crates/teacher/tests/endpoint/server.rs"]
 mod server;
 mod training;
 mod verify_command;

@@ -2,9 +2,9 @@
 
 use crate::error::LocalError;
 use retort_student::{
-    Adapter, Control, GenerateRequest, GenerateSettings, Generator, LoraSettings, Student, Target, TokenRow,
-    TrainSettings, train_sft,
+    Adapter, Control, GenerateRequest, GenerateSettings, Generator, Student, Target, TokenRow, train_sft,
 };
+use retort_training::{LoraSettings, TrainSettings};
 use retort_weights::Checkpoint;
 use serde_json::{Value, json};
 use std::path::Path;

@@ -8,10 +8,10 @@ mod sections;
 use super::{Context, Made};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
-use crate::report::{Report as Page, render};
 use crate::source::{Kind, Source};
 use crate::stage::Input;
 use retort_records::{JudgementRow, Row};
+use retort_report::{Page, render};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

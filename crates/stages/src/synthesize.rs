@@ -3,8 +3,8 @@
 use super::{Context, Made};
 use crate::error::PipelineError;
 use crate::source::Kind;
-use crate::synthesize::{SynthesizeSettings, problems};
 use retort_records::{FinishReason, Message, Prompt, Rollout, completion, id_of};
+use retort_synthesize::{SynthesizeSettings, synthesize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,7 +20,7 @@ impl Synthesize {
     }
 
     pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        self.0.problems()
+        self.0.problems().into_iter().map(|problem| (problem.pointer, problem.message)).collect()
     }
 
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
@@ -28,11 +28,11 @@ impl Synthesize {
         context.started("synthesize", Some(self.0.count), "prompts");
         let mut prompts = context.writer::<Prompt>()?;
         let mut rollouts = rollouts_wanted.then(|| context.writer::<Rollout>()).transpose()?;
-        let made_of = problems(&self.0, context.seed("", 0)).map_err(|error| context.fail(error.to_string()))?;
-        for (ordinal, problem) in made_of.enumerate() {
-            let problem = problem.map_err(|error| context.fail(error.to_string()))?;
-            let prompt_id = id_of("prompt", &[b"user", problem.prompt.as_bytes()]);
-            for (sample_index, text) in problem.completions.iter().enumerate() {
+        let exercises = synthesize(&self.0, context.seed("", 0)).map_err(|error| context.fail(error.to_string()))?;
+        for (ordinal, exercise) in exercises.enumerate() {
+            let exercise = exercise.map_err(|error| context.fail(error.to_string()))?;
+            let prompt_id = id_of("prompt", &[b"user", exercise.prompt.as_bytes()]);
+            for (sample_index, text) in exercise.completions.iter().enumerate() {
                 if let Some(writer) = &mut rollouts {
                     writer.push(rollout(&prompt_id, sample_index as u32, text))?;
                 }
@@ -40,9 +40,9 @@ impl Synthesize {
             prompts.push(Prompt {
                 prompt_id,
                 ordinal: ordinal as u64,
-                messages: vec![Message::user(problem.prompt)],
-                reference_answer: Some(problem.reference_answer),
-                domain: problem.domain.to_owned(),
+                messages: vec![Message::user(exercise.prompt)],
+                reference_answer: Some(exercise.reference_answer),
+                domain: exercise.domain.to_owned(),
                 source: "synthesize".into(),
                 source_id: None,
                 language: None,

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair};
 use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
 use retort_records::{Pair, SftExample};
-use retort_student::{OverLong, TokenRow};
+use retort_student::TokenRow;
+use retort_training::OverLong;
 use std::path::Path;
 
 /// Rows that are tokenised together on all cores.

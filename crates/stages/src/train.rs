@@ -14,9 +14,10 @@ use crate::stage::Input;
 use retort_chat::stop_ids;
 use retort_records::{ReferenceLogProbs, SftExample};
 use retort_student::{
-    Adapter, Architecture, Control, DpoLoss, DpoSettings, Examples, Forecast, LoraSettings, PreferencePair, StepReport,
-    Student, TokenRow, TrainSettings, Trained, Trainee, packs, sequence_log_probs, train_dpo, train_sft,
+    Adapter, Architecture, Control, Examples, Forecast, PreferencePair, StepReport, Student, TokenRow, Trained,
+    Trainee, packs, sequence_log_probs, train_dpo, train_sft,
 };
+use retort_training::{DpoLoss, DpoSettings, LoraSettings, Method, OverLong, TrainBlock, TrainSettings};
 use retort_weights::{Checkpoint, Dtype, ModelConfig, copy_companions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ pub struct Train {
     /// The data: a selection or training examples for `sft`, preference pairs for `dpo`.
     pub data: Source,
     /// How to train.
-    #[serde(deserialize_with = "retort_student::with_preset")]
+    #[serde(deserialize_with = "retort_training::with_preset")]
     pub training: TrainSettings,
     /// Held-out data whose loss is computed every `training.eval_steps`; only for `sft`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,17 +68,6 @@ pub struct Train {
     #[serde(default = "default_save_seconds")]
     #[schemars(range(min = 1))]
     pub save_seconds: u64,
-}
-
-/// What a student learns from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// Examples: supervised fine-tuning.
-    #[default]
-    Sft,
-    /// Preference pairs: direct preference optimization (arXiv 2305.18290).
-    Dpo,
 }
 
 /// A model made from random weights.
@@ -155,17 +145,12 @@ impl Train {
         if self.method == Method::Dpo && self.base.is_none() {
             problems.push(("/method".into(), "`dpo` needs `base`: it is the reference model too".to_owned()));
         }
-        if self.method == Method::Sft && self.dpo.is_some() {
-            problems.push(("/dpo".into(), "`dpo` is only for `method: dpo`".to_owned()));
+        if self.lora.is_some() && self.base.is_none() {
+            let message = "`lora` needs `base`: adapters beside random weights learn nothing";
+            problems.push(("/lora".into(), message.to_owned()));
         }
-        problems.extend(self.problems_of_parts());
-        let named = |pointer: &str, error: &retort_student::Error| match error {
-            retort_student::Error::Setting { name, .. } => (format!("{pointer}/{name}"), error.to_string()),
-            _ => (pointer.to_owned(), error.to_string()),
-        };
-        problems.extend(self.training.check().err().map(|error| named("/training", &error)));
-        problems.extend(self.lora.as_ref().and_then(|lora| lora.check().err()).map(|error| named("/lora", &error)));
-        problems.extend(self.dpo.as_ref().and_then(|dpo| dpo.check().err()).map(|error| named("/dpo", &error)));
+        let contradictions = self.block().contradictions().into_iter();
+        problems.extend(contradictions.map(|found| (found.pointer.to_owned(), found.message.to_owned())));
         let config = self.init.as_ref().and_then(|init| init.architecture.config().err());
         problems.extend(config.map(|error| ("/init/architecture".to_owned(), error.to_string())));
         problems
@@ -219,7 +204,7 @@ impl Train {
                 dropping.example()
             )));
         }
-        if self.training.over_long == retort_student::OverLong::Error && dropping.count() > 0 {
+        if self.training.over_long == OverLong::Error && dropping.count() > 0 {
             return Err(context.fail(format!("some rows cannot be used{}{}", dropping.in_words(), dropping.example())));
         }
         let lengths: Vec<usize> = match self.method {
@@ -279,26 +264,16 @@ impl Train {
         Ok(made)
     }
 
-    /// What types cannot say of parts that go with one another.
-    fn problems_of_parts(&self) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
-        let mut wrong = |pointer: &str, message: &str| problems.push((pointer.to_owned(), message.to_owned()));
-        if self.lora.is_some() && self.base.is_none() {
-            wrong("/lora", "`lora` needs `base`: adapters beside random weights learn nothing");
+    /// The settings without what says where training starts.
+    pub(crate) fn block(&self) -> TrainBlock {
+        TrainBlock {
+            method: self.method,
+            training: self.training.clone(),
+            eval_data: self.eval_data.as_ref().map(|data| data.0.clone()),
+            load_best_model_at_end: self.load_best_model_at_end,
+            lora: self.lora.clone(),
+            dpo: self.dpo.clone(),
         }
-        if self.eval_data.is_some() && self.method == Method::Dpo {
-            wrong("/eval_data", "`eval_data` is only for `method: sft`");
-        }
-        if self.training.packing && self.method == Method::Dpo {
-            wrong("/training/packing", "`packing` is only for `method: sft`");
-        }
-        if self.load_best_model_at_end && self.eval_data.is_none() {
-            wrong("/load_best_model_at_end", "`load_best_model_at_end` needs `eval_data`");
-        }
-        if self.training.eval_steps.is_some() && self.eval_data.is_none() {
-            wrong("/training/eval_steps", "`eval_steps` needs `eval_data`");
-        }
-        problems
     }
 
     /// Says that rows may be longer than the model can read, if so.

@@ -9,9 +9,9 @@
 use std::time::Instant;
 
 use retort_student::{
-    Architecture, Control, Family, GenerateRequest, GenerateSettings, Generator, Student, Target, TokenRow,
-    TrainSettings, train_sft,
+    Architecture, Control, Family, GenerateRequest, GenerateSettings, Generator, Student, Target, TokenRow, train_sft,
 };
+use retort_training::TrainSettings;
 
 fn architecture(shape: &str) -> Architecture {
     let sizes = match shape {

@@ -1,106 +1,14 @@
 use std::path::Path;
 
+use retort_training::{LoraSettings, TargetModule};
 use retort_weights::{Adapter as AdapterFiles, Dtype, TensorShape};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::kernels::product::{View, multiply_parallel};
 use crate::kernels::rowwise::drop_out;
 use crate::layout::{Layout, Place};
 use crate::random::Random;
-use crate::settings::setting;
 use crate::{Error, Student};
-
-/// Low-rank adapters (arXiv 2106.09685), in PEFT's words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LoraSettings {
-    /// Rank of every adapter.
-    #[serde(default = "sixteen")]
-    #[schemars(range(min = 1))]
-    pub r: usize,
-    /// Adapters are scaled by `lora_alpha / r`.
-    #[serde(default = "thirty_two")]
-    pub lora_alpha: f64,
-    /// Share of an adapter's inputs that is set to zero in each training step.
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub lora_dropout: f64,
-    /// Projections that get an adapter; all by default.
-    #[serde(default = "TargetModule::all")]
-    pub target_modules: Vec<TargetModule>,
-    /// Scale by `lora_alpha / sqrt(r)` instead (arXiv 2312.03732).
-    #[serde(default)]
-    pub use_rslora: bool,
-}
-
-/// A projection of a decoder block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetModule {
-    /// Queries.
-    QProj,
-    /// Keys.
-    KProj,
-    /// Values.
-    VProj,
-    /// Attention's output.
-    OProj,
-    /// Gate of the feed-forward layer.
-    GateProj,
-    /// The other factor of the gated product.
-    UpProj,
-    /// Back from the feed-forward layer.
-    DownProj,
-}
-
-impl TargetModule {
-    fn all() -> Vec<Self> {
-        vec![Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj]
-    }
-}
-
-fn sixteen() -> usize {
-    16
-}
-
-fn thirty_two() -> f64 {
-    32.0
-}
-
-impl Default for LoraSettings {
-    fn default() -> Self {
-        Self { r: 16, lora_alpha: 32.0, lora_dropout: 0.0, target_modules: TargetModule::all(), use_rslora: false }
-    }
-}
-
-impl LoraSettings {
-    /// Says which setting is not allowed, if any.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.r == 0 {
-            return Err(setting("r", 0, "1 or more"));
-        }
-        if !(0.0..1.0).contains(&self.lora_dropout) {
-            return Err(setting("lora_dropout", self.lora_dropout, "0 to less than 1"));
-        }
-        if self.target_modules.is_empty() {
-            return Err(setting("target_modules", "[]", "at least one projection"));
-        }
-        Ok(())
-    }
-
-    /// The same for evaluation.
-    pub(crate) fn without_dropout(&self) -> Self {
-        Self { lora_dropout: 0.0, ..self.clone() }
-    }
-
-    /// The factor on an adapter's output.
-    pub(crate) fn scale(&self) -> f32 {
-        let rank = self.r as f64;
-        (self.lora_alpha / if self.use_rslora { rank.sqrt() } else { rank }) as f32
-    }
-}
 
 /// Adapters of a student: the only part that LoRA training changes.
 #[derive(Clone, Debug)]
@@ -127,7 +35,7 @@ impl AdapterLayout {
             total += shape[0] * shape[1];
             places.len() - 1
         };
-        let modules = TargetModule::all();
+        let modules = TargetModule::ALL;
         let block = |block: &crate::layout::BlockPlaces| {
             let mut part = 0;
             block.projections().map(|place| {

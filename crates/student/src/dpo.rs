@@ -1,13 +1,14 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use retort_training::{DpoLoss, DpoSettings, TrainSettings};
 use serde_json::{Value, json};
 
-use crate::settings::{DpoLoss, setting};
+use crate::error::setting;
 use crate::sft::{fits, lay_out};
 use crate::tensors::{Learner, Weighing};
 use crate::train::{BatchLoss, Objective, add_gradient, run};
-use crate::{Control, DpoSettings, Error, StepReport, TokenRow, TrainSettings, Trained, Trainee};
+use crate::{Control, Error, StepReport, TokenRow, Trained, Trainee};
 
 /// Two completions of one prompt, prompt included, with the completions' tokens marked, and what the reference model gives
 /// them.
@@ -53,22 +54,6 @@ pub fn train_dpo<'a>(
     let objective = Dpo { pairs, settings: dpo };
     let trained = run(trainee, &objective, &usable, settings, seed, resume, on_step)?;
     Ok(Trained { dropped, ..trained })
-}
-
-impl DpoSettings {
-    /// Says which setting is not allowed, if any.
-    pub fn check(&self) -> Result<(), Error> {
-        if !(self.beta > 0.0 && self.beta.is_finite()) {
-            return Err(setting("beta", self.beta, "more than 0"));
-        }
-        if !(0.0..0.5).contains(&self.label_smoothing) {
-            return Err(setting("label_smoothing", self.label_smoothing, "0 to less than 0.5"));
-        }
-        if !(self.rpo_alpha >= 0.0 && self.rpo_alpha.is_finite()) {
-            return Err(setting("rpo_alpha", self.rpo_alpha, "0 or more"));
-        }
-        Ok(())
-    }
 }
 
 /// One completion as the loss sees it: log-prob sums under student and reference model, and its tokens.

@@ -14,7 +14,10 @@ pub enum Error {
         /// Shape by the config.
         expected: Vec<usize>,
     },
-    /// A setting has a value that is not allowed.
+    /// A training setting is outside its bounds.
+    #[error(transparent)]
+    Training(#[from] retort_training::SettingError),
+    /// A setting has a value that is not allowed here.
     #[error("`{name}` is `{given}`; allowed is {allowed}")]
     Setting {
         /// The setting.
@@ -55,4 +58,8 @@ pub enum Error {
         /// Why it cannot be used.
         reason: String,
     },
+}
+
+pub(crate) fn setting(name: &'static str, given: impl ToString, allowed: &str) -> Error {
+    Error::Setting { name, given: given.to_string(), allowed: allowed.to_owned() }
 }

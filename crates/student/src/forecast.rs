@@ -1,3 +1,4 @@
+use retort_training::{LoraSettings, OverLong, TrainSettings};
 use retort_weights::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,6 @@ use crate::adapter::AdapterLayout;
 use crate::fused::{LOGITS, PARTS, chunk_of};
 use crate::layout::Layout;
 use crate::packing::pack;
-use crate::{LoraSettings, OverLong, TrainSettings};
 
 /// What a training run is going to take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::setting;
 use crate::fused::{Batch, Buffers, Cache, Decoder, Segment};
 use crate::kernels::rowwise::{exponentials, largest};
 use crate::rotary::Rotary;
 use crate::sampling::{pick, random_of};
-use crate::settings::setting;
 use crate::tensors::{Tables, device_logits, download, upload};
 use crate::{Error, Student, Target};
 

@@ -30,7 +30,7 @@ pub fn pack(lengths: &[usize], capacity: usize) -> Vec<Vec<usize>> {
     packs
 }
 
-/// Number of packs that rows of these lengths make, with [`crate::TrainSettings::packing`].
+/// Number of packs that rows of these lengths make, with [`retort_training::TrainSettings::packing`].
 pub fn packs(lengths: &[usize], capacity: usize) -> usize {
     pack(lengths, capacity).len()
 }

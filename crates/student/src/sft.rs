@@ -1,14 +1,14 @@
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use retort_training::{OverLong, TrainSettings};
 use serde_json::{Value, json};
 
 use crate::fused::Batch;
 use crate::rotary::Rotary;
-use crate::settings::OverLong;
 use crate::tensors::{Learner, Scorer, Weighing, download};
 use crate::train::{BatchLoss, Objective, add_gradient, run};
-use crate::{Control, Error, StepReport, Student, TokenRow, TrainSettings, Trained, Trainee};
+use crate::{Control, Error, StepReport, Student, TokenRow, Trained, Trainee};
 
 /// Supervised fine-tuning: the mean negative log-prob of the trained tokens of each step goes down. Rows are shuffled anew
 /// in each epoch. The result is the same, bit for bit, whether or not the run was interrupted and resumed and whatever the

@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
+use retort_training::TrainSettings;
 use retort_weights::{Checkpoint, CheckpointWriter, Dtype, TensorShape, write_config};
 use serde_json::{Value, json};
 
 use crate::random::Random;
 use crate::tensors::{Learner, Vector};
-use crate::{Adapter, Error, Student, TrainSettings, Trainee};
+use crate::{Adapter, Error, Student, Trainee};
 
 /// One row of token ids with the tokens that are trained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // helpers of tests; skipping must be seen
 
 use retort_student::{
-    Adapter, Architecture, Control, DpoSettings, Examples, Family, GenerateRequest, GenerateSettings, Generator,
-    LoraSettings, PreferencePair, StepReport, Student, Target, TokenRow, TrainSettings, loss_and_gradients,
-    sequence_log_probs, token_log_probs, train_dpo, train_sft,
+    Adapter, Architecture, Control, Examples, Family, GenerateRequest, GenerateSettings, Generator, PreferencePair,
+    StepReport, Student, Target, TokenRow, loss_and_gradients, sequence_log_probs, token_log_probs, train_dpo,
+    train_sft,
 };
+use retort_training::{DpoSettings, LoraSettings, TrainSettings};
 
 /// The device, if it is there.
 fn device() -> Option<Target> {

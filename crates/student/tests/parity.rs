@@ -6,9 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use retort_student::{
-    Control, DpoSettings, PreferencePair, Schedule, Student, Target, TokenRow, TrainSettings, loss_and_gradients,
-    sequence_log_probs, token_log_probs, train_dpo, train_sft,
+    Control, PreferencePair, Student, Target, TokenRow, loss_and_gradients, sequence_log_probs, token_log_probs,
+    train_dpo, train_sft,
 };
+use retort_training::{DpoSettings, Schedule, TrainSettings};
 use retort_weights::Checkpoint;
 use safetensors::SafeTensors;
 use serde_json::Value;

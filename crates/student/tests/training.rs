@@ -5,9 +5,10 @@
 use std::path::Path;
 
 use retort_student::{
-    Adapter, Architecture, Control, DpoSettings, Error, Examples, Family, LoraSettings, OverLong, PreferencePair,
-    Student, Target, TokenRow, TrainSettings, loss_and_gradients, packs, sequence_log_probs, train_dpo, train_sft,
+    Adapter, Architecture, Control, Error, Examples, Family, PreferencePair, Student, Target, TokenRow,
+    loss_and_gradients, packs, sequence_log_probs, train_dpo, train_sft,
 };
+use retort_training::{DpoSettings, LoraSettings, OverLong, TrainSettings};
 use retort_weights::Dtype;
 
 fn student(family: Family) -> Student {

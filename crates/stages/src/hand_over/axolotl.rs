@@ -4,8 +4,8 @@ use super::settings::{Block, Precision, Recipes};
 use super::sheet::Sheet;
 use super::words::{accumulation, adamw, evaluation, lora_alpha, modules, schedule};
 use crate::stages::export::ExportFile;
-use crate::stages::train::Method;
-use retort_student::DpoLoss;
+use retort_training::DpoLoss;
+use retort_training::Method;
 use serde_json::{Value, json};
 
 /// What `pip` installs; axolotl pins torch, transformers, TRL and the others itself.

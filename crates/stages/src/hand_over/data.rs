@@ -3,7 +3,6 @@
 use super::super::dropping::Dropping;
 use super::super::export::{Conversations, Export, PreferenceConversations, exported};
 use super::super::token_rows::{Encoder, Limit, PairTokens};
-use super::super::train::Method;
 use super::super::{Context, Made};
 use super::Inputs;
 use super::settings::Tool;
@@ -11,7 +10,8 @@ use crate::error::PipelineError;
 use crate::inputs::Finished;
 use crate::row_file::RowFile;
 use retort_records::{Row, SftExample};
-use retort_student::{OverLong, TokenRow};
+use retort_student::TokenRow;
+use retort_training::{Method, OverLong};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

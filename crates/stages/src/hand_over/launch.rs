@@ -2,7 +2,7 @@
 
 use super::settings::{Block, Precision, Recipes, Tool};
 use super::sheet::Sheet;
-use crate::stages::train::Method;
+use retort_training::Method;
 use serde_json::json;
 
 /// What starts one node's processes.

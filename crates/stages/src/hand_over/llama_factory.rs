@@ -4,8 +4,8 @@ use super::settings::{Block, Precision, Recipes};
 use super::sheet::Sheet;
 use super::words::{lora_alpha, modules, training_arguments};
 use crate::stages::export::ExportFile;
-use crate::stages::train::Method;
-use retort_student::DpoLoss;
+use retort_training::DpoLoss;
+use retort_training::Method;
 use serde_json::{Value, json};
 
 /// What `pip` installs: the newest that LLaMA-Factory 0.9.5 allows itself.

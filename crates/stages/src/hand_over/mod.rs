@@ -176,8 +176,8 @@ struct Inputs<'a> {
 /// The name of a tool's settings file.
 fn settings_file(tool: Tool, block: &Block) -> &'static str {
     match (tool, block.method) {
-        (Tool::Trl, super::train::Method::Sft) => "sft.yaml",
-        (Tool::Trl, super::train::Method::Dpo) => "dpo.yaml",
+        (Tool::Trl, retort_training::Method::Sft) => "sft.yaml",
+        (Tool::Trl, retort_training::Method::Dpo) => "dpo.yaml",
         (Tool::Axolotl, _) => "config.yaml",
         (Tool::LlamaFactory, _) => "train.yaml",
     }

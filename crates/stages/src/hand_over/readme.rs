@@ -4,7 +4,7 @@ use super::data::Rows;
 use super::launch;
 use super::settings::{Block, Precision, Recipes, Tool};
 use super::settings_file;
-use crate::stages::train::Method;
+use retort_training::Method;
 use std::fmt::Write;
 
 /// The whole text.

@@ -1,8 +1,8 @@
 //! What a pipeline file says of a hand-over.
 
 use crate::source::Source;
-use crate::stages::train::{Method, Train};
-use retort_student::{DpoLoss, DpoSettings, LoraSettings, TrainSettings};
+use crate::stages::train::Train;
+use retort_training::{DpoLoss, DpoSettings, LoraSettings, Method, TrainSettings};
 use retort_weights::Dtype;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub struct Block {
     #[serde(default)]
     pub method: Method,
     /// How to train.
-    #[serde(deserialize_with = "retort_student::with_preset")]
+    #[serde(deserialize_with = "retort_training::with_preset")]
     pub training: TrainSettings,
     /// Held-out data whose loss is computed every `training.eval_steps`; only for `sft`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

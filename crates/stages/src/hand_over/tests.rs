@@ -115,7 +115,7 @@ fn rows_of_a_step_are_spread_over_all_gpus_or_refused() {
 #[test]
 fn the_learning_rate_falls_by_the_same_schedule() {
     let with = |settings: Value| {
-        let training = retort_student::with_preset(settings).unwrap();
+        let training = retort_training::with_preset(settings).unwrap();
         words::schedule(&training)
     };
     assert_eq!(with(json!({ "learning_rate": 1e-4 })), ("cosine_with_min_lr", Some(json!({ "min_lr_rate": 0.1 }))));

@@ -3,8 +3,8 @@
 use super::settings::{Block, Precision, Recipes};
 use super::sheet::Sheet;
 use super::words::{lora_alpha, modules, training_arguments};
-use crate::stages::train::Method;
-use retort_student::DpoLoss;
+use retort_training::DpoLoss;
+use retort_training::Method;
 use serde_json::{Value, json};
 
 /// What `pip` installs: these were tried together.

@@ -2,7 +2,7 @@
 
 use super::settings::{Block, Recipes};
 use super::sheet::Sheet;
-use retort_student::{Schedule, TrainSettings};
+use retort_training::{Schedule, TrainSettings};
 use serde_json::{Value, json};
 
 /// Decay differs in the same way everywhere.
@@ -44,7 +44,7 @@ pub fn lora_alpha(sheet: &mut Sheet, alpha: f64) -> u64 {
 }
 
 /// Names of the projections that get an adapter.
-pub fn modules(lora: &retort_student::LoraSettings) -> Vec<String> {
+pub fn modules(lora: &retort_training::LoraSettings) -> Vec<String> {
     let names = lora.target_modules.iter().map(|module| json!(module));
     names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }

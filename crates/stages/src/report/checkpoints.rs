@@ -4,9 +4,11 @@ use super::super::train::STEPS;
 use super::sections::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
-use crate::report::plot::{Histogram, Interval, Lines, Point, Scale, Scatter, Series, histogram, lines, scatter};
-use crate::report::{Block, Column, Figure, Section, Table};
 use retort_records::{MeasureRow, Prompt, Rollout, Row, VerdictRow};
+use retort_report::plot::{
+    Curves, Estimate, Histogram, Scale, Scatter, ScatterPoint, Series, curves, histogram, scatter,
+};
+use retort_report::{Element, Figure, Section, Table, TableColumn};
 use retort_tables::follow;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -34,10 +36,10 @@ pub fn training(stage: &Finished) -> Option<Section> {
     let dpo = facts["method"] == "dpo";
     let unit = if dpo { "loss (per pair)" } else { "loss (nats per token)" };
     let loss = |caption: &str, what: &str, series| {
-        Block::Figure(Figure {
+        Element::Figure(Figure {
             alt: format!("{what} of `{}` over {} steps", stage.name, steps.len()),
             caption: caption.into(),
-            svg: lines(&Lines { x_name: "step".into(), y_name: unit.into(), y_scale: Scale::Linear, series }),
+            svg: curves(&Curves { x_name: "step".into(), y_name: unit.into(), y_scale: Scale::Linear, series }),
         })
     };
     let held_out = curve("evaluation", "eval_loss");
@@ -57,13 +59,13 @@ pub fn training(stage: &Finished) -> Option<Section> {
             vec![curve("training", "loss"), held_out],
         )
     };
-    let mut blocks = vec![Block::KeyValues(rows), figure];
+    let mut elements = vec![Element::KeyValues(rows), figure];
     if dpo {
-        blocks.push(Block::Figure(Figure {
+        elements.push(Element::Figure(Figure {
             alt: format!("share of pairs that `{}` prefers rightly, over {} steps", stage.name, steps.len()),
             caption: "Share of each step's pairs whose chosen completion became more probable than the rejected one."
                 .into(),
-            svg: lines(&Lines {
+            svg: curves(&Curves {
                 x_name: "step".into(),
                 y_name: "pairs preferred rightly (share)".into(),
                 y_scale: Scale::Linear,
@@ -71,20 +73,20 @@ pub fn training(stage: &Finished) -> Option<Section> {
             }),
         }));
     }
-    Some(section("Training", stage, blocks))
+    Some(section("Training", stage, elements))
 }
 
 /// Accuracy against tokens, all measures with intervals, differences from the first checkpoint, lengths, and completions.
 pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
     let rows: Vec<MeasureRow> = stage.rows::<MeasureRow>()?.collect::<Result<_, _>>()?;
-    let points = rows.iter().map(|row| Point {
+    let points = rows.iter().map(|row| ScatterPoint {
         label: row.checkpoint.clone(),
-        x: Interval { value: row.mean_tokens, low: row.mean_tokens_low, high: row.mean_tokens_high },
-        y: Interval { value: 100.0 * row.accuracy, low: 100.0 * row.accuracy_low, high: 100.0 * row.accuracy_high },
+        x: Estimate { value: row.mean_tokens, low: row.mean_tokens_low, high: row.mean_tokens_high },
+        y: Estimate { value: 100.0 * row.accuracy, low: 100.0 * row.accuracy_low, high: 100.0 * row.accuracy_high },
     });
     let confidence = stage.manifest.facts["confidence"].as_f64().unwrap_or(0.95) * 100.0;
-    let mut blocks = vec![
-        Block::Figure(Figure {
+    let mut elements = vec![
+        Element::Figure(Figure {
             alt: format!(
                 "accuracy against mean completion length: {}",
                 rows.iter()
@@ -109,29 +111,29 @@ pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
         }),
         measure_table(&rows),
     ];
-    blocks.extend(difference_table(&rows));
-    blocks.push(lengths(stage, &rows)?);
-    blocks.push(completions(stage)?);
-    Ok(section("Evaluation", stage, blocks))
+    elements.extend(difference_table(&rows));
+    elements.push(lengths(stage, &rows)?);
+    elements.push(completions(stage)?);
+    Ok(section("Evaluation", stage, elements))
 }
 
 fn percent(value: f64, low: f64, high: f64) -> String {
     format!("{:.1} [{:.1}, {:.1}]", 100.0 * value, 100.0 * low, 100.0 * high)
 }
 
-fn measure_table(rows: &[MeasureRow]) -> Block {
+fn measure_table(rows: &[MeasureRow]) -> Element {
     let n = rows.first().map_or(0, |row| row.n);
     let mut table = Table::new(
         format!("Measures over {} prompts, {n} samples each", rows.first().map_or(0, |row| row.prompts)),
         [
-            Column::left("checkpoint"),
-            Column::right("accuracy (%)"),
-            Column::right(format!("cons@{n} (%)")),
-            Column::right("mean tokens"),
-            Column::right("median"),
-            Column::right("p90"),
-            Column::right("mean tokens, correct"),
-            Column::right("cut off (%)"),
+            TableColumn::left("checkpoint"),
+            TableColumn::right("accuracy (%)"),
+            TableColumn::right(format!("cons@{n} (%)")),
+            TableColumn::right("mean tokens"),
+            TableColumn::right("median"),
+            TableColumn::right("p90"),
+            TableColumn::right("mean tokens, correct"),
+            TableColumn::right("cut off (%)"),
         ],
     );
     for row in rows {
@@ -146,17 +148,17 @@ fn measure_table(rows: &[MeasureRow]) -> Block {
             format!("{:.1}", 100.0 * row.truncation_rate),
         ]);
     }
-    Block::Table(table)
+    Element::Table(table)
 }
 
-fn difference_table(rows: &[MeasureRow]) -> Option<Block> {
+fn difference_table(rows: &[MeasureRow]) -> Option<Element> {
     let first = rows.first()?;
     let mut table = Table::new(
         format!("Differences from `{}` on the same prompts, paired bootstrap", first.checkpoint),
         ["checkpoint", "accuracy (points)", "mean tokens", "tokens, ratio", "accuracy-efficiency score"]
-            .map(Column::right),
+            .map(TableColumn::right),
     );
-    table.columns[0] = Column::left("checkpoint");
+    table.columns[0] = TableColumn::left("checkpoint");
     for row in &rows[1..] {
         let (Some(accuracy), Some(tokens)) = (row.accuracy_difference, row.tokens_difference) else { continue };
         let end = |value: Option<f64>| value.unwrap_or(f64::NAN);
@@ -168,11 +170,11 @@ fn difference_table(rows: &[MeasureRow]) -> Option<Block> {
             row.aes.map_or("–".into(), |aes| format!("{aes:.3}")),
         ]);
     }
-    (!table.rows.is_empty()).then_some(Block::Table(table))
+    (!table.rows.is_empty()).then_some(Element::Table(table))
 }
 
 /// In the order of the measures, so that a checkpoint has one colour in all figures.
-fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Block, PipelineError> {
+fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Element, PipelineError> {
     let mut tokens: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for rollout in stage.rows::<Rollout>()? {
         let rollout = rollout?;
@@ -182,7 +184,7 @@ fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Block, PipelineError
     let alt = format!("histogram of completion lengths in tokens of {}", names.join(" and "));
     let series =
         names.iter().map(|name| Series { name: (*name).to_owned(), values: tokens.remove(*name).unwrap_or_default() });
-    Ok(Block::Figure(Figure {
+    Ok(Element::Figure(Figure {
         alt,
         caption: "How long the completions of each checkpoint are.".into(),
         svg: histogram(&Histogram {
@@ -194,10 +196,10 @@ fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Block, PipelineError
 }
 
 /// The first sample of each checkpoint for the first prompts, side by side to read.
-fn completions(stage: &Finished) -> Result<Block, PipelineError> {
+fn completions(stage: &Finished) -> Result<Element, PipelineError> {
     let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
     let mut verdicts = follow(stage.rows::<VerdictRow>()?, |row| &row.rollout_id);
-    let mut shown: Vec<(String, String, Vec<Block>)> = Vec::new();
+    let mut shown: Vec<(String, String, Vec<Element>)> = Vec::new();
     for rollout in stage.rows::<Rollout>()? {
         let rollout = rollout?;
         if rollout.sample_index > 0 {
@@ -212,15 +214,17 @@ fn completions(stage: &Finished) -> Result<Block, PipelineError> {
             shown.push((rollout.prompt_id.clone(), asked, Vec::new()));
         }
         let verdict = verdicts.partner_of(Rollout::TABLE, &rollout.rollout_id)?;
-        if let Some((_, _, blocks)) = shown.last_mut() {
+        if let Some((_, _, elements)) = shown.last_mut() {
             let tokens = rollout.completion_tokens.unwrap_or_default();
             let verdict = serde_json::to_value(verdict.verdict).unwrap_or_default();
             let verdict = verdict.as_str().unwrap_or_default().to_owned();
-            blocks.push(Block::Paragraph(format!("`{}`: {verdict}, {tokens} tokens", rollout.teacher)));
-            blocks.push(Block::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)));
+            elements.push(Element::Paragraph(format!("`{}`: {verdict}, {tokens} tokens", rollout.teacher)));
+            elements.push(Element::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)));
         }
     }
-    let blocks =
-        shown.into_iter().map(|(_, asked, blocks)| Block::Details { summary: cut(&asked, 110), blocks }).collect();
-    Ok(Block::Details { summary: "Completions to read".into(), blocks })
+    let elements = shown
+        .into_iter()
+        .map(|(_, asked, elements)| Element::Details { summary: cut(&asked, 110), elements })
+        .collect();
+    Ok(Element::Details { summary: "Completions to read".into(), elements })
 }

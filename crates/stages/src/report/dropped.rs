@@ -3,8 +3,8 @@
 use super::sections::{cut, grouped};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
-use crate::report::{Block, Column, Section, Table};
 use retort_records::{Dropped, Prompt, Rollout, Row};
+use retort_report::{Element, Section, Table, TableColumn};
 use retort_tables::follow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,10 +24,10 @@ pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
     let mut table = Table::new(
         "Dropped rows by the first condition they failed; a row may fail several",
         [
-            Column::left("reason"),
-            Column::right("dropped for it"),
-            Column::right("of all rows"),
-            Column::right("fail it at all"),
+            TableColumn::left("reason"),
+            TableColumn::right("dropped for it"),
+            TableColumn::right("of all rows"),
+            TableColumn::right("fail it at all"),
         ],
     );
     let failed: BTreeMap<String, u64> = serde_json::from_value(facts["failed"].clone()).unwrap_or_default();
@@ -40,7 +40,7 @@ pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
     let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
     let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    let mut shown: BTreeMap<String, Vec<Block>> = BTreeMap::new();
+    let mut shown: BTreeMap<String, Vec<Element>> = BTreeMap::new();
     for row in stage.rows::<Dropped>()? {
         let row = row?;
         let number = seen.entry(row.drop_reason.clone()).or_default();
@@ -53,24 +53,24 @@ pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
         let prompt = prompts.partner_of(Dropped::TABLE, &row.prompt_id)?;
         let rollout = rollouts.partner_of(Dropped::TABLE, &row.row_id)?;
         let asked = prompt.messages.last().map(|message| message.content.as_str()).unwrap_or_default();
-        shown.entry(row.drop_reason).or_default().push(Block::Details {
+        shown.entry(row.drop_reason).or_default().push(Element::Details {
             summary: cut(&row.detail, 160),
-            blocks: vec![
-                Block::KeyValues(vec![
+            elements: vec![
+                Element::KeyValues(vec![
                     ("rollout".into(), row.row_id),
                     ("teacher".into(), rollout.teacher.clone()),
                     ("measure".into(), row.detail),
                 ]),
-                Block::Text(cut(asked, CHARACTERS)),
-                Block::Text(cut(&rollout.completion, CHARACTERS)),
+                Element::Text(cut(asked, CHARACTERS)),
+                Element::Text(cut(&rollout.completion, CHARACTERS)),
             ],
         });
     }
-    let mut blocks = vec![Block::Paragraph(stage.manifest.summary.clone()), Block::Table(table)];
+    let mut elements = vec![Element::Paragraph(stage.manifest.summary.clone()), Element::Table(table)];
     for (reason, examples) in shown {
         let summary = format!("`{reason}`: {} of {} rows to read", examples.len(), grouped(counts[&reason]));
-        blocks.push(Block::Details { summary, blocks: examples });
+        elements.push(Element::Details { summary, elements: examples });
     }
     let anchor = format!("{}-dropped", stage.name);
-    Ok(Some(Section { title: format!("Dropped: {}", stage.name), anchor, blocks }))
+    Ok(Some(Section { title: format!("Dropped: {}", stage.name), anchor, elements }))
 }

@@ -2,7 +2,7 @@
 
 use super::sections::{cut, grouped};
 use crate::inputs::Finished;
-use crate::report::{Block, Column, Section, Table};
+use retort_report::{Element, Section, Table, TableColumn};
 use serde_json::Value;
 
 const WORDS: [&str; 3] = ["correct", "incorrect", "undecided"];
@@ -28,21 +28,21 @@ pub fn section(stage: &Finished) -> Section {
     }
     let mut table = Table::new(
         "Rows by what the rules say (down) and what the judge says (across)",
-        ["rules", "judge: correct", "judge: incorrect", "judge: undecided"].map(Column::right),
+        ["rules", "judge: correct", "judge: incorrect", "judge: undecided"].map(TableColumn::right),
     );
-    table.columns[0] = Column::left("rules");
+    table.columns[0] = TableColumn::left("rules");
     for rules in WORDS {
         let cells = WORDS.map(|said| count(&agreement["counts"][rules][said]));
         table.rows.push(std::iter::once(rules.to_owned()).chain(cells).collect());
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let examples: Vec<Block> = facts["disagreements"]
+    let examples: Vec<Element> = facts["disagreements"]
         .as_array()
         .into_iter()
         .flatten()
-        .map(|example| Block::Details {
+        .map(|example| Element::Details {
             summary: format!("{}, judge says {}", text(&example["rules"]), text(&example["judge"])),
-            blocks: vec![Block::KeyValues(vec![
+            elements: vec![Element::KeyValues(vec![
                 ("rollout".into(), text(&example["rollout_id"])),
                 ("extracted answer".into(), text(&example["extracted_answer"])),
                 ("rules".into(), cut(&text(&example["rules_say"]), 2000)),
@@ -50,10 +50,10 @@ pub fn section(stage: &Finished) -> Section {
             ])],
         })
         .collect();
-    let mut blocks =
-        vec![Block::Paragraph(stage.manifest.summary.clone()), Block::KeyValues(numbers), Block::Table(table)];
+    let mut elements =
+        vec![Element::Paragraph(stage.manifest.summary.clone()), Element::KeyValues(numbers), Element::Table(table)];
     if !examples.is_empty() {
-        blocks.push(Block::Details { summary: "Disagreements to read".into(), blocks: examples });
+        elements.push(Element::Details { summary: "Disagreements to read".into(), elements: examples });
     }
-    Section { title: format!("Judge: {}", stage.name), anchor: format!("{}-judge", stage.name), blocks }
+    Section { title: format!("Judge: {}", stage.name), anchor: format!("{}-judge", stage.name), elements }
 }

@@ -4,11 +4,11 @@ use super::super::Context;
 use super::super::rows::{candidate_groups, lengths_of};
 use crate::error::PipelineError;
 use crate::inputs::Finished;
-use crate::report::plot::{Histogram, Scale, Series, Waterfall, histogram, waterfall};
-use crate::report::{Block, Column, Figure, Section, Table};
 use retort_curate::PairKind;
 use retort_curate::statistics::{CorpusTable, GroupStatistics, PairStatistics, TokenCounts, VerdictCounts};
 use retort_records::{FinishReason, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow};
+use retort_report::plot::{Histogram, Scale, Series, Waterfall, histogram, waterfall};
+use retort_report::{Element, Figure, Section, Table, TableColumn};
 use retort_tables::follow;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,16 +23,16 @@ pub fn overview(stages: &[&Finished]) -> Section {
     let mut table = Table::new(
         "Stages",
         [
-            Column::left("stage"),
-            Column::left("kind"),
-            Column::right("rows in"),
-            Column::right("kept"),
-            Column::left("result"),
+            TableColumn::left("stage"),
+            TableColumn::left("kind"),
+            TableColumn::right("rows in"),
+            TableColumn::right("kept"),
+            TableColumn::left("result"),
         ],
     );
     let mut drops = Table::new(
         "Dropped rows by stage and reason",
-        [Column::left("stage"), Column::left("reason"), Column::right("rows")],
+        [TableColumn::left("stage"), TableColumn::left("reason"), TableColumn::right("rows")],
     );
     let mut figures = Vec::new();
     for stage in stages {
@@ -57,7 +57,7 @@ pub fn overview(stages: &[&Finished]) -> Section {
         }
         if let (false, Some(rows_in)) = (reasons.is_empty(), fact("rows_in")) {
             let names: Vec<&str> = reasons.iter().map(|(reason, _)| reason.as_str()).collect();
-            figures.push(Block::Figure(Figure {
+            figures.push(Element::Figure(Figure {
                 alt: format!("{} of {rows_in} rows are left after dropping {}", shown(fact("kept")), names.join(", ")),
                 caption: format!("`{}`: from the rows that came to the rows that stayed.", stage.name),
                 svg: waterfall(&Waterfall {
@@ -69,12 +69,12 @@ pub fn overview(stages: &[&Finished]) -> Section {
             }));
         }
     }
-    let mut blocks = vec![Block::Table(table)];
+    let mut elements = vec![Element::Table(table)];
     if !drops.rows.is_empty() {
-        blocks.push(Block::Table(drops));
-        blocks.push(Block::Details { summary: "Drop funnels, stage by stage".into(), blocks: figures });
+        elements.push(Element::Table(drops));
+        elements.push(Element::Details { summary: "Drop funnels, stage by stage".into(), elements: figures });
     }
-    Section { title: "Overview".into(), anchor: "overview".into(), blocks }
+    Section { title: "Overview".into(), anchor: "overview".into(), elements }
 }
 
 /// Rollouts by domain in the form of R1's table, their ends and their lengths.
@@ -97,9 +97,9 @@ pub fn rollouts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
     }
     let mut teachers = Table::new(
         "Completion tokens by teacher",
-        ["teacher", "rollouts", "mean", "median", "p90", "longest"].map(Column::right),
+        ["teacher", "rollouts", "mean", "median", "p90", "longest"].map(TableColumn::right),
     );
-    teachers.columns[0] = Column::left("teacher");
+    teachers.columns[0] = TableColumn::left("teacher");
     for (teacher, (counts, _)) in &by_teacher {
         let mut row = vec![teacher.clone(), grouped(counts.rows())];
         row.extend(length_cells(counts));
@@ -107,13 +107,13 @@ pub fn rollouts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
     }
     let ends: Vec<(String, String)> = ends.into_iter().map(|(word, count)| (word.to_owned(), grouped(count))).collect();
     let series = by_teacher.into_iter().map(|(name, (_, values))| Series { name, values }).collect();
-    let blocks = vec![
+    let elements = vec![
         corpus_table("Rollouts by domain, in the form of DeepSeek-R1's Table 5", &corpus),
-        Block::KeyValues(ends),
-        Block::Table(teachers),
+        Element::KeyValues(ends),
+        Element::Table(teachers),
         length_figure("completion length (tokens)", series, "How long the completions of each teacher are."),
     ];
-    Ok(section("Rollouts", stage, blocks))
+    Ok(section("Rollouts", stage, elements))
 }
 
 /// Verdicts by verifier and method, lengths of right and wrong rollouts, and examples of each verdict.
@@ -149,8 +149,8 @@ pub fn verdicts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
     ];
     let series =
         vec![Series { name: "correct".into(), values: right }, Series { name: "incorrect".into(), values: wrong }];
-    let blocks = vec![
-        Block::KeyValues(facts.map(|(name, value)| (name.to_owned(), value)).into()),
+    let elements = vec![
+        Element::KeyValues(facts.map(|(name, value)| (name.to_owned(), value)).into()),
         verdict_table(&counts),
         length_figure(
             "completion length (tokens)",
@@ -159,16 +159,16 @@ pub fn verdicts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
         ),
         verdict_examples(stage)?,
     ];
-    Ok(section("Verdicts", stage, blocks))
+    Ok(section("Verdicts", stage, elements))
 }
 
-fn verdict_table(counts: &VerdictCounts) -> Block {
+fn verdict_table(counts: &VerdictCounts) -> Element {
     let mut table = Table::new(
         "Verdicts by verifier and method",
-        ["verifier", "method", "correct", "incorrect", "undecided"].map(Column::right),
+        ["verifier", "method", "correct", "incorrect", "undecided"].map(TableColumn::right),
     );
-    table.columns[0] = Column::left("verifier");
-    table.columns[1] = Column::left("method");
+    table.columns[0] = TableColumn::left("verifier");
+    table.columns[1] = TableColumn::left("method");
     for (verifier, methods) in &counts.by_method {
         for (method, verdicts) in methods {
             let of = |verdict| grouped(verdicts.get(&verdict).copied().unwrap_or_default());
@@ -181,18 +181,18 @@ fn verdict_table(counts: &VerdictCounts) -> Block {
             ]);
         }
     }
-    Block::Table(table)
+    Element::Table(table)
 }
 
 /// The first rollouts of each verdict, to read.
-fn verdict_examples(stage: &Finished) -> Result<Block, PipelineError> {
+fn verdict_examples(stage: &Finished) -> Result<Element, PipelineError> {
     let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
     let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
-    let mut shown: BTreeMap<Verdict, Vec<Block>> = BTreeMap::new();
+    let mut shown: BTreeMap<Verdict, Vec<Element>> = BTreeMap::new();
     for row in stage.rows::<VerdictRow>()? {
         let row = row?;
-        let blocks = shown.entry(row.verdict).or_default();
-        if blocks.len() >= EXAMPLES {
+        let elements = shown.entry(row.verdict).or_default();
+        if elements.len() >= EXAMPLES {
             continue;
         }
         let prompt = prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
@@ -211,20 +211,23 @@ fn verdict_examples(stage: &Finished) -> Result<Block, PipelineError> {
                     .join("; "),
             ),
         ];
-        blocks.push(Block::Details {
+        elements.push(Element::Details {
             summary: cut(asked, 110),
-            blocks: vec![
-                Block::KeyValues(facts),
-                Block::Text(cut(asked, EXAMPLE_CHARACTERS)),
-                Block::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)),
+            elements: vec![
+                Element::KeyValues(facts),
+                Element::Text(cut(asked, EXAMPLE_CHARACTERS)),
+                Element::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)),
             ],
         });
     }
-    let blocks = shown
+    let elements = shown
         .into_iter()
-        .map(|(verdict, blocks)| Block::Details { summary: format!("{} examples", verdict_word(verdict)), blocks })
+        .map(|(verdict, elements)| Element::Details {
+            summary: format!("{} examples", verdict_word(verdict)),
+            elements,
+        })
         .collect();
-    Ok(Block::Details { summary: "Rollouts to read".into(), blocks })
+    Ok(Element::Details { summary: "Rollouts to read".into(), elements })
 }
 
 /// What a rule chose, and how its lengths compare with all correct rollouts.
@@ -247,7 +250,7 @@ pub fn selection(stage: &Finished) -> Result<Section, PipelineError> {
     facts.extend(names.map(str::to_owned).into_iter().zip(length_cells(&chosen)));
     facts.push(("mean tokens of all correct rollouts of the same prompts".into(), mean(means, rows)));
     facts.push(("chosen over mean correct length, where several are correct".into(), mean(ratios.0, ratios.1)));
-    Ok(section("Selection", stage, vec![Block::KeyValues(facts)]))
+    Ok(section("Selection", stage, vec![Element::KeyValues(facts)]))
 }
 
 /// A corpus in the form of R1's table.
@@ -274,13 +277,13 @@ pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
         }
         if shown.len() < EXAMPLES {
             let asked = pair.prompt.last().map(|message| message.content.as_str()).unwrap_or_default();
-            shown.push(Block::Details {
+            shown.push(Element::Details {
                 summary: format!("{} ({} against {} tokens)", cut(asked, 90), pair.chosen_tokens, pair.rejected_tokens),
-                blocks: vec![
-                    Block::Paragraph("Chosen".into()),
-                    Block::Text(cut(&pair.chosen, EXAMPLE_CHARACTERS)),
-                    Block::Paragraph(format!("Rejected (`{}`)", pair.pair_kind)),
-                    Block::Text(cut(&pair.rejected, EXAMPLE_CHARACTERS)),
+                elements: vec![
+                    Element::Paragraph("Chosen".into()),
+                    Element::Text(cut(&pair.chosen, EXAMPLE_CHARACTERS)),
+                    Element::Paragraph(format!("Rejected (`{}`)", pair.pair_kind)),
+                    Element::Text(cut(&pair.rejected, EXAMPLE_CHARACTERS)),
                 ],
             });
         }
@@ -297,27 +300,27 @@ pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
     ]);
     let series =
         vec![Series { name: "chosen".into(), values: chosen }, Series { name: "rejected".into(), values: rejected }];
-    let blocks = vec![
-        Block::KeyValues(facts),
+    let elements = vec![
+        Element::KeyValues(facts),
         length_figure("completion length (tokens)", series, "How long the two sides of the pairs are."),
-        Block::Details { summary: "Pairs to read".into(), blocks: shown },
+        Element::Details { summary: "Pairs to read".into(), elements: shown },
     ];
-    Ok(section("Preference pairs", stage, blocks))
+    Ok(section("Preference pairs", stage, elements))
 }
 
-pub(super) fn section(title: &str, stage: &Finished, mut blocks: Vec<Block>) -> Section {
-    blocks.insert(0, Block::Paragraph(stage.manifest.summary.clone()));
-    Section { title: format!("{title}: {}", stage.name), anchor: stage.name.clone(), blocks }
+pub(super) fn section(title: &str, stage: &Finished, mut elements: Vec<Element>) -> Section {
+    elements.insert(0, Element::Paragraph(stage.manifest.summary.clone()));
+    Section { title: format!("{title}: {}", stage.name), anchor: stage.name.clone(), elements }
 }
 
-fn corpus_table(caption: &str, corpus: &CorpusTable) -> Block {
-    let mut table = Table::new(caption, ["Domain", "Num Samples", "Avg Rounds", "Avg Tokens"].map(Column::right));
-    table.columns[0] = Column::left("Domain");
+fn corpus_table(caption: &str, corpus: &CorpusTable) -> Element {
+    let mut table = Table::new(caption, ["Domain", "Num Samples", "Avg Rounds", "Avg Tokens"].map(TableColumn::right));
+    table.columns[0] = TableColumn::left("Domain");
     for row in corpus.rows() {
         let tokens = row.avg_tokens.map_or("–".to_owned(), |tokens| format!("{tokens:.1}"));
         table.rows.push(vec![row.domain, row.num_samples.to_string(), format!("{:.1}", row.avg_rounds), tokens]);
     }
-    Block::Table(table)
+    Element::Table(table)
 }
 
 fn length_cells(counts: &TokenCounts) -> [String; 4] {
@@ -330,13 +333,13 @@ fn length_cells(counts: &TokenCounts) -> [String; 4] {
     ]
 }
 
-fn length_figure(x_name: &str, series: Vec<Series<f64>>, caption: &str) -> Block {
+fn length_figure(x_name: &str, series: Vec<Series<f64>>, caption: &str) -> Element {
     let values = || series.iter().flat_map(|series| series.values.iter().copied());
     let (low, high) = values().fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     // Lengths of reasoning spread over orders of magnitude; short ones read better on an even scale.
     let scale = if low >= 1.0 && high > low * 20.0 { Scale::Log } else { Scale::Linear };
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
-    Block::Figure(Figure {
+    Element::Figure(Figure {
         alt: format!("histogram of lengths in tokens of {}", names.join(" and ")),
         caption: caption.to_owned(),
         svg: histogram(&Histogram { x_name: x_name.to_owned(), scale, series }),
@@ -363,7 +366,7 @@ fn verdict_word(verdict: Verdict) -> &'static str {
 }
 
 pub(super) fn grouped(count: u64) -> String {
-    crate::report::plot::grouped(count as f64, 0)
+    retort_report::plot::grouped(count as f64, 0)
 }
 
 /// The beginning and the end of a long text.

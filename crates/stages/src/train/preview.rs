@@ -1,13 +1,14 @@
 //! The rows of a training run, before it begins, for people to look at.
 
 use super::super::token_rows::{Encoder, FirstRow};
-use super::{Method, Train};
+use super::Train;
 use crate::error::PipelineError;
 use crate::inputs::Finished;
 use crate::inspect::{InspectedRow, InspectedToken};
 use crate::workspace::Access;
 use retort_chat::Tokenizer;
 use retort_student::TokenRow;
+use retort_training::Method;
 
 impl Train {
     /// The first `limit` rows of `data` as they would be trained on, dropped ones among them.

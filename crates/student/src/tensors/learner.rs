@@ -4,17 +4,18 @@ use std::sync::Arc;
 use burn::backend::Flex;
 use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
+use retort_training::TrainSettings;
 
 use super::operation::{Frozen, Plan, Shape, target_log_probs};
 use super::{Scorer, Tables, device_log_probs, download, upload};
+use crate::error::setting;
 use crate::fused::{Batch, Saving};
 use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
 use crate::kernels::zeros;
 use crate::layout::Place;
 use crate::random::Random;
 use crate::rotary::Rotary;
-use crate::settings::setting;
-use crate::{Adapter, Error, Student, Target, TrainSettings};
+use crate::{Adapter, Error, Student, Target};
 
 /// What the log-probs of a batch count for.
 pub(crate) enum Weighing<'a> {

@@ -10,9 +10,9 @@ use burn::backend::autodiff::{
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
 use burn::tensor::{Tensor, TensorData};
+use retort_training::LoraSettings;
 use retort_weights::ModelConfig;
 
-use crate::LoraSettings;
 use crate::adapter::AdapterLayout;
 use crate::fused::{Adapters, Batch, Model, Pass, Saving};
 use crate::kernels::zeros;
