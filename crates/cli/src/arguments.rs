@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::device_flag::DeviceFlag;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -77,10 +78,8 @@ pub struct Pipeline {
     /// Memory that training may take, such as `3GB`; by default what the machine has.
     #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::machine::parse_size)]
     pub memory: Option<u64>,
-    /// Where models are trained and run: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
-    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = retort_pipeline::machine::parse_device)]
-    pub device: retort_pipeline::machine::Device,
+    #[command(flatten)]
+    pub device: DeviceFlag,
 }
 
 #[derive(Debug, Args)]

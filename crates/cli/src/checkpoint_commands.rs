@@ -1,12 +1,10 @@
 //! `logprobs` and `bench`: what a checkpoint gives to texts, and how fast it is here.
 
+use crate::device_flag::DeviceFlag;
 use crate::generate_command::open;
 use crate::screen::{Outcome, duration, line, note};
 use clap::{Args, Subcommand};
-use retort_pipeline::machine::{Device, parse_device};
-use retort_pipeline::{
-    GenerateBench, LoadedCheckpoint, ScoredRow, TrainBench, bench_generate, bench_train, score_lines,
-};
+use retort_local::{GenerateBench, LoadedCheckpoint, ScoredRow, TrainBench, bench_generate, bench_train, score_lines};
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,10 +31,8 @@ pub struct Logprobs {
     /// A prompt that is plain text is the message of a user.
     #[arg(long)]
     pub chat: bool,
-    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
-    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = parse_device)]
-    pub device: Device,
+    #[command(flatten)]
+    pub device: DeviceFlag,
 }
 
 #[derive(Debug, Args)]
@@ -106,15 +102,13 @@ pub struct Common {
     /// How often to run before that without measuring.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub warm_up: u32,
-    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
-    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = parse_device)]
-    pub device: Device,
+    #[command(flatten)]
+    pub device: DeviceFlag,
 }
 
 /// `logprobs`.
 pub fn logprobs(arguments: &Logprobs) -> Outcome {
-    let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device)?;
+    let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device.device)?;
     let started = Instant::now();
     let mut input = BufReader::new(open(&arguments.input)?);
     let (mut rows, mut unusable, mut tokens) = (0_u64, 0_u64, 0);
@@ -142,7 +136,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
                 lora_rank: lora_rank.map(|rank| rank as usize),
                 gradient_checkpointing: *gradient_checkpointing,
             };
-            bench_train(&common.checkpoint, common.device, &bench)?
+            bench_train(&common.checkpoint, common.device.device, &bench)?
         }
         Measured::Generate { common, sequence, new_tokens, requests, ragged, static_batches } => {
             let bench = GenerateBench {
@@ -155,7 +149,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
                 steps: common.steps as usize,
                 warm_up: common.warm_up as usize,
             };
-            bench_generate(&common.checkpoint, common.device, &bench)?
+            bench_generate(&common.checkpoint, common.device.device, &bench)?
         }
     };
     line(&measured.to_string())?;

@@ -4,7 +4,7 @@ use crate::arguments::{Arguments, Check, Explain, Gc, Pipeline, Plan, Run, Schem
 use crate::progress::{Form, Progress};
 use crate::screen::{Outcome, bytes, duration, line, note, show_problems, tame};
 use clap::CommandFactory;
-use retort_pipeline::{Checked, Machine, PipelineError, RunOptions, State, Store, file::schema};
+use retort_pipeline::{Checked, Machine, PipelineError, RunOptions, State, Store};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -12,8 +12,8 @@ use std::time::Instant;
 /// Reads and checks the pipeline file that was typed.
 pub fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
     let memory = file.memory.unwrap_or_else(retort_pipeline::machine::available);
-    let machine = Machine { memory, device: file.device };
-    retort_pipeline::check_on(&file.file, &file.set, file.allow_path, machine)
+    let machine = Machine { memory, device: file.device.device.to_string() };
+    retort_stages::engine().check(&file.file, &file.set, file.allow_path, machine)
 }
 
 /// `check`.
@@ -24,14 +24,14 @@ pub fn check(arguments: &Check) -> Outcome {
             for warning in &checked.warnings {
                 note(&format!("warning: {warning}"));
             }
-            line(&format!("{}: no problems in {} stages", file.file.display(), checked.read.order.len()))?;
+            line(&format!("{}: no problems in {} stages", file.file.display(), checked.file().stages.len()))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(PipelineError::Problems { path, text, problems }) => {
             show_problems(&path, &text, &problems);
             Ok(ExitCode::from(1))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -106,7 +106,7 @@ pub fn run(arguments: &Run) -> Outcome {
 
 /// `show`.
 pub fn show(arguments: &Show) -> Outcome {
-    let shown = retort_pipeline::show(&arguments.folder, arguments.table.as_deref(), arguments.limit, arguments.join)?;
+    let shown = retort_stages::show(&arguments.folder, arguments.table.as_deref(), arguments.limit, arguments.join)?;
     if arguments.json {
         for row in &shown.rows {
             line(&row.to_string())?;
@@ -141,7 +141,7 @@ fn shorten(text: &str) -> String {
 
 /// `schema`.
 pub fn schema(arguments: &Schema) -> Outcome {
-    let files = schema::files();
+    let files = retort_stages::schema_files(&retort_stages::engine());
     match &arguments.write {
         None => line(files.first().map(|(_, text)| text.trim_end()).unwrap_or_default())?,
         Some(folder) => {
@@ -149,7 +149,7 @@ pub fn schema(arguments: &Schema) -> Outcome {
                 let path = folder.join(name);
                 std::fs::create_dir_all(folder)
                     .and_then(|()| std::fs::write(&path, text))
-                    .map_err(|source| PipelineError::Io { action: "write", path, source })?;
+                    .map_err(PipelineError::io("write", path))?;
             }
             line(&format!("{} schemas in {}", files.len(), folder.display()))?;
         }
@@ -159,19 +159,20 @@ pub fn schema(arguments: &Schema) -> Outcome {
 
 /// `explain`.
 pub fn explain(arguments: &Explain) -> Outcome {
-    let names = retort_pipeline::explained_names();
+    let engine = retort_stages::engine();
+    let names = retort_stages::explained_names(&engine);
     let Some(name) = &arguments.name else {
         for (group, names) in &names {
             line(&format!("{group}: {}", names.join(", ")))?;
         }
         return Ok(ExitCode::SUCCESS);
     };
-    match retort_pipeline::explain(name) {
+    match retort_stages::explain(&engine, name) {
         Some(text) => line(text.trim_end())?,
         None => {
             let all: Vec<&str> = names.iter().flat_map(|(_, names)| names.iter().copied()).collect();
             let message = format!("there is nothing called `{name}`; names: {}", all.join(", "));
-            return Err(PipelineError::Argument(message));
+            return Err(PipelineError::argument(message).into());
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -211,11 +212,8 @@ pub fn completions(shell: clap_complete::Shell) -> Outcome {
 /// `man`.
 pub fn man() -> Outcome {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Arguments::command()).render(&mut page).map_err(|source| PipelineError::Io {
-        action: "write",
-        path: "the manual page".into(),
-        source,
-    })?;
+    let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
+    rendered.map_err(PipelineError::io("write", "the manual page"))?;
     line(String::from_utf8_lossy(&page).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

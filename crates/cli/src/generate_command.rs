@@ -1,8 +1,11 @@
 //! `generate`: completes a prompt, or the prompts of a file.
 
+use crate::device_flag::DeviceFlag;
+use crate::failure::Failure;
 use crate::screen::{Outcome, duration, line, note, tame};
 use clap::Args;
-use retort_pipeline::{GenerateOptions, GeneratedRow, LoadedCheckpoint, PipelineError, generate_lines, generate_one};
+use retort_local::{GenerateOptions, GeneratedRow, LoadedCheckpoint, generate_lines, generate_one};
+use retort_pipeline::PipelineError;
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -58,15 +61,13 @@ pub struct Generate {
     /// Write JSON lines, with token ids.
     #[arg(long)]
     pub json: bool,
-    /// Where the model runs: `cpu`, or `cuda` or `cuda:NUMBER` in a binary built with `--features cuda`, or `wgpu` or
-    /// `wgpu:NUMBER` (Vulkan, Metal or DirectX 12) in one built with `--features wgpu`.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = retort_pipeline::machine::parse_device)]
-    pub device: retort_pipeline::machine::Device,
+    #[command(flatten)]
+    pub device: DeviceFlag,
 }
 
 /// `generate`.
 pub fn generate(arguments: &Generate) -> Outcome {
-    let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device)?;
+    let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device.device)?;
     if arguments.chat && !loaded.has_template() {
         note("warning: the checkpoint has no chat template; messages are written one after the other");
     }
@@ -118,7 +119,7 @@ fn file(loaded: &LoadedCheckpoint, path: &Path, options: &GenerateOptions, json:
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(row: &GeneratedRow) -> Result<(), PipelineError> {
+fn show(row: &GeneratedRow) -> Result<(), Failure> {
     match &row.text {
         Ok(text) => {
             line(&format!("── line {}: {}, {} tokens", row.line, row.finish_reason, row.tokens))?;

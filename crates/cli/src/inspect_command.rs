@@ -4,7 +4,7 @@ use crate::arguments::{Out, Pipeline};
 use crate::commands::check_file;
 use crate::screen::{Outcome, line};
 use clap::Args;
-use retort_pipeline::{InspectedRow, InspectedToken};
+use retort_stages::{InspectedRow, InspectedToken};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub struct Inspect {
 /// `inspect`.
 pub fn inspect(arguments: &Inspect) -> Outcome {
     let checked = check_file(&arguments.pipeline)?;
-    let rows = retort_pipeline::inspect(&checked, &arguments.out.out, &arguments.stage, arguments.limit)?;
+    let rows = retort_stages::inspect(&checked, &arguments.out.out, &arguments.stage, arguments.limit)?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for row in &rows {
         if arguments.json {

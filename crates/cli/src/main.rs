@@ -1,11 +1,13 @@
 //! The `retort` binary: arguments in; text, progress and exit codes out.
 //!
-//! This crate knows nothing about how anything is done: it hands paths and settings to `retort-pipeline` and shows what
-//! comes back. Exit codes: 0 done; 1 done and the answer is no; 2 could not do it; 130 interrupted.
+//! This crate knows nothing about how anything is done: it hands paths and settings to the other crates and shows what comes
+//! back. Exit codes: 0 done; 1 done and the answer is no; 2 could not do it; 130 interrupted.
 
 mod arguments;
 mod checkpoint_commands;
 mod commands;
+mod device_flag;
+mod failure;
 mod generate_command;
 mod inspect_command;
 mod progress;

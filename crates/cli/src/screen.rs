@@ -1,5 +1,6 @@
 //! Text for people: errors with the place in the file, numbers with units, text of models without control characters.
 
+use crate::failure::Failure;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 use retort_pipeline::{PipelineError, Problem};
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -8,13 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// What a command can end in.
-pub type Outcome = Result<ExitCode, PipelineError>;
+pub type Outcome = Result<ExitCode, Failure>;
 
 /// Writes a line to standard output. A reader that went away is no error.
-pub fn line(text: &str) -> Result<(), PipelineError> {
+pub fn line(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(source) => Err(PipelineError::Io { action: "write to", path: "standard output".into(), source }),
+        Err(error) => Err(PipelineError::io("write to", "standard output")(error).into()),
         Ok(()) => Ok(()),
     }
 }
@@ -25,18 +26,21 @@ pub fn note(text: &str) {
 }
 
 /// Shows an error and gives the exit code that goes with it.
-pub fn failed(error: &PipelineError) -> ExitCode {
+pub fn failed(error: &Failure) -> ExitCode {
     match error {
-        PipelineError::Problems { path, text, problems } => {
+        Failure::Pipeline(PipelineError::Problems { path, text, problems }) => {
             show_problems(path, text, problems);
             ExitCode::from(2)
         }
-        PipelineError::Interrupted { .. } => {
+        Failure::Pipeline(PipelineError::Interrupted { .. }) => {
             note(&format!("{error}; what is finished is kept: run the same command again to go on"));
             ExitCode::from(130)
         }
         _ => {
             note(&format!("error: {error}"));
+            if let Some(hint) = error.hint() {
+                note(&format!("hint: {hint}"));
+            }
             ExitCode::from(2)
         }
     }

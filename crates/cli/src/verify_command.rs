@@ -3,7 +3,8 @@
 use crate::progress::{Form, Progress};
 use crate::screen::{Outcome, duration, line, note};
 use clap::Args;
-use retort_pipeline::{Event, FileCounts, Observer, PipelineError, verifier, verify_lines, verify_one};
+use retort_pipeline::{Event, Observer, PipelineError};
+use retort_stages::{FileCounts, verifier, verify_lines, verify_one};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};

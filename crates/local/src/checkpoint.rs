@@ -1,10 +1,10 @@
 //! A checkpoint in memory with its tokenizer and chat template: what the commands that ask one checkpoint work with.
 
 use crate::error::LocalError;
-use retort_records::json_lines::Fields;
 use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt, stop_ids};
 use retort_records::Message;
 use retort_records::completion::THINK_OPEN;
+use retort_records::json_lines::Fields;
 use retort_student::{Student, Target};
 use retort_weights::{Checkpoint, end_of_sequence_ids};
 use std::io::ErrorKind;

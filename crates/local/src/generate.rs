@@ -2,10 +2,10 @@
 //!
 //! A completion depends on prompt, seed and settings alone, never on the other rows of the file.
 
-use crate::error::LocalError;
-use retort_records::json_lines::{Line, Lines, close};
 use crate::checkpoint::LoadedCheckpoint;
+use crate::error::LocalError;
 use rayon::prelude::*;
+use retort_records::json_lines::{Line, Lines, close};
 use retort_records::{derive_seed, id_of};
 use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator};
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! Log-probs of the tokens of a JSONL file's rows under a checkpoint: the work of the command `retort logprobs`.
 
-use crate::error::LocalError;
-use retort_records::json_lines::{Fields, Line, Lines, close};
 use crate::checkpoint::{LoadedCheckpoint, token_ids};
+use crate::error::LocalError;
 use rayon::prelude::*;
 use retort_chat::encode_pair;
 use retort_records::Message;
+use retort_records::json_lines::{Fields, Line, Lines, close};
 use retort_student::{TokenRow, token_log_probs};
 use serde_json::{Value, json};
 use std::io::BufRead;

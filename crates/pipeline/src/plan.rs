@@ -84,6 +84,7 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
 
 /// What a stage would take, as far as its inputs are there.
 fn forecast(keys: &Keys<'_>, node: &Node, finished: &BTreeMap<String, Finished>) -> Result<String, PipelineError> {
-    let there = node.inputs.iter().filter_map(|(slot, source)| Some((slot.clone(), keys.input(source, finished).ok()?)));
+    let there =
+        node.inputs.iter().filter_map(|(slot, source)| Some((slot.clone(), keys.input(source, finished).ok()?)));
     node.stage.forecast(&PlannedInputs { stage: &node.name, inputs: there.collect(), around: keys.checked.around() })
 }

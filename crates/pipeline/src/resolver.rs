@@ -36,7 +36,6 @@ impl Access {
         let workspace = holder.and_then(Path::parent).unwrap_or(folder);
         Ok(Self { workspace: workspace.to_owned(), allow_path })
     }
-
 }
 
 impl Resolver for Access {

@@ -166,6 +166,26 @@ pub enum Verdict {
     Undecided,
 }
 
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Correct, Self::Incorrect, Self::Undecided];
+
+    /// The word for it, as it stands in tables and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Correct => "correct",
+            Self::Incorrect => "incorrect",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// The verdict on a completion that was cut off, whatever a verifier said of it: truncated is never correct.
+    #[must_use]
+    pub fn of_truncated(self) -> Self {
+        if self == Self::Correct { Self::Incorrect } else { self }
+    }
+}
+
 /// One verifier's verdict, with the way it was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {

@@ -1,10 +1,8 @@
 //! Asking a model for many completions: whom, with a journal that keeps every finished one at once, so that a killed run
 //! loses only what was in flight. `sample` asks for rollouts this way, `judge` for judgements.
 
-use super::Context;
-use crate::error::PipelineError;
-use crate::inputs::label;
-use crate::manifest::canonical;
+use crate::error::StageError;
+use retort_pipeline::{Context, OutsideFile, PipelineError, SettingProblem, canonical, label};
 use retort_records::{Rollout, Telemetry};
 use retort_teacher::{
     Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Spend, Stopped, Summary, Teacher,
@@ -12,7 +10,7 @@ use retort_teacher::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -20,27 +18,27 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Problems of `teacher` and `sampling` that their types cannot express: a JSON pointer and what is wrong.
-pub fn problems(teacher: &TeacherSettings, sampling: &Sampling) -> Vec<(String, String)> {
-    let name = |pointer: &str, field: &str| format!("{pointer}/{}", field.split(['.', '[']).next().unwrap_or_default());
-    let mut problems: Vec<(String, String)> = sampling
-        .problems()
-        .into_iter()
-        .map(|problem| (name("/sampling", problem.field), format!("`{}` {}", problem.field, problem.message)))
-        .collect();
-    problems.extend(
-        teacher
-            .problems()
-            .into_iter()
-            .map(|problem| (name("/teacher", problem.field), format!("`{}` {}", problem.field, problem.message))),
-    );
+pub fn problems(teacher: &TeacherSettings, sampling: &Sampling) -> Vec<SettingProblem> {
+    let mut problems = sampling_problems(sampling);
+    problems.extend(teacher.problems().iter().map(|problem| named("/teacher", problem)));
     problems
 }
 
+/// Problems of `sampling` that its types cannot express.
+pub fn sampling_problems(sampling: &Sampling) -> Vec<SettingProblem> {
+    sampling.problems().iter().map(|problem| named("/sampling", problem)).collect()
+}
+
+fn named(pointer: &str, problem: &retort_teacher::Problem) -> SettingProblem {
+    let key = problem.field.split(['.', '[']).next().unwrap_or_default();
+    SettingProblem::new(format!("{pointer}/{key}"), format!("`{}` {}", problem.field, problem.message))
+}
+
 /// Files outside the pipeline that are read.
-pub fn files(teacher: &TeacherSettings) -> Vec<(String, String)> {
+pub fn files(teacher: &TeacherSettings) -> Vec<OutsideFile> {
     match teacher {
         TeacherSettings::Replay(replay) => {
-            replay.replay.to_str().map(|path| ("/teacher/replay".into(), path.into())).into_iter().collect()
+            replay.replay.to_str().map(|path| OutsideFile::new("/teacher/replay", path)).into_iter().collect()
         }
         TeacherSettings::Endpoint(_) | TeacherSettings::Checkpoint(_) => Vec::new(),
     }
@@ -79,21 +77,22 @@ pub struct Asker {
 
 impl Asker {
     /// Opens the stage's journal and the teacher, whose budget knows what the journal has cost.
-    pub fn open(context: &Context<'_>, teacher: &TeacherSettings) -> Result<Self, PipelineError> {
+    pub fn open(context: &Context<'_>, teacher: &TeacherSettings) -> Result<Self, StageError> {
         let journal = Journal::open(&context.journal)?;
         let spent = journal.spent();
         let (teacher, concurrency): (Box<dyn Teacher>, usize) = match teacher {
             TeacherSettings::Endpoint(endpoint) => {
-                (Box::new(Endpoint::open(endpoint, &context.access.workspace, spent)?), endpoint.concurrency)
+                (Box::new(Endpoint::open(endpoint, context.around.resolver.workspace(), spent)?), endpoint.concurrency)
             }
             TeacherSettings::Replay(replay) => {
                 let path = replay.replay.to_string_lossy();
-                let path = context.access.resolve(&path).map_err(|reason| context.fail(reason))?;
+                let path = context.locate(&path)?;
                 let resolved = ReplaySettings { replay: path, model: replay.model.clone() };
                 (Box::new(Replay::open(&resolved, Path::new("/"))?), 64)
             }
             TeacherSettings::Checkpoint(name) => {
-                return Err(context.fail(format!("checkpoint `{name}` is asked by `sample` and `evaluate` only")));
+                let reason = format!("checkpoint `{name}` is asked by `sample` and `evaluate` only");
+                return Err(context.fail(reason).into());
             }
         };
         Ok(Self { teacher, concurrency, journal })
@@ -112,11 +111,11 @@ impl Asker {
         sampling: &Sampling,
         requests: impl Iterator<Item = Result<Request, PipelineError>>,
         total: u64,
-    ) -> Result<Summary, PipelineError> {
+    ) -> Result<Summary, StageError> {
         let Self { teacher, concurrency, journal } = self;
         context.advanced(journal.index.len() as u64, "")?;
         let text = sampling_text(sampling);
-        let known = journal.index.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let known = journal.known();
         let mut failed_read = None;
         let requests = requests
             .map_while(|request| request.map_err(|error| failed_read = Some(error)).ok())
@@ -137,7 +136,7 @@ impl Asker {
         };
         let summary = sample_all(teacher.as_ref(), requests, sampling, *concurrency, context.cancel, &mut done);
         if let Some(error) = write_error.or(failed_read) {
-            return Err(error);
+            return Err(error.into());
         }
         let summary = summary?;
         check_stop(context, &summary, journal.index.len() as u64, total)?;
@@ -152,7 +151,7 @@ pub struct Entry {
     pub rollout_id: String,
     /// What was said, or why nothing was.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: SampleOutcome,
     /// How it was obtained.
     pub telemetry: Telemetry,
 }
@@ -160,7 +159,7 @@ pub struct Entry {
 /// What came of one request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum SampleOutcome {
     /// A completion.
     Rollout(Box<Rollout>),
     /// None, and why.
@@ -172,11 +171,12 @@ pub enum Outcome {
     },
 }
 
-fn entry(attempted: Attempted, teacher: &str, sampling: &str) -> Entry {
+/// The entry of a finished sample of the teacher called `teacher`, with what its `sampling` column holds.
+pub fn entry(attempted: Attempted, teacher: &str, sampling: &str) -> Entry {
     let Attempted { request, result, telemetry } = attempted;
     let outcome = match result {
-        Err(Failure { drop_reason, message, .. }) => Outcome::Dropped { drop_reason, message },
-        Ok(reply) => Outcome::Rollout(Box::new(Rollout {
+        Err(Failure { drop_reason, message, .. }) => SampleOutcome::Dropped { drop_reason, message },
+        Ok(reply) => SampleOutcome::Rollout(Box::new(Rollout {
             rollout_id: request.rollout_id.clone(),
             prompt_id: request.prompt_id,
             sample_index: request.sample_index,
@@ -199,12 +199,12 @@ fn entry(attempted: Attempted, teacher: &str, sampling: &str) -> Entry {
 fn check_stop(context: &Context<'_>, summary: &Summary, done: u64, total: u64) -> Result<(), PipelineError> {
     match summary.stopped {
         _ if done == total => Ok(()),
-        Stopped::Cancelled | Stopped::Caller => Err(PipelineError::Interrupted { stage: context.stage.to_owned() }),
-        Stopped::Budget => Err(context.fail(format!(
-            "the budget is spent after {done} of {total} samples\nhint: raise `max_cost` or `budget_tokens` and run again; finished samples are kept"
-        ))),
+        Stopped::Cancelled | Stopped::Caller => Err(context.interrupted()),
+        Stopped::Budget => Err(context
+            .fail(format!("the budget is spent after {done} of {total} samples"))
+            .with_hint("raise `max_cost` or `budget_tokens` and run again; finished samples are kept")),
         Stopped::Finished => {
-            Err(context.fail(format!("{done} of {total} samples are there\nhint: run again to go on")))
+            Err(context.fail(format!("{done} of {total} samples are there")).with_hint("run again to go on"))
         }
     }
 }
@@ -250,7 +250,7 @@ impl Journal {
             match serde_json::from_slice::<Entry>(&line) {
                 Ok(entry) if line.ends_with(b"\n") => {
                     self.spend.cost += entry.telemetry.cost.unwrap_or_default();
-                    if let Outcome::Rollout(rollout) = &entry.outcome {
+                    if let SampleOutcome::Rollout(rollout) = &entry.outcome {
                         let count = |tokens: Option<u32>| u64::from(tokens.unwrap_or_default());
                         self.spend.tokens += count(rollout.prompt_tokens) + count(rollout.completion_tokens);
                     }
@@ -273,9 +273,9 @@ impl Journal {
         self.index.len() as u64
     }
 
-    /// Whether a sample is finished.
-    pub fn holds(&self, rollout_id: &str) -> bool {
-        self.index.contains_key(rollout_id)
+    /// Ids of the finished samples.
+    pub fn known(&self) -> BTreeSet<String> {
+        self.index.keys().cloned().collect()
     }
 
     /// Adds one finished sample.
@@ -307,7 +307,7 @@ impl Journal {
     /// The entry of a finished sample.
     pub fn read(&mut self, rollout_id: &str) -> Result<Entry, PipelineError> {
         let offset = *self.index.get(rollout_id).ok_or_else(|| {
-            PipelineError::Argument(format!("the journal `{}` has no sample `{rollout_id}`", self.path.display()))
+            PipelineError::argument(format!("the journal `{}` has no sample `{rollout_id}`", self.path.display()))
         })?;
         let mut line = String::new();
         let read = (|| -> std::io::Result<Entry> {

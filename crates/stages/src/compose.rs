@@ -1,17 +1,16 @@
 //! `compose`: several sets of examples to one corpus, with quotas.
 
-use super::dropping::Dropping;
-use super::rows::examples;
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+use crate::dropping::Dropping;
+use crate::lengths::Lengths;
+use crate::rows::examples;
 use retort_curate::compose::{Quota, QuotaSettings};
 use retort_curate::statistics::CorpusTable;
+use retort_pipeline::{
+    Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
+};
 use retort_records::SftExample;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Concatenates sets of examples in the order given, then applies quotas per prompt and domain.
@@ -26,24 +25,51 @@ pub struct Compose {
     pub quota: QuotaSettings,
 }
 
-impl Compose {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+/// What a finished corpus tells of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ComposeFacts {
+    /// The corpus by domain, in the form of DeepSeek-R1's Table 5.
+    pub corpus: String,
+    /// Examples that came and were taken.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+}
+
+impl StageKind for Compose {
+    const NAME: &'static str = "compose";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/compose.md");
+    type Facts = ComposeFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Sft
+    }
+
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
         let sources = self.data.iter().enumerate();
         sources
             .map(|(index, source)| Input {
                 pointer: format!("/data/{index}"),
                 source,
-                accepts: &[Kind::Selection, Kind::Sft],
+                accepts: &[OutputKind::Selection, OutputKind::Sft],
             })
             .collect()
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        self.quota.validate().err().map(|error| ("/quota".to_owned(), error.to_string())).into_iter().collect()
+    fn needs(&self) -> &'static [&'static str] {
+        &[Lengths::NAME]
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
-        context.started("compose", None, "rows");
+    fn uses_seed(&self) -> bool {
+        true
+    }
+
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        self.quota.validate().err().map(|error| SettingProblem::new("/quota", error.to_string())).into_iter().collect()
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        context.started(Self::NAME, None, "rows");
         let mut quota = Quota::new(self.quota.clone(), context.seed("", 0));
         let mut seen = BTreeSet::new();
         for row in self.rows(context)? {
@@ -76,15 +102,16 @@ impl Compose {
             }
         }
         let kept = writer.rows();
-        let mut made = Made {
-            facts: json!({ "corpus": corpus.to_text() }),
-            summary: format!("{kept} of {total} examples{}", dropping.in_words()),
-            ..Made::default()
-        };
-        made.add(writer)?;
-        dropping.finish(&mut made, total, kept)?;
-        Ok(made)
+        let summary = format!("{kept} of {total} examples{}", dropping.in_words());
+        let mut output = StageOutput::default();
+        output.add(writer)?;
+        let rows = dropping.finish(&mut output, total, kept)?;
+        output.with_facts(&ComposeFacts { corpus: corpus.to_text(), rows }, summary)
     }
+}
+
+impl Compose {
+    /// The rows of all sets, one after the other.
 
     fn rows(
         &self,

@@ -1,10 +1,8 @@
 //! Rows that a stage removes, written down with their reasons and counted.
 
-use super::{Context, Made};
-use crate::error::PipelineError;
+use retort_pipeline::{Context, PipelineError, RowCounts, StageOutput};
 use retort_records::Dropped;
 use retort_tables::TableWriter;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Collects removed rows.
@@ -56,15 +54,9 @@ impl Dropping {
         format!(", {} dropped ({})", self.count(), parts.join(", "))
     }
 
-    /// Finishes the table and puts the counts among the facts: `in` rows came, `kept` stayed.
-    pub fn finish(self, made: &mut Made, rows_in: u64, kept: u64) -> Result<(), PipelineError> {
-        let Value::Object(facts) = &mut made.facts else {
-            made.facts = json!({});
-            return self.finish(made, rows_in, kept);
-        };
-        facts.insert("rows_in".into(), rows_in.into());
-        facts.insert("kept".into(), kept.into());
-        facts.insert("dropped".into(), json!(self.reasons));
-        made.add(self.writer)
+    /// Finishes the table and gives the counts: `rows_in` rows came, `kept` stayed.
+    pub fn finish(self, output: &mut StageOutput, rows_in: u64, kept: u64) -> Result<RowCounts, PipelineError> {
+        output.add(self.writer)?;
+        Ok(RowCounts { rows_in, kept, dropped: self.reasons })
     }
 }

@@ -1,22 +1,23 @@
 //! `evaluate`: checkpoints answer the same prompts with the same seeds, and are compared.
 
-use super::asking::{Journal, Outcome as Sampled, sampling_text};
-use super::dropping::Dropping;
-use super::embedded::Embedded;
-use super::sample::requests_of;
-use super::verify::judge_rollout;
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+use crate::asking::{Journal, SampleOutcome, sampling_problems, sampling_text};
+use crate::dropping::Dropping;
+use crate::error::StageError;
+use crate::local_teacher::NamedTeacher;
+use crate::sample::requests_of;
+use crate::verify::{build_verifiers, judge_rollout, verifier_problems, verifiers_version};
 use rayon::prelude::*;
 use retort_curate::measure::{Comparison, MeasureSettings, Measures, Outcome, PromptOutcomes, compare, measure};
-use retort_records::{MeasureRow, Prompt, Rollout, Verdict, VerdictRow};
+use retort_pipeline::{
+    Context, Input, OutputKind, PipelineError, PlannedInputs, RowCounts, SettingProblem, Source, StageKind,
+    StageOutput, Surroundings, label, without_inputs,
+};
+use retort_records::{MeasureRow, Prompt, Rollout, Row, Verdict, VerdictRow};
 use retort_teacher::{Request, Sampling};
-use retort_verify::{Require, Verifier, VerifierSettings};
+use retort_verify::{Require, VerifierSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Samples checkpoints on the same prompts, judges the completions, and measures accuracy and length with intervals.
@@ -49,57 +50,99 @@ fn default_verifiers() -> Vec<VerifierSettings> {
 /// Rollouts that are judged together.
 const BATCH: usize = 512;
 
-impl Evaluate {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+/// What finished measures tell of themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EvaluateFacts {
+    /// Completions of each prompt from each checkpoint.
+    pub n: u32,
+    /// Of the intervals.
+    pub confidence: f64,
+    /// pass@k by checkpoint.
+    pub pass_at: BTreeMap<String, Value>,
+    /// Samples asked for and judged.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+}
+
+impl StageKind for Evaluate {
+    const NAME: &'static str = "evaluate";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/evaluate.md");
+    type Facts = EvaluateFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Measures
+    }
+
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
         let checkpoints = self.checkpoints.iter().enumerate().map(|(index, source)| Input {
             pointer: format!("/checkpoints/{index}"),
             source,
-            accepts: &[Kind::Checkpoint],
+            accepts: &[OutputKind::Checkpoint],
         });
-        let prompts =
-            Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] };
+        let prompts = Input {
+            pointer: "/prompts".into(),
+            source: &self.prompts,
+            accepts: &[OutputKind::Prompts, OutputKind::Rollouts],
+        };
         checkpoints.chain([prompts]).collect()
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        let mut problems: Vec<(String, String)> = self
-            .sampling
-            .problems()
-            .into_iter()
-            .map(|problem| (format!("/sampling/{}", problem.field), format!("`{}` {}", problem.field, problem.message)))
-            .collect();
+    fn uses_seed(&self) -> bool {
+        true
+    }
+
+    /// The checkpoints' names go into what is written.
+    fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+        let mut settings = without_inputs(self, &StageKind::inputs(self, around))?;
+        settings["checkpoints"] = self.checkpoints.iter().map(|name| label(name)).collect();
+        Ok(settings)
+    }
+
+    fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
+        Ok(verifiers_version())
+    }
+
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        let mut problems = sampling_problems(&self.sampling);
         let mut seen = BTreeMap::new();
         for (index, source) in self.checkpoints.iter().enumerate() {
-            if let Some(first) = seen.insert(crate::inputs::label(source).to_owned(), index) {
+            if let Some(first) = seen.insert(label(source).to_owned(), index) {
                 let message =
                     format!("`{}` has the name of checkpoint {first}: tables could not tell them apart", source.0);
-                problems.push((format!("/checkpoints/{index}"), message));
+                problems.push(SettingProblem::new(format!("/checkpoints/{index}"), message));
             }
         }
-        let built = self.verifiers.iter().enumerate();
-        problems.extend(built.filter_map(|(index, verifier)| {
-            Some((format!("/verifiers/{index}"), verifier.build().err()?.to_string()))
-        }));
-        problems.extend(self.measure.validate().err().map(|error| ("/measure".to_owned(), error.to_string())));
+        problems.extend(verifier_problems(&self.verifiers));
+        let measure = self.measure.validate().err();
+        problems.extend(measure.map(|error| SettingProblem::new("/measure", error.to_string())));
         problems
     }
 
-    /// What the stage would generate, for `plan`.
-    pub(crate) fn forecast(&self, prompts: Option<u64>) -> String {
+    fn forecast(&self, inputs: &PlannedInputs<'_>) -> Result<String, PipelineError> {
         let checkpoints = self.checkpoints.len() as u64;
-        let Some(prompts) = prompts else { return format!("{checkpoints} checkpoints, n = {}", self.sampling.n) };
+        let Some(prompts) = inputs.rows_of("prompts", Prompt::TABLE) else {
+            return Ok(format!("{checkpoints} checkpoints, n = {}", self.sampling.n));
+        };
         let samples = prompts * checkpoints * u64::from(self.sampling.n);
-        format!("{samples} samples, at most {} completion tokens", samples * u64::from(self.sampling.max_tokens))
+        let tokens = samples * u64::from(self.sampling.max_tokens);
+        Ok(format!("{samples} samples, at most {tokens} completion tokens"))
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        Ok(self.evaluate(context)?)
+    }
+}
+
+impl Evaluate {
+    fn evaluate(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
         let per_checkpoint = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
-        context.started("evaluate", Some(per_checkpoint * self.checkpoints.len() as u64), "samples");
+        context.started(Self::NAME, Some(per_checkpoint * self.checkpoints.len() as u64), "samples");
         let sampling = sampling_text(&self.sampling);
-        let mut asked: Vec<(Embedded, Journal)> = Vec::new();
+        let mut asked: Vec<(NamedTeacher, Journal)> = Vec::new();
         for index in 0..self.checkpoints.len() {
-            let checkpoint = Embedded::open(context.input(&format!("checkpoints/{index}"))?)?;
+            let checkpoint = NamedTeacher::open(context.input(&format!("checkpoints/{index}"))?)?;
             let mut journal = Journal::open(&context.journal.join(index.to_string()))?;
             let before = per_checkpoint * index as u64;
             context.advanced(before + journal.finished(), "")?;
@@ -112,8 +155,8 @@ impl Evaluate {
                     }
                 }
             });
-            let mut told = |done: u64, note: &str| context.advanced(before + done, note);
-            checkpoint.sample(context, requests, &self.sampling, &sampling, &mut journal, &mut told)?;
+            let mut progress = |done: u64, note: &str| context.advanced(before + done, note);
+            checkpoint.sample(context, requests, &self.sampling, &mut journal, &mut progress)?;
             asked.push((checkpoint, journal));
         }
         self.collect(context, asked, &sampling)
@@ -123,11 +166,10 @@ impl Evaluate {
     fn collect(
         &self,
         context: &Context<'_>,
-        mut asked: Vec<(Embedded, Journal)>,
+        mut asked: Vec<(NamedTeacher, Journal)>,
         sampling: &str,
-    ) -> Result<Made, PipelineError> {
-        let verifiers: Vec<Box<dyn Verifier>> =
-            self.verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?;
+    ) -> Result<StageOutput, StageError> {
+        let verifiers = build_verifiers(&self.verifiers)?;
         let mut rollouts = context.writer::<Rollout>()?;
         let mut verdicts = context.writer::<VerdictRow>()?;
         let mut outcomes: Vec<Vec<PromptOutcomes>> = vec![Vec::new(); asked.len()];
@@ -159,8 +201,8 @@ impl Evaluate {
                 for request in requests_of(context, &prompt, self.sampling.n, &checkpoint.identity, sampling) {
                     total += 1;
                     match journal.read(&request.rollout_id)?.outcome {
-                        Sampled::Rollout(rollout) => batch.push((index, prompt.clone(), *rollout)),
-                        Sampled::Dropped { drop_reason, message } => {
+                        SampleOutcome::Rollout(rollout) => batch.push((index, prompt.clone(), *rollout)),
+                        SampleOutcome::Dropped { drop_reason, message } => {
                             dropping.push(&request.rollout_id, &request.prompt_id, &drop_reason, message)?;
                         }
                     }
@@ -175,17 +217,19 @@ impl Evaluate {
             classes(set);
         }
         let names: Vec<&str> = asked.iter().map(|(checkpoint, _)| checkpoint.name.as_str()).collect();
-        let (mut made, rows) = self.measure(context, &names, &outcomes)?;
+        let Measured { rows, pass_at, summary } = self.measure(context, &names, &outcomes)?;
         let mut measures = context.writer::<MeasureRow>()?;
         for row in rows {
             measures.push(row)?;
         }
-        made.summary.push_str(&dropping.in_words());
-        dropping.finish(&mut made, total, rollouts.rows())?;
-        made.add(rollouts)?;
-        made.add(verdicts)?;
-        made.add(measures)?;
-        Ok(made)
+        let summary = format!("{summary}{}", dropping.in_words());
+        let mut output = StageOutput::default();
+        let rows = dropping.finish(&mut output, total, rollouts.rows())?;
+        output.add(rollouts)?;
+        output.add(verdicts)?;
+        output.add(measures)?;
+        let facts = EvaluateFacts { n: self.sampling.n, confidence: self.measure.confidence, pass_at, rows };
+        Ok(output.with_facts(&facts, summary)?)
     }
 
     fn measure(
@@ -193,7 +237,7 @@ impl Evaluate {
         context: &Context<'_>,
         names: &[&str],
         outcomes: &[Vec<PromptOutcomes>],
-    ) -> Result<(Made, Vec<MeasureRow>), PipelineError> {
+    ) -> Result<Measured, PipelineError> {
         let seed = context.seed("measures", 0);
         let mut rows = Vec::new();
         let mut words = Vec::new();
@@ -207,9 +251,15 @@ impl Evaluate {
             words.push(format!("{name} {:.1} % in {:.1} tokens", 100.0 * row.accuracy, row.mean_tokens));
             rows.push(row);
         }
-        let facts = json!({ "n": self.sampling.n, "confidence": self.measure.confidence, "pass_at": pass_at });
-        Ok((Made { summary: words.join(", "), facts, ..Made::default() }, rows))
+        Ok(Measured { rows, pass_at, summary: words.join(", ") })
     }
+}
+
+/// All checkpoints measured.
+struct Measured {
+    rows: Vec<MeasureRow>,
+    pass_at: BTreeMap<String, Value>,
+    summary: String,
 }
 
 fn outcome(verdict: &VerdictRow, total_tokens: u32) -> Outcome {

@@ -1,11 +1,12 @@
 //! `judge`: a model judges what the rules leave undecided, and a sample of what they decided, to see how far both agree.
 
-use super::asking::{self, Asker, Entry, Outcome};
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::inputs::Finished;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+use crate::asking::{self, Asker, Entry, SampleOutcome};
+use crate::error::StageError;
+use crate::verify::Verify;
+use retort_pipeline::{
+    Context, Finished, Input, OutputKind, OutsideFile, PipelineError, PlannedInputs, RowCounts, SettingProblem, Source,
+    StageKind, StageOutput, Surroundings,
+};
 use retort_records::{
     Check, FinishReason, JudgementRow, Prompt, Rollout, Row, Telemetry, Verdict, VerdictRow, completion, derive_seed,
     id_of,
@@ -36,7 +37,7 @@ pub struct Judge {
     pub sampling: Sampling,
     /// Which rows to ask about.
     #[serde(default)]
-    pub rows: Rows,
+    pub rows: JudgedRows,
     /// In which order reference answer and prediction are shown. When two orders disagree, the row stays undecided.
     #[serde(default)]
     pub orders: Orders,
@@ -46,7 +47,7 @@ pub struct Judge {
 /// word only counts towards the agreement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Rows {
+pub enum JudgedRows {
     /// Those that the rules leave undecided.
     #[default]
     Undecided,
@@ -93,57 +94,143 @@ enum Todo {
     Leave,
 }
 
-impl Judge {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        vec![Input { pointer: "/verdicts".into(), source: &self.verdicts, accepts: &[Kind::Verdicts] }]
+/// What finished judgements tell of themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JudgeFacts {
+    /// Rows that came.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+    /// Rows by verdict, after the judge.
+    pub verdicts: BTreeMap<Verdict, u64>,
+    /// The judge's name.
+    pub judge: String,
+    /// Rows asked about.
+    pub asked: u64,
+    /// Of them those that the rules left undecided.
+    pub undecided_asked: u64,
+    /// Of those the ones that the judge decided.
+    pub settled: u64,
+    /// Replies by how they were read.
+    pub methods: BTreeMap<String, u64>,
+    /// How far judge and rules agree.
+    pub agreement: AgreementFacts,
+    /// Rows on which they differ, the first of them.
+    pub disagreements: Vec<Disagreement>,
+}
+
+/// How far judge and rules agree.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgreementFacts {
+    /// Rows by what the rules say, then by what the judge says.
+    pub counts: BTreeMap<Verdict, BTreeMap<Verdict, u64>>,
+    /// Rows that both decided.
+    pub compared: u64,
+    /// Share of those on which both say the same.
+    pub share: Option<f64>,
+    /// Cohen's kappa on those.
+    pub kappa: Option<f64>,
+}
+
+/// A row on which judge and rules differ.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// The rollout.
+    pub rollout_id: String,
+    /// What the rules say.
+    pub rules: Verdict,
+    /// What the judge says.
+    pub judge: Verdict,
+    /// The answer that the rules found.
+    pub extracted_answer: Option<String>,
+    /// Why the rules say so.
+    pub rules_say: String,
+    /// Why the judge says so.
+    pub judge_says: String,
+}
+
+impl StageKind for Judge {
+    const NAME: &'static str = "judge";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/judge.md");
+    type Facts = JudgeFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Verdicts
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        vec![Input { pointer: "/verdicts".into(), source: &self.verdicts, accepts: &[OutputKind::Verdicts] }]
+    }
+
+    fn uses_seed(&self) -> bool {
+        true
+    }
+
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
         let mut problems = asking::problems(&self.teacher, &self.sampling);
         if let TeacherSettings::Checkpoint(name) = &self.teacher {
             let message =
                 format!("`{name}`: a checkpoint cannot judge; give `endpoint` and `model`, or `replay` and `model`");
-            problems.push(("/teacher".into(), message));
+            problems.push(SettingProblem::new("/teacher", message));
         }
         if self.sampling.n != 1 {
             let message = format!("`n` is `{}`; allowed: 1, each order is asked once", self.sampling.n);
-            problems.push(("/sampling/n".into(), message));
+            problems.push(SettingProblem::new("/sampling/n", message));
         }
         problems
     }
 
-    pub(crate) fn files(&self) -> Vec<(String, String)> {
+    fn files(&self, _: &Surroundings<'_>) -> Vec<OutsideFile> {
         asking::files(&self.teacher)
     }
 
-    pub(crate) fn key_settings(&self) -> Value {
-        json!({
+    fn key_settings(&self, _: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+        Ok(json!({
             "teacher": asking::identity(&self.teacher),
             "sampling": self.sampling,
             "rows": self.rows,
             "orders": self.orders,
             "wording": VERSION,
-        })
+        }))
     }
 
-    /// What the stage would ask for, for `plan`.
-    pub(crate) fn forecast(&self, verdicts: Option<&Finished>) -> String {
+    fn forecast(&self, inputs: &PlannedInputs<'_>) -> Result<String, PipelineError> {
         let orders = self.orders.list().len() as u64;
-        let Some(verdicts) = verdicts else { return format!("{orders} requests per row asked about") };
-        let facts = &verdicts.manifest.facts;
-        let all = verdicts.manifest.tables.get(VerdictRow::TABLE).map_or(0, |table| table.rows);
-        let undecided = facts["verdicts"]["undecided"].as_u64().unwrap_or_default();
+        let Some(verdicts) = inputs.input("verdicts") else {
+            return Ok(format!("{orders} requests per row asked about"));
+        };
+        let all = inputs.rows_of("verdicts", VerdictRow::TABLE).unwrap_or_default();
+        let undecided = undecided_rows(verdicts)?;
         let rows = match self.rows {
-            Rows::Undecided => undecided,
-            Rows::All => all,
-            Rows::Sample(count) => undecided + u64::from(count).min(all - undecided.min(all)),
+            JudgedRows::Undecided => undecided,
+            JudgedRows::All => all,
+            JudgedRows::Sample(count) => undecided + u64::from(count).min(all - undecided.min(all)),
         };
         let price = asking::max_cost(&self.teacher, rows * orders, &self.sampling);
         let price = price.map(|price| format!(", at most {price:.2} for completions")).unwrap_or_default();
-        format!("at most {} requests{price}", rows * orders)
+        Ok(format!("at most {} requests{price}", rows * orders))
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        Ok(self.judge(context)?)
+    }
+}
+
+/// Rows that the rules leave undecided: as the stage counted them, or counted now where a filter came between.
+fn undecided_rows(verdicts: &Finished) -> Result<u64, PipelineError> {
+    let counted = Verify::facts_of(verdicts).map(|facts| facts.verdicts);
+    if let Some(counts) = counted.or_else(|| Judge::facts_of(verdicts).map(|facts| facts.verdicts)) {
+        return Ok(counts.get(&Verdict::Undecided).copied().unwrap_or_default());
+    }
+    let mut undecided = 0;
+    for row in verdicts.rows::<VerdictRow>()? {
+        undecided += u64::from(row?.verdict == Verdict::Undecided);
+    }
+    Ok(undecided)
+}
+
+impl Judge {
+    fn judge(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let mut asker = Asker::open(context, &self.teacher)?;
         let drawn = self.draw(context)?;
         let mut total = 0;
@@ -151,7 +238,7 @@ impl Judge {
             total += if matches!(todo, Todo::Ask) { self.orders.list().len() as u64 } else { 0 };
             Ok(())
         })?;
-        context.started("judge", Some(total), "requests");
+        context.started(Self::NAME, Some(total), "requests");
         let (judge, sampling) = (asker.name(), asking::sampling_text(&self.sampling));
         let requests = self.requests(context, &drawn, &judge, &sampling)?;
         asker.ask(context, &self.sampling, requests, total)?;
@@ -160,7 +247,7 @@ impl Judge {
 
     /// Ids of the decided rows that are drawn to measure the agreement: those with the smallest seeds.
     fn draw(&self, context: &Context<'_>) -> Result<BTreeSet<String>, PipelineError> {
-        let Rows::Sample(count) = self.rows else { return Ok(BTreeSet::new()) };
+        let JudgedRows::Sample(count) = self.rows else { return Ok(BTreeSet::new()) };
         let mut smallest: BinaryHeap<(u64, String)> = BinaryHeap::new();
         for row in context.input("verdicts")?.rows::<VerdictRow>()? {
             let row = row?;
@@ -176,9 +263,9 @@ impl Judge {
 
     fn todo(&self, drawn: &BTreeSet<String>, row: &VerdictRow, rollout: &Rollout, prompt: &Prompt) -> Todo {
         let wanted = match self.rows {
-            Rows::All => true,
-            Rows::Undecided => row.verdict == Verdict::Undecided,
-            Rows::Sample(_) => row.verdict == Verdict::Undecided || drawn.contains(&row.rollout_id),
+            JudgedRows::All => true,
+            JudgedRows::Undecided => row.verdict == Verdict::Undecided,
+            JudgedRows::Sample(_) => row.verdict == Verdict::Undecided || drawn.contains(&row.rollout_id),
         };
         if !wanted {
             Todo::Leave
@@ -261,7 +348,7 @@ impl Judge {
         asker: Asker,
         drawn: &BTreeSet<String>,
         sampling: &str,
-    ) -> Result<Made, PipelineError> {
+    ) -> Result<StageOutput, StageError> {
         let (judge, mut journal) = (asker.name(), asker.journal);
         let mut verdicts = context.writer::<VerdictRow>()?;
         let mut judgements = context.writer::<JudgementRow>()?;
@@ -290,18 +377,19 @@ impl Judge {
                 }
                 row.checks.push(Check { verifier: "judge".into(), verdict, method: method.into(), reason });
             }
-            *tally.verdicts.entry(word(row.verdict)).or_default() += 1;
+            *tally.verdicts.entry(row.verdict).or_default() += 1;
             Ok(verdicts.push(row)?)
         })?;
         if tally.asked > 0 && tally.methods.get("unreadable") == Some(&tally.asked) {
             context.warn("no reply of the judge could be read; `show --table judgements` shows what it wrote");
         }
         let rows = verdicts.rows();
-        let mut made = Made { facts: tally.facts(rows, &judge), summary: tally.in_words(&judge), ..Made::default() };
-        made.add(verdicts)?;
-        made.add(judgements)?;
-        made.add(telemetry)?;
-        Ok(made)
+        let mut output = StageOutput::default();
+        output.add(verdicts)?;
+        output.add(judgements)?;
+        output.add(telemetry)?;
+        let summary = tally.in_words(&judge);
+        Ok(output.with_facts(&tally.facts(rows, judge), summary)?)
     }
 }
 
@@ -326,10 +414,10 @@ fn judgement(
 ) -> Result<(JudgementRow, Result<Opinion, String>), PipelineError> {
     telemetry.push(Telemetry { prompt_id: row.prompt_id.clone(), ..entry.telemetry })?;
     let (completion, finish_reason, opinion) = match entry.outcome {
-        Outcome::Dropped { drop_reason, message } => {
+        SampleOutcome::Dropped { drop_reason, message } => {
             (String::new(), FinishReason::Unknown, Err(format!("no reply, {drop_reason}: {message}")))
         }
-        Outcome::Rollout(reply) => {
+        SampleOutcome::Rollout(reply) => {
             let cut = matches!(reply.finish_reason, FinishReason::Length | FinishReason::Abort);
             let opinion = if cut { Err("it was cut off".to_owned()) } else { read(&reply.completion) };
             (reply.completion, reply.finish_reason, opinion)
@@ -356,10 +444,10 @@ struct Tally {
     asked: u64,
     settled: u64,
     undecided: u64,
-    verdicts: BTreeMap<&'static str, u64>,
+    verdicts: BTreeMap<Verdict, u64>,
     methods: BTreeMap<&'static str, u64>,
     agreement: Agreement,
-    disagreements: Vec<Value>,
+    disagreements: Vec<Disagreement>,
 }
 
 impl Tally {
@@ -373,40 +461,35 @@ impl Tally {
         } else if *verdict != Verdict::Undecided && *verdict != row.verdict && self.disagreements.len() < EXAMPLES {
             let rules: Vec<String> =
                 row.checks.iter().map(|check| format!("{}: {}", check.verifier, check.reason)).collect();
-            self.disagreements.push(json!({
-                "rollout_id": row.rollout_id,
-                "rules": row.verdict,
-                "judge": verdict,
-                "extracted_answer": row.extracted_answer,
-                "rules_say": rules.join("; "),
-                "judge_says": reason,
-            }));
+            self.disagreements.push(Disagreement {
+                rollout_id: row.rollout_id.clone(),
+                rules: row.verdict,
+                judge: *verdict,
+                extracted_answer: row.extracted_answer.clone(),
+                rules_say: rules.join("; "),
+                judge_says: reason.clone(),
+            });
         }
     }
 
-    fn facts(&self, rows: u64, judge: &str) -> Value {
-        let all = [Verdict::Correct, Verdict::Incorrect, Verdict::Undecided];
-        let counts: BTreeMap<&str, BTreeMap<&str, u64>> = all
-            .into_iter()
-            .map(|rules| (word(rules), all.map(|said| (word(said), self.agreement.count(rules, said))).into()))
-            .collect();
-        json!({
-            "rows_in": rows,
-            "kept": rows,
-            "verdicts": self.verdicts,
-            "judge": judge,
-            "asked": self.asked,
-            "undecided_asked": self.undecided,
-            "settled": self.settled,
-            "methods": self.methods,
-            "agreement": {
-                "counts": counts,
-                "compared": self.agreement.compared(),
-                "share": self.agreement.share(),
-                "kappa": self.agreement.kappa(),
+    fn facts(self, rows: u64, judge: String) -> JudgeFacts {
+        let said = |rules: Verdict| Verdict::ALL.map(|said| (said, self.agreement.count(rules, said))).into();
+        JudgeFacts {
+            rows: RowCounts::all_kept(rows),
+            verdicts: self.verdicts,
+            judge,
+            asked: self.asked,
+            undecided_asked: self.undecided,
+            settled: self.settled,
+            methods: self.methods.into_iter().map(|(method, rows)| (method.to_owned(), rows)).collect(),
+            agreement: AgreementFacts {
+                counts: Verdict::ALL.map(|rules| (rules, said(rules))).into(),
+                compared: self.agreement.compared(),
+                share: self.agreement.share(),
+                kappa: self.agreement.kappa(),
             },
-            "disagreements": self.disagreements,
-        })
+            disagreements: self.disagreements,
+        }
     }
 
     fn in_words(&self, judge: &str) -> String {
@@ -422,13 +505,5 @@ impl Tally {
             );
         }
         text
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Correct => "correct",
-        Verdict::Incorrect => "incorrect",
-        Verdict::Undecided => "undecided",
     }
 }

@@ -1,45 +1,70 @@
 //! `merge`: several checkpoints become one.
 
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::inputs::CHECKPOINT;
-use crate::source::Kind;
-use crate::stage::Input;
+use crate::error::StageError;
+use retort_pipeline::{
+    CHECKPOINT, CheckpointShape, Context, Input, OutputKind, PipelineError, SettingProblem, StageKind, StageOutput,
+    Surroundings,
+};
 use retort_weights::{Checkpoint, MergeSettings, merge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 /// Merges checkpoints, tensor by tensor; mergekit's words.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Merge(pub MergeSettings);
 
-impl Merge {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+/// What a merged checkpoint tells of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MergeFacts {
+    /// Parameters of the merged checkpoint.
+    pub parameters: u64,
+}
+
+impl StageKind for Merge {
+    const NAME: &'static str = "merge";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/merge.md");
+    type Facts = MergeFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Checkpoint
+    }
+
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
         let models = self.0.models.iter().enumerate().map(|(index, model)| Input {
             pointer: format!("/models/{index}/model"),
             source: &model.model,
-            accepts: &[Kind::Checkpoint],
+            accepts: &[OutputKind::Checkpoint],
         });
         let base = self.0.base_model.iter().map(|base| Input {
             pointer: "/base_model".into(),
             source: base,
-            accepts: &[Kind::Checkpoint],
+            accepts: &[OutputKind::Checkpoint],
         });
         models.chain(base).collect()
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        self.0.check().err().map(|error| (String::new(), error.to_string())).into_iter().collect()
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        self.0.check().err().map(|error| SettingProblem::new("", error.to_string())).into_iter().collect()
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
-        context.started("merge", None, "tensors");
+    fn checkpoint_shape(&self) -> Option<CheckpointShape<'_>> {
+        Some(CheckpointShape::Like(&self.0.models.first()?.model))
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        Ok(self.merge(context)?)
+    }
+}
+
+impl Merge {
+    fn merge(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
+        context.started(Self::NAME, None, "tensors");
         let mut opened: Vec<(&str, Checkpoint)> = Vec::new();
-        for input in self.inputs() {
+        for input in StageKind::inputs(self, &context.around) {
             if opened.iter().all(|(name, _)| *name != input.source) {
-                let finished = context.input(input.pointer.trim_start_matches('/'))?;
+                let finished = context.input(input.slot())?;
                 opened.push((input.source, Checkpoint::open(&finished.checkpoint_folder())?));
             }
         }
@@ -47,12 +72,9 @@ impl Merge {
         merge(&self.0, &inputs, &context.out.path().join(CHECKPOINT))?;
         let parameters = opened.first().map_or(0, |(_, checkpoint)| checkpoint.parameters());
         let names: Vec<&str> = opened.iter().map(|(name, _)| *name).collect();
-        let mut made = Made {
-            summary: format!("{parameters} parameters merged from {}", names.join(" and ")),
-            facts: json!({ "parameters": parameters }),
-            ..Made::default()
-        };
-        made.add_checkpoint(context.out)?;
-        Ok(made)
+        let mut output = StageOutput::default();
+        output.add_checkpoint(context.out)?;
+        let summary = format!("{parameters} parameters merged from {}", names.join(" and "));
+        Ok(output.with_facts(&MergeFacts { parameters: parameters as u64 }, summary)?)
     }
 }

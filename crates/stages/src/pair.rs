@@ -1,17 +1,16 @@
 //! `pair`: preference pairs by the rule of Kimi k1.5.
 
-use super::dropping::Dropping;
-use super::rows::candidate_groups;
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+use crate::dropping::Dropping;
+use crate::lengths::Lengths;
+use crate::rows::candidate_groups;
 use retort_curate::{Candidate, GroupBy, PairChoice, PairSettings, kimi_pairs, pair};
+use retort_pipeline::{
+    Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
+};
 use retort_records::{Pair as PairRow, Prompt, Rollout, Row, VerdictRow, id_of};
 use retort_tables::follow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Pairs the shortest correct rollout of a prompt with longer ones of the same teacher (Kimi k1.5, section 2.4).
@@ -25,24 +24,53 @@ pub struct Pair {
     pub rule: PairSettings,
 }
 
-impl Pair {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        vec![Input { pointer: "/verdicts".into(), source: &self.verdicts, accepts: &[Kind::Verdicts] }]
+/// What finished pairs tell of themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PairFacts {
+    /// Pairs.
+    pub pairs: u64,
+    /// Pairs by kind.
+    pub kinds: BTreeMap<String, u64>,
+    /// Rollouts that came and stand in a pair.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+}
+
+impl StageKind for Pair {
+    const NAME: &'static str = "pair";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/pair.md");
+    type Facts = PairFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Pairs
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        self.rule.validate().err().map(|error| ("/rule".to_owned(), error.to_string())).into_iter().collect()
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        vec![Input { pointer: "/verdicts".into(), source: &self.verdicts, accepts: &[OutputKind::Verdicts] }]
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn needs(&self) -> &'static [&'static str] {
+        &[Lengths::NAME]
+    }
+
+    fn uses_seed(&self) -> bool {
+        true
+    }
+
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        self.rule.validate().err().map(|error| SettingProblem::new("/rule", error.to_string())).into_iter().collect()
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         let input = context.input("verdicts")?;
         let (total, groups) = candidate_groups(context, input)?;
         let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
         let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
-        context.started("pair", Some(total), "rows");
+        context.started(Self::NAME, Some(total), "rows");
         let mut writer = context.writer::<PairRow>()?;
         let mut dropping = Dropping::new(context)?;
-        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
         let (mut done, mut paired_rollouts) = (0_u64, 0_u64);
         for group in groups {
             let group = group?;
@@ -69,7 +97,7 @@ impl Pair {
                     }
                 }
                 for pair in &pairs {
-                    *kinds.entry(pair.kind.name()).or_default() += 1;
+                    *kinds.entry(pair.kind.name().to_owned()).or_default() += 1;
                     writer.push(row(prompt, &part, pair, &texts))?;
                 }
             }
@@ -79,10 +107,10 @@ impl Pair {
         let kept = writer.rows();
         let words: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let summary = format!("{kept} pairs ({}) of {total} rollouts", words.join(", "));
-        let mut made = Made { facts: json!({ "pairs": kept, "kinds": kinds }), summary, ..Made::default() };
-        made.add(writer)?;
-        dropping.finish(&mut made, total, paired_rollouts)?;
-        Ok(made)
+        let mut output = StageOutput::default();
+        output.add(writer)?;
+        let rows = dropping.finish(&mut output, total, paired_rollouts)?;
+        output.with_facts(&PairFacts { pairs: kept, kinds, rows }, summary)
     }
 }
 

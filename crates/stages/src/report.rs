@@ -3,17 +3,19 @@
 mod checkpoints;
 mod dropped;
 mod judge;
+mod passages;
 mod sections;
 
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::inputs::Finished;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
-use retort_records::{JudgementRow, Row};
+use crate::filter::Filter;
+use crate::lengths::Lengths;
+use retort_pipeline::{
+    Context, Finished, Input, OutputKind, PipelineError, Source, StageKind, StageOutput, Surroundings, label,
+    without_inputs,
+};
 use retort_report::{Page, render};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Writes an HTML report about stages.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -31,62 +33,92 @@ fn default_title() -> String {
     "Retort run".into()
 }
 
-/// Everything but reports.
-const REPORTABLE: &[Kind] = &[
-    Kind::Prompts,
-    Kind::Rollouts,
-    Kind::Verdicts,
-    Kind::Selection,
-    Kind::Sft,
-    Kind::Pairs,
-    Kind::Checkpoint,
-    Kind::Measures,
-    Kind::Export,
+/// Everything but reports, and the lengths that stand behind other sections.
+const REPORTABLE: &[OutputKind] = &[
+    OutputKind::Prompts,
+    OutputKind::Rollouts,
+    OutputKind::Verdicts,
+    OutputKind::Selection,
+    OutputKind::Sft,
+    OutputKind::Pairs,
+    OutputKind::Checkpoint,
+    OutputKind::Measures,
+    OutputKind::Export,
 ];
 
 /// Name of the file.
-pub const FILE: &str = "report.html";
+const FILE: &str = "report.html";
 
-impl Report {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
+impl StageKind for Report {
+    const NAME: &'static str = "report";
+    const VERSION: u32 = 2;
+    const EXPLAIN: &'static str = include_str!("explain/report.md");
+    type Facts = ();
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Report
+    }
+
+    fn inputs<'a>(&'a self, around: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        if self.of.is_empty() {
+            let reported = around.stages.iter().filter(|(_, stage)| REPORTABLE.contains(&stage.output()));
+            // The name is part of the slot, and so of the key: the report shows it.
+            let input = |(index, (name, _))| Input {
+                pointer: format!("/of/{index}/{name}"),
+                source: name,
+                accepts: REPORTABLE,
+            };
+            return reported.enumerate().map(input).collect();
+        }
         let sources = self.of.iter().enumerate();
         sources.map(|(index, source)| Input { pointer: format!("/of/{index}"), source, accepts: REPORTABLE }).collect()
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn needs(&self) -> &'static [&'static str] {
+        &[Lengths::NAME]
+    }
+
+    /// The stages' names are shown.
+    fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+        let mut settings = without_inputs(self, &StageKind::inputs(self, around))?;
+        settings["of"] = self.of.iter().map(|name| label(name)).collect();
+        Ok(settings)
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         // A report follows the file, but what most readers came for stands first: how the checkpoints compare.
-        let place = |reads: &str| reads.split('/').nth(1).and_then(|index| index.parse::<usize>().ok());
+        let place = |slot: &str| slot.split('/').nth(1).and_then(|index| index.parse::<usize>().ok());
         let mut inputs: Vec<(&String, &Finished)> = context.inputs.iter().collect();
-        inputs.sort_by_key(|(reads, _)| place(reads));
+        inputs.sort_by_key(|(slot, _)| place(slot));
         let mut stages: Vec<&Finished> = inputs.into_iter().map(|(_, stage)| stage).collect();
-        context.started("report", Some(stages.len() as u64), "stages");
+        context.started(Self::NAME, Some(stages.len() as u64), "stages");
         let overview = sections::overview(&stages);
-        stages.sort_by_key(|stage| stage.manifest.output != Kind::Measures);
+        stages.sort_by_key(|stage| stage.manifest.output != OutputKind::Measures);
         let mut sections = Vec::new();
         for (done, stage) in stages.iter().enumerate() {
             sections.extend(match stage.manifest.output {
-                Kind::Rollouts => Some(sections::rollouts(context, stage)?),
-                Kind::Verdicts => Some(sections::verdicts(context, stage)?),
-                Kind::Selection => Some(sections::selection(stage)?),
-                Kind::Sft => Some(sections::examples(stage)?),
-                Kind::Pairs => Some(sections::pairs(stage)?),
-                Kind::Checkpoint => checkpoints::training(stage),
-                Kind::Measures => Some(checkpoints::measures(stage)?),
+                OutputKind::Rollouts => Some(sections::rollouts(context, stage)?),
+                OutputKind::Verdicts => Some(sections::verdicts(context, stage)?),
+                OutputKind::Selection => Some(sections::selection(stage)?),
+                OutputKind::Sft => Some(sections::examples(stage)?),
+                OutputKind::Pairs => Some(sections::pairs(stage)?),
+                OutputKind::Checkpoint => checkpoints::training(stage),
+                OutputKind::Measures => Some(checkpoints::measures(stage)?),
                 _ => None,
             });
-            if stage.manifest.tables.contains_key(JudgementRow::TABLE) {
-                sections.push(judge::section(stage));
-            }
-            if stage.manifest.key.kind == "filter" {
-                sections.extend(dropped::section(stage)?);
+            sections.extend(judge::section(stage));
+            if let Some(facts) = Filter::facts_of(stage) {
+                sections.extend(dropped::section(stage, &facts)?);
             }
             context.advanced(done as u64 + 1, "")?;
         }
-        let measured = stages.iter().filter(|stage| stage.manifest.output == Kind::Measures).count();
+        let measured = stages.iter().filter(|stage| stage.manifest.output == OutputKind::Measures).count();
         sections.insert(measured, overview);
         let subtitle = format!("{} stages, written by Retort {}", stages.len(), env!("CARGO_PKG_VERSION"));
         let html = render(&Page { title: self.title.clone(), subtitle, sections });
         let file = context.out.write_file(FILE, html.as_bytes())?;
-        Ok(Made { summary: format!("{} stages on one page", stages.len()), files: vec![file], ..Made::default() })
+        let mut output = StageOutput::default();
+        output.files.push(file);
+        output.with_facts(&(), format!("{} stages on one page", stages.len()))
     }
 }

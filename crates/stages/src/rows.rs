@@ -1,9 +1,8 @@
 //! Rows of several tables brought together, always by walking them side by side.
 
-use super::Context;
-use crate::error::PipelineError;
-use crate::inputs::Finished;
+use crate::lengths::Lengths;
 use retort_curate::Candidate;
+use retort_pipeline::{Context, Finished, PipelineError, StageKind};
 use retort_records::{LengthRow, Prompt, Rollout, Row, Selection, SftExample, SftMessage, VerdictRow, id_of};
 use retort_tables::{follow, groups};
 
@@ -48,9 +47,12 @@ pub fn candidate_groups<'a>(
 /// The counted lengths of the rollouts behind `input`.
 pub fn lengths_of<'a>(context: &'a Context<'_>, input: &Finished) -> Result<&'a Finished, PipelineError> {
     let rollouts = input.key_of(Rollout::TABLE);
-    let counted = |lengths: &&Finished| lengths.manifest.lineage.get(Rollout::TABLE).map(String::as_str) == rollouts;
+    let counted = |derived: &&Finished| {
+        let lineage = &derived.manifest.lineage;
+        derived.manifest.key.kind == Lengths::NAME && lineage.get(Rollout::TABLE).map(String::as_str) == rollouts
+    };
     context
-        .lengths
+        .derived
         .iter()
         .find(counted)
         .ok_or_else(|| context.fail(format!("the rollouts behind `{}` have no lengths", input.name)))

@@ -1,13 +1,14 @@
 //! `sample`: asks a teacher for rollouts.
 
-use super::asking::{self, Asker, Journal, Outcome};
-use super::dropping::Dropping;
-use super::embedded::Embedded;
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
-use retort_records::{Prompt, Rollout, Telemetry, id_of};
+use crate::asking::{self, Asker, Journal, SampleOutcome};
+use crate::dropping::Dropping;
+use crate::error::StageError;
+use crate::local_teacher::NamedTeacher;
+use retort_pipeline::{
+    Context, Input, OutputKind, OutsideFile, PipelineError, PlannedInputs, RowCounts, SettingProblem, Source,
+    StageKind, StageOutput, Surroundings,
+};
+use retort_records::{Prompt, Rollout, Row, Telemetry, id_of};
 use retort_teacher::{Request, Sampling, TeacherSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,49 +28,90 @@ pub struct Sample {
     pub sampling: Sampling,
 }
 
-impl Sample {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        let prompts =
-            Input { pointer: "/prompts".into(), source: &self.prompts, accepts: &[Kind::Prompts, Kind::Rollouts] };
+/// What finished rollouts tell of themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SampleFacts {
+    /// The teacher's name.
+    pub teacher: String,
+    /// Rollouts that were cut off.
+    pub truncated: u64,
+    /// Rollouts with reasoning.
+    pub with_reasoning: u64,
+    /// Tokens of all completions, counted by the teacher.
+    pub completion_tokens: u64,
+    /// Requests, and rollouts that came of them.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+}
+
+impl StageKind for Sample {
+    const NAME: &'static str = "sample";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/sample.md");
+    type Facts = SampleFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Rollouts
+    }
+
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        let prompts = Input {
+            pointer: "/prompts".into(),
+            source: &self.prompts,
+            accepts: &[OutputKind::Prompts, OutputKind::Rollouts],
+        };
         match &self.teacher {
             TeacherSettings::Checkpoint(name) => {
-                vec![prompts, Input { pointer: "/teacher".into(), source: name, accepts: &[Kind::Checkpoint] }]
+                vec![prompts, Input { pointer: "/teacher".into(), source: name, accepts: &[OutputKind::Checkpoint] }]
             }
             TeacherSettings::Endpoint(_) | TeacherSettings::Replay(_) => vec![prompts],
         }
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        asking::problems(&self.teacher, &self.sampling)
-    }
-
-    pub(crate) fn files(&self) -> Vec<(String, String)> {
+    fn files(&self, _: &Surroundings<'_>) -> Vec<OutsideFile> {
         asking::files(&self.teacher)
     }
 
-    /// The request set decides the output; where and how fast it is asked does not.
-    pub(crate) fn key_settings(&self) -> Value {
-        json!({ "teacher": asking::identity(&self.teacher), "sampling": self.sampling })
+    fn uses_seed(&self) -> bool {
+        true
     }
 
-    /// What the stage would ask for, for `plan`.
-    pub(crate) fn forecast(&self, prompts: Option<u64>) -> String {
-        let Some(prompts) = prompts else { return format!("n = {} per prompt", self.sampling.n) };
+    /// The request set decides the output; where and how fast it is asked does not.
+    fn key_settings(&self, _: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+        Ok(json!({ "teacher": asking::identity(&self.teacher), "sampling": self.sampling }))
+    }
+
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        asking::problems(&self.teacher, &self.sampling)
+    }
+
+    fn forecast(&self, inputs: &PlannedInputs<'_>) -> Result<String, PipelineError> {
+        let Some(prompts) = inputs.rows_of("prompts", Prompt::TABLE) else {
+            return Ok(format!("n = {} per prompt", self.sampling.n));
+        };
         let requests = prompts * u64::from(self.sampling.n);
         let tokens = requests * u64::from(self.sampling.max_tokens);
         let price = asking::max_cost(&self.teacher, requests, &self.sampling);
         let price = price.map(|price| format!(", at most {price:.2} for completions")).unwrap_or_default();
-        format!("{requests} samples, at most {tokens} completion tokens{price}")
+        Ok(format!("{requests} samples, at most {tokens} completion tokens{price}"))
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
-        if matches!(self.teacher, TeacherSettings::Checkpoint(_)) {
-            return self.run_embedded(context);
-        }
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        let sampled = match &self.teacher {
+            TeacherSettings::Checkpoint(_) => self.sample_checkpoint(context),
+            TeacherSettings::Endpoint(_) | TeacherSettings::Replay(_) => self.sample_teacher(context),
+        };
+        Ok(sampled?)
+    }
+}
+
+impl Sample {
+    /// Asks a server, or a recording of one.
+    fn sample_teacher(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
         let mut asker = Asker::open(context, &self.teacher)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
-        context.started("sample", Some(total), "samples");
+        context.started(Self::NAME, Some(total), "samples");
         let (teacher, sampling) = (asker.name(), asking::sampling_text(&self.sampling));
         let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher, &sampling);
         let summary = asker.ask(context, &self.sampling, requests, total)?;
@@ -80,17 +122,17 @@ impl Sample {
     }
 
     /// Asks a checkpoint inside this program.
-    fn run_embedded(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn sample_checkpoint(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
         let mut journal = Journal::open(&context.journal)?;
-        let teacher = Embedded::open(context.input("teacher")?)?;
+        let teacher = NamedTeacher::open(context.input("teacher")?)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
-        context.started("sample", Some(total), "samples");
+        context.started(Self::NAME, Some(total), "samples");
         context.advanced(journal.finished(), "")?;
         let sampling = asking::sampling_text(&self.sampling);
         let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher.identity, &sampling);
-        let mut told = |done: u64, note: &str| context.advanced(done, note);
-        teacher.sample(context, requests, &self.sampling, &sampling, &mut journal, &mut told)?;
+        let mut progress = |done: u64, note: &str| context.advanced(done, note);
+        teacher.sample(context, requests, &self.sampling, &mut journal, &mut progress)?;
         self.collect(context, journal, (&teacher.name, &teacher.identity), &sampling)
     }
 
@@ -117,7 +159,7 @@ impl Sample {
         mut journal: Journal,
         (teacher, identity): (&str, &str),
         sampling: &str,
-    ) -> Result<Made, PipelineError> {
+    ) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
         let mut rollouts = context.writer::<Rollout>()?;
         let mut telemetry = context.writer::<Telemetry>()?;
@@ -130,36 +172,41 @@ impl Sample {
             cost += entry.telemetry.cost.unwrap_or_default();
             telemetry.push(entry.telemetry)?;
             match entry.outcome {
-                Outcome::Rollout(rollout) => {
+                SampleOutcome::Rollout(rollout) => {
                     truncated += u64::from(rollout.truncated());
                     reasoning += u64::from(rollout.reasoning.is_some());
                     tokens += u64::from(rollout.completion_tokens.unwrap_or_default());
                     rollouts.push(*rollout)?;
                 }
-                Outcome::Dropped { drop_reason, message } => {
+                SampleOutcome::Dropped { drop_reason, message } => {
                     dropping.push(&request.rollout_id, &request.prompt_id, &drop_reason, message)?;
                 }
             }
         }
         let kept = rollouts.rows();
         if kept == 0 {
-            return Err(context.fail(format!("the teacher answered none of {total} requests{}", dropping.in_words())));
+            let reason = format!("the teacher answered none of {total} requests{}", dropping.in_words());
+            return Err(context.fail(reason).into());
         }
-        let mut made = Made {
-            summary: format!(
-                "{kept} rollouts by {teacher}, {truncated} truncated, {reasoning} with reasoning{}",
-                dropping.in_words()
-            ),
-            facts: json!({ "teacher": teacher, "truncated": truncated, "with_reasoning": reasoning, "completion_tokens": tokens }),
-            ..Made::default()
-        };
+        let mut summary = format!(
+            "{kept} rollouts by {teacher}, {truncated} truncated, {reasoning} with reasoning{}",
+            dropping.in_words()
+        );
         if cost > 0.0 {
-            let _ = write!(made.summary, ", cost {cost:.4}");
+            let _ = write!(summary, ", cost {cost:.4}");
         }
-        made.add(rollouts)?;
-        made.add(telemetry)?;
-        dropping.finish(&mut made, total, kept)?;
-        Ok(made)
+        let mut output = StageOutput::default();
+        output.add(rollouts)?;
+        output.add(telemetry)?;
+        let rows = dropping.finish(&mut output, total, kept)?;
+        let facts = SampleFacts {
+            teacher: teacher.to_owned(),
+            truncated,
+            with_reasoning: reasoning,
+            completion_tokens: tokens,
+            rows,
+        };
+        Ok(output.with_facts(&facts, summary)?)
     }
 }
 

@@ -1,16 +1,15 @@
 //! `select`: chooses rollouts per prompt.
 
-use super::dropping::Dropping;
-use super::rows::candidate_groups;
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+use crate::dropping::Dropping;
+use crate::lengths::Lengths;
+use crate::rows::candidate_groups;
 use retort_curate::{Candidate, GroupBy, SelectRule, not_selected_reason, select};
+use retort_pipeline::{
+    Context, Input, OutputKind, PipelineError, RowCounts, Source, StageKind, StageOutput, Surroundings,
+};
 use retort_records::Selection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 /// Chooses correct, complete rollouts by a rule, prompt by prompt.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -25,14 +24,45 @@ pub struct Select {
     pub group_by: GroupBy,
 }
 
-impl Select {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        vec![Input { pointer: "/verdicts".into(), source: &self.verdicts, accepts: &[Kind::Verdicts] }]
+/// What a finished selection tells of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SelectFacts {
+    /// The rule.
+    pub rule: String,
+    /// Prompts with rollouts.
+    pub prompts: u64,
+    /// Prompts of which no rollout was chosen.
+    pub prompts_without: u64,
+    /// Rollouts that came and were chosen.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+}
+
+impl StageKind for Select {
+    const NAME: &'static str = "select";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/select.md");
+    type Facts = SelectFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Selection
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        vec![Input { pointer: "/verdicts".into(), source: &self.verdicts, accepts: &[OutputKind::Verdicts] }]
+    }
+
+    fn needs(&self) -> &'static [&'static str] {
+        &[Lengths::NAME]
+    }
+
+    fn uses_seed(&self) -> bool {
+        true
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         let (total, groups) = candidate_groups(context, context.input("verdicts")?)?;
-        context.started("select", Some(total), "rows");
+        context.started(Self::NAME, Some(total), "rows");
         let mut writer = context.writer::<Selection>()?;
         let mut dropping = Dropping::new(context)?;
         let (mut done, mut prompts, mut without) = (0_u64, 0_u64, 0_u64);
@@ -68,10 +98,10 @@ impl Select {
         }
         let kept = writer.rows();
         let summary = format!("{kept} of {total} rollouts chosen for {} of {prompts} prompts", prompts - without);
-        let facts = json!({ "rule": self.rule.name(), "prompts": prompts, "prompts_without": without });
-        let mut made = Made { facts, summary, ..Made::default() };
-        made.add(writer)?;
-        dropping.finish(&mut made, total, kept)?;
-        Ok(made)
+        let mut output = StageOutput::default();
+        output.add(writer)?;
+        let rows = dropping.finish(&mut output, total, kept)?;
+        let rule = self.rule.name().to_owned();
+        output.with_facts(&SelectFacts { rule, prompts, prompts_without: without, rows }, summary)
     }
 }

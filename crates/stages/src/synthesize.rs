@@ -1,31 +1,40 @@
 //! `synthesize`: procedural prompts with exact answers.
 
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::Kind;
+use retort_pipeline::{
+    Context, OutputKind, PipelineError, RowCounts, SettingProblem, StageKind, StageOutput, Surroundings,
+};
 use retort_records::{FinishReason, Message, Prompt, Rollout, completion, id_of};
 use retort_synthesize::{SynthesizeSettings, synthesize};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 /// Makes prompts, and rollouts when chains of thought are asked for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Synthesize(pub SynthesizeSettings);
 
-impl Synthesize {
-    pub(crate) fn output(&self) -> Kind {
-        if self.0.chain_of_thought.is_some() { Kind::Rollouts } else { Kind::Prompts }
+impl StageKind for Synthesize {
+    const NAME: &'static str = "synthesize";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/synthesize.md");
+    type Facts = RowCounts;
+
+    fn output(&self) -> OutputKind {
+        if self.0.chain_of_thought.is_some() { OutputKind::Rollouts } else { OutputKind::Prompts }
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        self.0.problems().into_iter().map(|problem| (problem.pointer, problem.message)).collect()
+    fn uses_seed(&self) -> bool {
+        true
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
-        let rollouts_wanted = self.output() == Kind::Rollouts;
-        context.started("synthesize", Some(self.0.count), "prompts");
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        let found = self.0.problems().into_iter();
+        found.map(|problem| SettingProblem::new(problem.pointer, problem.message)).collect()
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        let rollouts_wanted = StageKind::output(self) == OutputKind::Rollouts;
+        context.started(Self::NAME, Some(self.0.count), "prompts");
         let mut prompts = context.writer::<Prompt>()?;
         let mut rollouts = rollouts_wanted.then(|| context.writer::<Rollout>()).transpose()?;
         let exercises = synthesize(&self.0, context.seed("", 0)).map_err(|error| context.fail(error.to_string()))?;
@@ -53,16 +62,16 @@ impl Synthesize {
             }
         }
         let count = prompts.rows();
-        let mut made = Made { facts: json!({ "rows_in": count, "kept": count }), ..Made::default() };
-        made.summary = match &rollouts {
+        let summary = match &rollouts {
             Some(rollouts) => format!("{count} prompts with {} worked completions", rollouts.rows()),
             None => format!("{count} prompts"),
         };
-        made.add(prompts)?;
+        let mut output = StageOutput::default();
+        output.add(prompts)?;
         if let Some(rollouts) = rollouts {
-            made.add(rollouts)?;
+            output.add(rollouts)?;
         }
-        Ok(made)
+        output.with_facts(&RowCounts::all_kept(count), summary)
     }
 }
 

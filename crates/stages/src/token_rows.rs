@@ -1,12 +1,11 @@
 //! Training examples and preference pairs as rows of tokens.
 
-use super::Context;
-use super::dropping::Dropping;
-use super::rows::examples;
-use crate::error::PipelineError;
-use crate::inputs::Finished;
+use crate::dropping::Dropping;
+use crate::error::StageError;
+use crate::rows::examples;
 use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair};
+use retort_pipeline::{Context, Finished, PipelineError};
 use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
 use retort_records::{Pair, SftExample};
 use retort_student::TokenRow;
@@ -33,7 +32,7 @@ pub struct PairTokens {
 /// How long rows may be, and what becomes of longer ones.
 #[derive(Clone, Copy)]
 pub struct Limit {
-    pub most: usize,
+    pub max_tokens: usize,
     pub over_long: OverLong,
 }
 
@@ -54,7 +53,7 @@ type Unusable = (&'static str, String);
 
 impl Encoder {
     /// The tokenizer and template of a checkpoint's folder.
-    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
+    pub fn open(folder: &Path) -> Result<Self, StageError> {
         Ok(Self { tokenizer: Tokenizer::load(folder)?, template: ChatTemplate::load(folder)? })
     }
 
@@ -83,7 +82,7 @@ impl Encoder {
     }
 
     /// How many rows `data` has, and the lengths in tokens of the first `most` of them: one an example, two a pair.
-    pub fn lengths(&self, data: &Finished, most: usize, pairs: bool) -> Result<(u64, Vec<usize>), PipelineError> {
+    pub fn lengths(&self, data: &Finished, most: usize, pairs: bool) -> Result<(u64, Vec<usize>), StageError> {
         let mut lengths = Vec::new();
         if pairs {
             let rows = data.rows::<Pair>()?;
@@ -110,13 +109,7 @@ impl Encoder {
 
     /// The first `rows` rows of `data` with what to call them: an example is one, a pair two. A row that would be dropped
     /// stands with its reason.
-    pub fn first(
-        &self,
-        data: &Finished,
-        limit: Limit,
-        rows: usize,
-        pairs: bool,
-    ) -> Result<Vec<FirstRow>, PipelineError> {
+    pub fn first(&self, data: &Finished, limit: Limit, rows: usize, pairs: bool) -> Result<Vec<FirstRow>, StageError> {
         let words = |(reason, detail): Unusable| format!("{reason}: {detail}");
         let mut found = Vec::new();
         if pairs {
@@ -150,7 +143,7 @@ impl Encoder {
         input: &Finished,
         limit: Limit,
         drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
-    ) -> Result<Tokenised<TokenRow>, PipelineError> {
+    ) -> Result<Tokenised<TokenRow>, StageError> {
         let mut rows = Vec::new();
         let truncated = self.each_example(context, input, limit, drop, &mut |_, tokens| {
             rows.push(tokens);
@@ -167,7 +160,7 @@ impl Encoder {
         limit: Limit,
         drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
         keep: &mut dyn FnMut(&SftExample, TokenRow) -> Result<(), PipelineError>,
-    ) -> Result<u64, PipelineError> {
+    ) -> Result<u64, StageError> {
         let (mut truncated, mut rows) = (0, examples(input)?);
         loop {
             let batch: Vec<SftExample> = rows.by_ref().take(BATCH).collect::<Result<_, _>>()?;
@@ -196,7 +189,7 @@ impl Encoder {
         input: &Finished,
         limit: Limit,
         dropping: &mut Dropping,
-    ) -> Result<Tokenised<PairTokens>, PipelineError> {
+    ) -> Result<Tokenised<PairTokens>, StageError> {
         let mut rows = Vec::new();
         let truncated = self.each_pair(context, input, limit, dropping, &mut |_, tokens| {
             rows.push(tokens);
@@ -213,7 +206,7 @@ impl Encoder {
         limit: Limit,
         dropping: &mut Dropping,
         keep: &mut dyn FnMut(&Pair, PairTokens) -> Result<(), PipelineError>,
-    ) -> Result<u64, PipelineError> {
+    ) -> Result<u64, StageError> {
         let mut truncated = 0;
         for batch in input.rows::<Pair>()?.batches() {
             let batch = batch?;
@@ -240,17 +233,20 @@ impl Encoder {
 
     /// The row, cut where it is too long and that is wanted, and whether it was cut.
     fn fit(&self, mut row: TokenRow, limit: Limit) -> Result<(TokenRow, bool), Unusable> {
-        let Limit { most, over_long } = limit;
+        let Limit { max_tokens, over_long } = limit;
         let tokens = row.input_ids.len();
-        let cut = tokens > most;
+        let cut = tokens > max_tokens;
         if cut && over_long != OverLong::Truncate {
-            return Err(("too_long", format!("{tokens} tokens, allowed are {most}")));
+            return Err(("too_long", format!("{tokens} tokens, allowed are {max_tokens}")));
         }
-        if cut && self.cuts_a_thought(&row, most) {
-            return Err(("thought_cut", format!("{tokens} tokens, and the first {most} end within the reasoning")));
+        if cut && self.cuts_a_thought(&row, max_tokens) {
+            return Err((
+                "thought_cut",
+                format!("{tokens} tokens, and the first {max_tokens} end within the reasoning"),
+            ));
         }
-        row.input_ids.truncate(most);
-        row.loss.truncate(most);
+        row.input_ids.truncate(max_tokens);
+        row.loss.truncate(max_tokens);
         if row.trained_tokens() == 0 {
             return Err(("nothing_trained", "no token counts in the loss".to_owned()));
         }

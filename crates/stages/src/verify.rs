@@ -1,16 +1,15 @@
 //! `verify`: completions and reference answers to verdicts.
 
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+use crate::error::StageError;
 use rayon::prelude::*;
+use retort_pipeline::{
+    Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
+};
 use retort_records::{Prompt, Rollout, Row, Verdict, VerdictRow};
 use retort_tables::follow;
 use retort_verify::{Case, Require, Verifier, VerifierSettings, judge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,27 +27,46 @@ pub struct Verify {
     pub require: Require,
 }
 
-impl Verify {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        vec![Input { pointer: "/rollouts".into(), source: &self.rollouts, accepts: &[Kind::Rollouts] }]
+/// What finished verdicts tell of themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerifyFacts {
+    /// Rollouts judged.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+    /// Rollouts by verdict.
+    pub verdicts: BTreeMap<Verdict, u64>,
+}
+
+impl StageKind for Verify {
+    const NAME: &'static str = "verify";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/verify.md");
+    type Facts = VerifyFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Verdicts
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        let built = self.verifiers.iter().enumerate();
-        built
-            .filter_map(|(index, verifier)| Some((format!("/verifiers/{index}"), verifier.build().err()?.to_string())))
-            .collect()
+    fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        vec![Input { pointer: "/rollouts".into(), source: &self.rollouts, accepts: &[OutputKind::Rollouts] }]
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
-        let verifiers: Vec<Box<dyn Verifier>> =
-            self.verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?;
+    fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
+        Ok(verifiers_version())
+    }
+
+    fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
+        verifier_problems(&self.verifiers)
+    }
+
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        let verifiers = build_verifiers(&self.verifiers)?;
         let input = context.input("rollouts")?;
         let rollouts = input.rows::<Rollout>()?;
         let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
-        context.started("verify", Some(rollouts.total()), "rows");
+        context.started(Self::NAME, Some(rollouts.total()), "rows");
         let mut writer = context.writer::<VerdictRow>()?;
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut verdicts: BTreeMap<Verdict, u64> = BTreeMap::new();
         let mut done = 0_u64;
         for batch in rollouts.batches() {
             let mut current: Option<Arc<Prompt>> = None;
@@ -68,24 +86,39 @@ impl Verify {
                 .collect();
             done += judged.len() as u64;
             for row in judged {
-                *counts.entry(word(row.verdict)).or_default() += 1;
+                *verdicts.entry(row.verdict).or_default() += 1;
                 writer.push(row)?;
             }
-            let of = |verdict| counts.get(verdict).copied().unwrap_or_default();
-            context.advanced(done, &format!("{} correct", of("correct")))?;
+            let correct = verdicts.get(&Verdict::Correct).copied().unwrap_or_default();
+            context.advanced(done, &format!("{correct} correct"))?;
         }
-        let of = |verdict| counts.get(verdict).copied().unwrap_or_default();
-        let summary = format!(
-            "{done} rollouts: {} correct, {} incorrect, {} undecided",
-            of("correct"),
-            of("incorrect"),
-            of("undecided")
-        );
-        let facts = json!({ "rows_in": done, "kept": done, "verdicts": counts });
-        let mut made = Made { facts, summary, ..Made::default() };
-        made.add(writer)?;
-        Ok(made)
+        let counts = Verdict::ALL
+            .map(|verdict| format!("{} {}", verdicts.get(&verdict).copied().unwrap_or_default(), verdict.word()));
+        let mut output = StageOutput::default();
+        output.add(writer)?;
+        let summary = format!("{done} rollouts: {}", counts.join(", "));
+        output.with_facts(&VerifyFacts { rows: RowCounts::all_kept(done), verdicts }, summary)
     }
+}
+
+/// Settings with which a verifier cannot be built.
+pub(super) fn verifier_problems(verifiers: &[VerifierSettings]) -> Vec<SettingProblem> {
+    let built = verifiers.iter().enumerate();
+    built
+        .filter_map(|(index, verifier)| {
+            Some(SettingProblem::new(format!("/verifiers/{index}"), verifier.build().err()?.to_string()))
+        })
+        .collect()
+}
+
+/// The verifiers ready to judge.
+pub(super) fn build_verifiers(verifiers: &[VerifierSettings]) -> Result<Vec<Box<dyn Verifier>>, StageError> {
+    Ok(verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?)
+}
+
+/// The version of the verifiers' rules, as part of a key.
+pub(super) fn verifiers_version() -> BTreeMap<String, String> {
+    [("verifiers".to_owned(), retort_verify::VERSION.to_owned())].into()
 }
 
 /// The verdict on one rollout.
@@ -107,11 +140,7 @@ pub(super) fn judge_rollout(
         language: prompt.language.as_deref(),
     };
     let judgement = judge(verifiers, require, &case);
-    // No verifier may call a truncated completion right, whatever it checks.
-    let verdict = match judgement.verdict {
-        Verdict::Correct if truncated => Verdict::Incorrect,
-        verdict => verdict,
-    };
+    let verdict = if truncated { judgement.verdict.of_truncated() } else { judgement.verdict };
     VerdictRow {
         rollout_id: rollout.rollout_id,
         prompt_id: rollout.prompt_id,
@@ -122,13 +151,5 @@ pub(super) fn judge_rollout(
         extracted_answer: judgement.extracted_answer,
         checks: judgement.checks,
         verifier_version: retort_verify::VERSION.to_owned(),
-    }
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Correct => "correct",
-        Verdict::Incorrect => "incorrect",
-        Verdict::Undecided => "undecided",
     }
 }

@@ -81,13 +81,7 @@ pub fn read(engine: &Engine, text: String, overrides: &[String]) -> Result<Read,
     }
 }
 
-fn stage_problems(
-    engine: &Engine,
-    schemas: &Schemas,
-    document: &Document,
-    name: &str,
-    stage: &Value,
-) -> Vec<Problem> {
+fn stage_problems(engine: &Engine, schemas: &Schemas, document: &Document, name: &str, stage: &Value) -> Vec<Problem> {
     let kinds = engine.kind_names();
     let pointer = format!("/stages/{}", pointer_step(name));
     let mut problems = Vec::new();

@@ -34,8 +34,7 @@ impl Schemas {
             }
             variant
         });
-        pipeline["properties"]["stages"]["additionalProperties"] =
-            json!({ "description": "One stage of a pipeline file, tagged by its kind.", "oneOf": variants.collect::<Vec<_>>() });
+        pipeline["properties"]["stages"]["additionalProperties"] = json!({ "description": "One stage of a pipeline file, tagged by its kind.", "oneOf": variants.collect::<Vec<_>>() });
         Self { pipeline }
     }
 

@@ -1,6 +1,6 @@
 //! Rows of other people's files to rows of ours.
 
-use super::{Becomes, Column, Format, Import};
+use super::layout::{Becomes, Column, Format, Layout};
 use retort_records::{FinishReason, Message, Pair, Prompt, Rollout, SftExample, SftMessage, completion, id_of};
 use serde_json::Value;
 
@@ -18,14 +18,16 @@ pub type Unusable = (&'static str, String);
 
 /// Finds the values of a row by the format's names or the user's.
 pub struct Fields<'a> {
-    import: &'a Import,
+    layout: Layout<'a>,
 }
 
 impl<'a> Fields<'a> {
-    pub fn new(import: &'a Import) -> Self {
-        Self { import }
+    /// Reads rows of a layout.
+    pub fn new(layout: Layout<'a>) -> Self {
+        Self { layout }
     }
 
+    /// What the row becomes, or why it cannot be used; `source` names its file.
     pub fn read(&self, row: &Value, source: &str, becomes: Becomes) -> Result<Imported, Unusable> {
         match becomes {
             Becomes::Prompts => Ok(Imported::Prompt(self.prompt(row, source)?)),
@@ -46,7 +48,7 @@ impl<'a> Fields<'a> {
 
     /// The value of `column`: by the user's name for it, else by the first of the usual names that the row has.
     fn find<'row>(&self, row: &'row Value, column: Column, usual: &[&str]) -> Option<&'row Value> {
-        let found = match self.import.columns.get(&column) {
+        let found = match self.layout.columns.get(&column) {
             Some(path) => path.split('.').try_fold(row, |value, step| match step.parse::<usize>() {
                 Ok(index) if value.is_array() => value.get(index),
                 _ => value.get(step),
@@ -61,7 +63,7 @@ impl<'a> Fields<'a> {
     }
 
     fn prompt(&self, row: &Value, source: &str) -> Result<Prompt, Unusable> {
-        let usual: &[&str] = match self.import.format {
+        let usual: &[&str] = match self.layout.format {
             Format::Messages => &["messages"],
             Format::Sharegpt => &["conversations"],
             _ => &["prompt", "problem", "question", "instruction", "messages", "conversations"],
@@ -83,15 +85,18 @@ impl<'a> Fields<'a> {
             prompt_id: id_of("prompt", &parts),
             ordinal: 0,
             reference_answer: self.reference_answer(row),
-            domain: self.text(row, Column::Domain, &["domain"]).or_else(|| self.import.domain.clone()).unwrap_or_else(
-                || match self.import.format {
+            domain: self
+                .text(row, Column::Domain, &["domain"])
+                .or_else(|| self.layout.domain.map(str::to_owned))
+                .unwrap_or_else(|| match self.layout.format {
                     Format::Gsm8k | Format::Math => "math".into(),
                     _ => "general".into(),
-                },
-            ),
+                }),
             source: source.to_owned(),
             source_id: self.text(row, Column::SourceId, &["id", "prompt_id", "task_id", "uuid"]),
-            language: self.text(row, Column::Language, &["language"]).or_else(|| self.import.language.clone()),
+            language: self
+                .text(row, Column::Language, &["language"])
+                .or_else(|| self.layout.language.map(str::to_owned)),
             tests: self.find(row, Column::Tests, &["tests"]).map(|tests| match tests {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
@@ -103,8 +108,8 @@ impl<'a> Fields<'a> {
     fn reference_answer(&self, row: &Value) -> Option<String> {
         let usual = ["reference_answer", "expected_answer", "answer", "final_answer"];
         let given = self.text(row, Column::ReferenceAnswer, &usual);
-        let pattern = match (&self.import.answer_pattern, self.import.format) {
-            (Some(pattern), _) => Some(pattern.as_str()),
+        let pattern = match (self.layout.answer_pattern, self.layout.format) {
+            (Some(pattern), _) => Some(pattern),
             (None, Format::Gsm8k) => Some("####"),
             _ => None,
         };
@@ -113,14 +118,14 @@ impl<'a> Fields<'a> {
         {
             return non_empty(&text[at + pattern.len()..]);
         }
-        match self.import.format {
+        match self.layout.format {
             // A GSM8K answer without its mark is already the final number.
             Format::Gsm8k => given.as_deref().and_then(non_empty),
             Format::Math if given.is_none() => {
                 let solution = row.get("solution").and_then(text_of)?;
                 retort_verify::last_boxed(&solution).and_then(non_empty)
             }
-            _ if self.import.answer_pattern.is_some() => None,
+            _ if self.layout.answer_pattern.is_some() => None,
             _ => given.as_deref().and_then(non_empty),
         }
     }
@@ -148,7 +153,7 @@ impl<'a> Fields<'a> {
             .find(sample, Column::CompletionTokens, &["completion_tokens", "tokens", "num_tokens"])
             .and_then(Value::as_u64)
             .map(|tokens| tokens as u32);
-        let cut = self.import.max_tokens.zip(tokens).is_some_and(|(limit, tokens)| tokens >= limit);
+        let cut = self.layout.max_tokens.zip(tokens).is_some_and(|(limit, tokens)| tokens >= limit);
         let finish_reason = if cut {
             FinishReason::Length
         } else {
@@ -161,7 +166,7 @@ impl<'a> Fields<'a> {
             teacher: self
                 .text(sample, Column::Teacher, &["teacher", "model"])
                 .or_else(|| self.text(row, Column::Teacher, &["teacher", "model"]))
-                .or_else(|| self.import.teacher.clone())
+                .or_else(|| self.layout.teacher.map(str::to_owned))
                 .unwrap_or_else(|| "unknown".into()),
             reasoning: parts.reasoning.map(str::to_owned),
             answer: parts.answer.map(str::to_owned),
@@ -179,7 +184,7 @@ impl<'a> Fields<'a> {
 
     fn example(&self, row: &Value, source: &str) -> Result<Imported, Unusable> {
         let prompt = self.prompt(row, source)?;
-        let conversation = match self.import.format {
+        let conversation = match self.layout.format {
             Format::Trl => None,
             _ => self.find(row, Column::Prompt, &["messages", "conversations"]).and_then(messages_of),
         };

@@ -1,8 +1,7 @@
 //! Tables and records for people.
 
-use crate::error::PipelineError;
-use crate::inputs::Finished;
-use crate::manifest::Manifest;
+use crate::train::Train;
+use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical};
 use retort_records::{
     Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
     Telemetry, VerdictRow,
@@ -38,8 +37,8 @@ pub fn show(folder: &Path, table: Option<&str>, limit: usize, join: bool) -> Res
     for file in &manifest.files {
         let _ = writeln!(heading, "file {}: {} bytes", file.path, file.bytes);
     }
-    if let Some(training) = manifest.key.settings.pointer("/train/training") {
-        let _ = writeln!(heading, "training {training}");
+    if let Some(facts) = Train::facts_of(&finished) {
+        let _ = writeln!(heading, "training {}", canonical(&json!(facts.training)));
     }
     let rows = match name {
         Some(name) => rows(&finished, &name, limit, join)?,
@@ -65,7 +64,7 @@ fn show_elsewhere(folder: &Path, table: Option<&str>, limit: usize, join: bool) 
     }
     stages.sort();
     if stages.is_empty() {
-        return Err(PipelineError::Argument(format!("`{}` holds no finished stage, table or run", folder.display())));
+        return Err(PipelineError::argument(format!("`{}` holds no finished stage, table or run", folder.display())));
     }
     Ok(Shown { heading: stages.join("\n"), rows: Vec::new() })
 }
@@ -86,7 +85,7 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
         MeasureRow::TABLE => read::<MeasureRow>(finished, limit, None),
         other => {
             let tables: Vec<&str> = finished.manifest.tables.keys().map(String::as_str).collect();
-            Err(PipelineError::Argument(format!("there is no table `{other}`; tables: {}", tables.join(", "))))
+            Err(PipelineError::argument(format!("there is no table `{other}`; tables: {}", tables.join(", "))))
         }
     }
 }

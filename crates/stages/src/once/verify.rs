@@ -3,12 +3,14 @@
 //! A row is copied to the output as it was written, key by key, with its verdict added. Rows are read in batches, judged
 //! on all cores and written in their order; what is in memory is two batches.
 
-use crate::error::PipelineError;
-use crate::file::document::{Document, pointer_step};
-use crate::file::{schema, violations};
-use crate::json_lines::{Fields, Line, Lines, as_text, close};
-use crate::problem::did_you_mean;
+use crate::error::StageError;
 use rayon::prelude::*;
+use retort_pipeline::file::assignment::{Assignment, set_inside};
+use retort_pipeline::file::document::{Document, pointer_step};
+use retort_pipeline::file::schema::generator;
+use retort_pipeline::file::schema_check::violations;
+use retort_pipeline::{PipelineError, Problem, did_you_mean};
+use retort_records::json_lines::{Fields, Line, Lines, as_text, close};
 use retort_records::{Message, Verdict};
 use retort_verify::{Case, Outcome, Verifier, VerifierSettings};
 use serde_json::{Map, Value, json};
@@ -44,34 +46,29 @@ impl FileCounts {
 pub fn verifier(name: &str, settings: &[String]) -> Result<Box<dyn Verifier>, PipelineError> {
     let names = retort_verify::names();
     if !names.contains(&name) {
-        let help = did_you_mean(name, names.iter().copied()).map(|help| format!("\nhelp: {help}")).unwrap_or_default();
-        let message = format!("there is no verifier `{name}`; verifiers: {}{help}", names.join(", "));
-        return Err(PipelineError::Argument(message));
+        let message = format!("there is no verifier `{name}`; verifiers: {}", names.join(", "));
+        let error = PipelineError::argument(message);
+        return Err(match did_you_mean(name, names.iter().copied()) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
     }
     let mut given = Value::Object(Map::new());
     for text in settings {
-        let wrong = |reason: String| PipelineError::Argument(format!("`--set {text}`: {reason}"));
-        let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected `key=value`".into()))?;
-        let value: Value = serde_saphyr::from_str(value).map_err(|error| wrong(error.without_snippet().to_string()))?;
-        let mut place = &mut given;
-        for step in path.split('.') {
-            if !place.is_object() && !place.is_null() {
-                return Err(wrong(format!("`{step}` cannot stand inside a value that is not a map")));
-            }
-            place = &mut place[step];
-        }
-        *place = value;
+        let wrong = |reason: String| PipelineError::argument(format!("`--set {text}`: {reason}"));
+        let Assignment { path, value } = Assignment::parse(text, "key=value").map_err(wrong)?;
+        set_inside(&mut given, &path, value).map_err(wrong)?;
     }
     let whole = json!({ name: given });
-    let fail = |problems: Vec<crate::Problem>| {
+    let fail = |problems: Vec<Problem>| {
         let lines = problems.into_iter().map(|problem| match problem.help {
             Some(help) => format!("{}\nhelp: {help}", problem.message),
             None => problem.message,
         });
-        PipelineError::Argument(format!("settings of `{name}`: {}", lines.collect::<Vec<_>>().join("\n")))
+        PipelineError::argument(format!("settings of `{name}`: {}", lines.collect::<Vec<_>>().join("\n")))
     };
     let document = Document::parse(whole.to_string()).map_err(fail)?;
-    let wanted = schema::of_verifier(name).unwrap_or_default();
+    let wanted = settings_schema(name).unwrap_or_default();
     if let Ok(validator) = jsonschema::validator_for(&wanted) {
         let problems = violations(&document, &format!("/{}", pointer_step(name)), &validator, &wanted);
         if !problems.is_empty() {
@@ -79,8 +76,15 @@ pub fn verifier(name: &str, settings: &[String]) -> Result<Box<dyn Verifier>, Pi
         }
     }
     let settings: VerifierSettings = serde_json::from_value(whole)
-        .map_err(|error| PipelineError::Argument(format!("settings of `{name}`: {error}")))?;
-    Ok(settings.build()?)
+        .map_err(|error| PipelineError::argument(format!("settings of `{name}`: {error}")))?;
+    Ok(settings.build().map_err(StageError::from)?)
+}
+
+/// The schema of one verifier's settings.
+fn settings_schema(name: &str) -> Option<Value> {
+    let schema = generator().into_root_schema_for::<VerifierSettings>().to_value();
+    let mut forms = schema["anyOf"].as_array().into_iter().flatten();
+    forms.find_map(|form| form["properties"].get(name)).cloned()
 }
 
 /// One row judged, as a line of JSON without its end.
@@ -132,7 +136,7 @@ pub fn verify_lines(
     while !batch.is_empty() {
         // The next batch is read while this one is judged.
         let (judged, next) = rayon::join(
-            || batch.par_iter().with_max_len(8).map(|line| line.judge(verifier)).collect::<Vec<_>>(),
+            || batch.par_iter().with_max_len(8).map(|line| Judged::of(line, verifier)).collect::<Vec<_>>(),
             || lines.batch(),
         );
         for (line, row) in batch.iter().zip(judged) {
@@ -160,18 +164,18 @@ struct Judged {
     no_row: bool,
 }
 
-impl Line {
-    fn judge(&self, verifier: &dyn Verifier) -> Judged {
-        let row = match self.fields() {
+impl Judged {
+    fn of(line: &Line, verifier: &dyn Verifier) -> Self {
+        let row = match line.fields() {
             Ok(row) => row,
             Err((method, reason)) => {
                 let outcome = Outcome::new(Verdict::Undecided, method, reason);
-                let mut json = format!("{{\"line\":{}", self.number);
+                let mut json = format!("{{\"line\":{}", line.number);
                 close(&mut json, &added(&outcome));
                 return Judged { json, verdict: outcome.verdict, no_row: true };
             }
         };
-        let outcome = row.judge(verifier);
+        let outcome = judge(&row, verifier);
         let json = row.with(&added(&outcome));
         Judged { json, verdict: outcome.verdict, no_row: false }
     }
@@ -187,46 +191,41 @@ fn added(outcome: &Outcome) -> Value {
     })
 }
 
-impl Fields<'_> {
-    fn judge(&self, verifier: &dyn Verifier) -> Outcome {
-        let nothing = |verdict, reason: &str| Outcome::new(verdict, "no_prediction", reason);
-        let prediction = match self.get("prediction") {
-            None => return nothing(Verdict::Undecided, "the row has no key `prediction`"),
-            Some("null") => return nothing(Verdict::Incorrect, "the prediction is null"),
-            Some(json) if matches!(json.as_bytes().first(), Some(b'[' | b'{' | b't' | b'f')) => {
-                let kind = match json.as_bytes().first() {
-                    Some(b'[') => "a list",
-                    Some(b'{') => "an object",
-                    _ => "true or false",
-                };
-                let reason = format!("the prediction is {kind}, expected text or a number");
-                return Outcome::new(Verdict::Undecided, "not_text", reason);
-            }
-            Some(json) => match as_text(json) {
-                Some(text) => text,
-                None => {
-                    return Outcome::new(Verdict::Undecided, "not_text", "the prediction holds half a surrogate pair");
-                }
-            },
-        };
-        let reference = REFERENCE_KEYS.iter().find_map(|key| self.text(key));
-        let (tests, language, prompt) = (self.text("tests"), self.text("language"), self.text("prompt"));
-        let messages: Vec<Message> = prompt.map(Message::user).into_iter().collect();
-        let finish = self.text("finish_reason");
-        let case = Case {
-            messages: &messages,
-            completion: &prediction,
-            truncated: matches!(finish.as_deref(), Some("length" | "content_filter" | "abort")),
-            reference_answer: reference.as_deref(),
-            tests: tests.as_deref(),
-            language: language.as_deref(),
-            ..Case::default()
-        };
-        let outcome = verifier.verify(&case);
-        match outcome.verdict {
-            // No verifier may call a truncated completion right, whatever it checks.
-            Verdict::Correct if case.truncated => Outcome { verdict: Verdict::Incorrect, ..outcome },
-            _ => outcome,
+/// The verdict on one row.
+fn judge(row: &Fields<'_>, verifier: &dyn Verifier) -> Outcome {
+    let nothing = |verdict, reason: &str| Outcome::new(verdict, "no_prediction", reason);
+    let prediction = match row.get("prediction") {
+        None => return nothing(Verdict::Undecided, "the row has no key `prediction`"),
+        Some("null") => return nothing(Verdict::Incorrect, "the prediction is null"),
+        Some(json) if matches!(json.as_bytes().first(), Some(b'[' | b'{' | b't' | b'f')) => {
+            let kind = match json.as_bytes().first() {
+                Some(b'[') => "a list",
+                Some(b'{') => "an object",
+                _ => "true or false",
+            };
+            let reason = format!("the prediction is {kind}, expected text or a number");
+            return Outcome::new(Verdict::Undecided, "not_text", reason);
         }
-    }
+        Some(json) => match as_text(json) {
+            Some(text) => text,
+            None => {
+                return Outcome::new(Verdict::Undecided, "not_text", "the prediction holds half a surrogate pair");
+            }
+        },
+    };
+    let reference = REFERENCE_KEYS.iter().find_map(|key| row.text(key));
+    let (tests, language, prompt) = (row.text("tests"), row.text("language"), row.text("prompt"));
+    let messages: Vec<Message> = prompt.map(Message::user).into_iter().collect();
+    let finish = row.text("finish_reason");
+    let case = Case {
+        messages: &messages,
+        completion: &prediction,
+        truncated: matches!(finish.as_deref(), Some("length" | "content_filter" | "abort")),
+        reference_answer: reference.as_deref(),
+        tests: tests.as_deref(),
+        language: language.as_deref(),
+        ..Case::default()
+    };
+    let outcome = verifier.verify(&case);
+    if case.truncated { Outcome { verdict: outcome.verdict.of_truncated(), ..outcome } } else { outcome }
 }

@@ -1,15 +1,17 @@
 //! What a report says about training and about measures.
 
-use super::super::train::STEPS;
-use super::sections::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
-use crate::error::PipelineError;
-use crate::inputs::Finished;
+use super::passages::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
+use crate::evaluate::Evaluate;
+use crate::train::states::STEPS;
+use crate::train::{EvalLossFacts, Train};
+use retort_pipeline::{Finished, PipelineError, StageKind};
 use retort_records::{MeasureRow, Prompt, Rollout, Row, VerdictRow};
 use retort_report::plot::{
     Curves, Estimate, Histogram, Scale, Scatter, ScatterPoint, Series, curves, histogram, scatter,
 };
 use retort_report::{Element, Figure, Section, Table, TableColumn};
 use retort_tables::follow;
+use retort_training::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -21,19 +23,18 @@ pub fn training(stage: &Finished) -> Option<Section> {
         name: name.to_owned(),
         values: steps.iter().filter_map(|step| Some((step["step"].as_f64()?, step[key].as_f64()?))).collect(),
     };
-    let facts = &stage.manifest.facts;
-    let settings = &stage.manifest.key.settings["train"]["training"];
-    let shown = |value: &Value| value.as_u64().map_or_else(|| value.to_string(), grouped);
+    let facts = Train::facts_of(stage)?;
+    let method = serde_json::to_value(facts.method).unwrap_or_default();
     let mut rows = vec![
-        ("method".to_owned(), facts["method"].as_str().unwrap_or_default().to_owned()),
-        ("parameters".to_owned(), shown(&facts["parameters"])),
-        ("steps".to_owned(), shown(&facts["steps"])),
-        ("tokens through the model".to_owned(), shown(&facts["tokens"])),
+        ("method".to_owned(), method.as_str().unwrap_or_default().to_owned()),
+        ("parameters".to_owned(), grouped(facts.parameters as u64)),
+        ("steps".to_owned(), grouped(facts.steps as u64)),
+        ("tokens through the model".to_owned(), grouped(facts.tokens as u64)),
+        ("learning rate".to_owned(), Value::from(facts.training.learning_rate).to_string()),
+        ("batch size".to_owned(), facts.training.batch_size.to_string()),
+        ("gradient accumulation".to_owned(), facts.training.gradient_accumulation.to_string()),
     ];
-    for name in ["learning_rate", "batch_size", "gradient_accumulation"] {
-        rows.push((name.replace('_', " "), settings[name].to_string()));
-    }
-    let dpo = facts["method"] == "dpo";
+    let dpo = facts.method == Method::Dpo;
     let unit = if dpo { "loss (per pair)" } else { "loss (nats per token)" };
     let loss = |caption: &str, what: &str, series| {
         Element::Figure(Figure {
@@ -46,13 +47,11 @@ pub fn training(stage: &Finished) -> Option<Section> {
     let figure = if held_out.values.is_empty() {
         loss("The loss of each step, before its update.", "loss", vec![curve(&stage.name, "loss")])
     } else {
-        let evaluation = &facts["eval_loss"];
-        rows.push(("evaluation rows".to_owned(), shown(&evaluation["rows"])));
-        let best = evaluation["best"].as_f64().unwrap_or(f64::NAN);
-        rows.push((
-            "lowest evaluation loss".to_owned(),
-            format!("{best:.4}, step {}", shown(&evaluation["best_step"])),
-        ));
+        if let Some(EvalLossFacts { best, best_step, rows: held_out, .. }) = facts.eval_loss {
+            rows.push(("evaluation rows".to_owned(), grouped(held_out as u64)));
+            let lowest = format!("{best:.4}, step {}", grouped(best_step as u64));
+            rows.push(("lowest evaluation loss".to_owned(), lowest));
+        }
         loss(
             "The loss of each step, before its update, and the loss of the rows that are held out, after it.",
             "training and evaluation loss",
@@ -84,7 +83,7 @@ pub fn measures(stage: &Finished) -> Result<Section, PipelineError> {
         x: Estimate { value: row.mean_tokens, low: row.mean_tokens_low, high: row.mean_tokens_high },
         y: Estimate { value: 100.0 * row.accuracy, low: 100.0 * row.accuracy_low, high: 100.0 * row.accuracy_high },
     });
-    let confidence = stage.manifest.facts["confidence"].as_f64().unwrap_or(0.95) * 100.0;
+    let confidence = Evaluate::facts_of(stage).map_or(0.95, |facts| facts.confidence) * 100.0;
     let mut elements = vec![
         Element::Figure(Figure {
             alt: format!(
@@ -216,8 +215,7 @@ fn completions(stage: &Finished) -> Result<Element, PipelineError> {
         let verdict = verdicts.partner_of(Rollout::TABLE, &rollout.rollout_id)?;
         if let Some((_, _, elements)) = shown.last_mut() {
             let tokens = rollout.completion_tokens.unwrap_or_default();
-            let verdict = serde_json::to_value(verdict.verdict).unwrap_or_default();
-            let verdict = verdict.as_str().unwrap_or_default().to_owned();
+            let verdict = verdict.verdict.word();
             elements.push(Element::Paragraph(format!("`{}`: {verdict}, {tokens} tokens", rollout.teacher)));
             elements.push(Element::Text(cut(&rollout.completion, EXAMPLE_CHARACTERS)));
         }

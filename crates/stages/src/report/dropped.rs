@@ -1,8 +1,8 @@
 //! What a filter dropped: counts by reason, and rows to read with the measure that dropped each.
 
-use super::sections::{cut, grouped};
-use crate::error::PipelineError;
-use crate::inputs::Finished;
+use super::passages::{cut, grouped};
+use crate::filter::FilterFacts;
+use retort_pipeline::{Finished, PipelineError};
 use retort_records::{Dropped, Prompt, Rollout, Row};
 use retort_report::{Element, Section, Table, TableColumn};
 use retort_tables::follow;
@@ -14,10 +14,9 @@ const EXAMPLES: u64 = 10;
 const CHARACTERS: usize = 3000;
 
 /// Counts and examples of the rows that `stage` dropped; `None` when it dropped none.
-pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
-    let facts = &stage.manifest.facts;
-    let counts: BTreeMap<String, u64> = serde_json::from_value(facts["dropped"].clone()).unwrap_or_default();
-    let rows_in = facts["rows_in"].as_u64().unwrap_or_default();
+pub fn section(stage: &Finished, facts: &FilterFacts) -> Result<Option<Section>, PipelineError> {
+    let (counts, failed) = (&facts.rows.dropped, &facts.failed);
+    let rows_in = facts.rows.rows_in;
     if counts.is_empty() || rows_in == 0 {
         return Ok(None);
     }
@@ -30,7 +29,6 @@ pub fn section(stage: &Finished) -> Result<Option<Section>, PipelineError> {
             TableColumn::right("fail it at all"),
         ],
     );
-    let failed: BTreeMap<String, u64> = serde_json::from_value(facts["failed"].clone()).unwrap_or_default();
     let reasons: BTreeSet<&String> = counts.keys().chain(failed.keys()).collect();
     for reason in reasons {
         let (first, any) = (counts.get(reason).copied().unwrap_or(0), failed.get(reason).copied().unwrap_or(0));

@@ -1,22 +1,16 @@
 //! What a report says about each kind of stage.
 
-use super::super::Context;
-use super::super::rows::{candidate_groups, lengths_of};
-use crate::error::PipelineError;
-use crate::inputs::Finished;
+use super::passages::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
+use crate::rows::{candidate_groups, lengths_of};
 use retort_curate::PairKind;
 use retort_curate::statistics::{CorpusTable, GroupStatistics, PairStatistics, TokenCounts, VerdictCounts};
+use retort_pipeline::{Context, Finished, PipelineError};
 use retort_records::{FinishReason, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow};
 use retort_report::plot::{Histogram, Scale, Series, Waterfall, histogram, waterfall};
 use retort_report::{Element, Figure, Section, Table, TableColumn};
 use retort_tables::follow;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// Rows whose texts a section shows.
-pub(super) const EXAMPLES: usize = 3;
-/// Characters of a text that a section shows.
-pub(super) const EXAMPLE_CHARACTERS: usize = 6000;
 
 /// All stages in one table, and where rows were dropped.
 pub fn overview(stages: &[&Finished]) -> Section {
@@ -37,28 +31,24 @@ pub fn overview(stages: &[&Finished]) -> Section {
     let mut figures = Vec::new();
     for stage in stages {
         let manifest = &stage.manifest;
-        let fact = |name: &str| manifest.facts[name].as_u64();
+        let rows = manifest.row_counts();
         let shown = |count: Option<u64>| count.map(grouped).unwrap_or_default();
+        let (rows_in, kept) = (rows.as_ref().map(|rows| rows.rows_in), rows.as_ref().map(|rows| rows.kept));
         table.rows.push(vec![
             stage.name.clone(),
             manifest.key.kind.clone(),
-            shown(fact("rows_in")),
-            shown(fact("kept")),
+            shown(rows_in),
+            shown(kept),
             manifest.summary.clone(),
         ]);
-        let reasons: Vec<(String, u64)> = manifest.facts["dropped"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(reason, count)| (reason.clone(), count.as_u64().unwrap_or_default()))
-            .collect();
+        let reasons: Vec<(String, u64)> = rows.map(|rows| rows.dropped.into_iter().collect()).unwrap_or_default();
         for (reason, count) in &reasons {
             drops.rows.push(vec![stage.name.clone(), reason.clone(), grouped(*count)]);
         }
-        if let (false, Some(rows_in)) = (reasons.is_empty(), fact("rows_in")) {
+        if let (false, Some(rows_in)) = (reasons.is_empty(), rows_in) {
             let names: Vec<&str> = reasons.iter().map(|(reason, _)| reason.as_str()).collect();
             figures.push(Element::Figure(Figure {
-                alt: format!("{} of {rows_in} rows are left after dropping {}", shown(fact("kept")), names.join(", ")),
+                alt: format!("{} of {rows_in} rows are left after dropping {}", shown(kept), names.join(", ")),
                 caption: format!("`{}`: from the rows that came to the rows that stayed.", stage.name),
                 svg: waterfall(&Waterfall {
                     unit: "rows".into(),
@@ -223,7 +213,7 @@ fn verdict_examples(stage: &Finished) -> Result<Element, PipelineError> {
     let elements = shown
         .into_iter()
         .map(|(verdict, elements)| Element::Details {
-            summary: format!("{} examples", verdict_word(verdict)),
+            summary: format!("{} examples", capital(verdict.word())),
             elements,
         })
         .collect();
@@ -308,11 +298,6 @@ pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
     Ok(section("Preference pairs", stage, elements))
 }
 
-pub(super) fn section(title: &str, stage: &Finished, mut elements: Vec<Element>) -> Section {
-    elements.insert(0, Element::Paragraph(stage.manifest.summary.clone()));
-    Section { title: format!("{title}: {}", stage.name), anchor: stage.name.clone(), elements }
-}
-
 fn corpus_table(caption: &str, corpus: &CorpusTable) -> Element {
     let mut table = Table::new(caption, ["Domain", "Num Samples", "Avg Rounds", "Avg Tokens"].map(TableColumn::right));
     table.columns[0] = TableColumn::left("Domain");
@@ -357,26 +342,8 @@ fn finish_word(rollout: &Rollout) -> &'static str {
     }
 }
 
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Correct => "Correct",
-        Verdict::Incorrect => "Incorrect",
-        Verdict::Undecided => "Undecided",
-    }
-}
-
-pub(super) fn grouped(count: u64) -> String {
-    retort_report::plot::grouped(count as f64, 0)
-}
-
-/// The beginning and the end of a long text.
-pub(super) fn cut(text: &str, characters: usize) -> String {
-    let length = text.chars().count();
-    if length <= characters {
-        return text.to_owned();
-    }
-    let (head, tail) = (characters * 2 / 3, characters / 3);
-    let start: String = text.chars().take(head).collect();
-    let end: String = text.chars().skip(length - tail).collect();
-    format!("{start} […] {end}")
+/// The word with a capital letter.
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

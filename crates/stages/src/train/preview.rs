@@ -1,14 +1,32 @@
 //! The rows of a training run, before it begins, for people to look at.
 
-use super::super::token_rows::{Encoder, FirstRow};
 use super::Train;
-use crate::error::PipelineError;
-use crate::inputs::Finished;
-use crate::inspect::{InspectedRow, InspectedToken};
-use crate::workspace::Access;
+use crate::error::StageError;
+use crate::token_rows::{Encoder, FirstRow};
 use retort_chat::Tokenizer;
+use retort_pipeline::{Finished, PipelineError, Surroundings};
 use retort_student::TokenRow;
 use retort_training::Method;
+
+/// One row of tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedRow {
+    /// The id of the example, or the id of the pair and its side.
+    pub label: String,
+    /// The tokens, or why the row is dropped.
+    pub tokens: Result<Vec<InspectedToken>, String>,
+}
+
+/// One token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedToken {
+    /// Its id.
+    pub id: u32,
+    /// What it adds to the text before it.
+    pub text: String,
+    /// Whether predicting it counts in the loss.
+    pub trained: bool,
+}
 
 impl Train {
     /// The first `limit` rows of `data` as they would be trained on, dropped ones among them.
@@ -16,13 +34,13 @@ impl Train {
         &self,
         base: Option<&Finished>,
         data: &Finished,
-        access: &Access,
+        around: &Surroundings<'_>,
         limit: usize,
-    ) -> Result<Vec<InspectedRow>, PipelineError> {
+    ) -> Result<Vec<InspectedRow>, StageError> {
         let folder = match (base, &self.init) {
             (Some(base), _) => base.checkpoint_folder(),
-            (None, Some(init)) => access.resolve(&init.tokenizer).map_err(PipelineError::Argument)?,
-            (None, None) => return Err(PipelineError::Argument("give `base` or `init`".into())),
+            (None, Some(init)) => around.resolver.locate(&init.tokenizer).map_err(PipelineError::argument)?,
+            (None, None) => return Err(PipelineError::argument("give `base` or `init`").into()),
         };
         let encoder = Encoder::open(&folder)?;
         let within = self.limit(&self.config(base)?);

@@ -1,8 +1,6 @@
 //! What a training run leaves on the disk while it is under way.
 
-use super::super::Context;
-use crate::error::PipelineError;
-use crate::store::write_atomically;
+use retort_pipeline::{Context, Event, PipelineError, write_atomically};
 use retort_student::{Control, StepReport};
 use retort_tables::abort_point;
 use serde::{Deserialize, Serialize};
@@ -11,6 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+/// Name of the file with one line of JSON a step.
+pub const STEPS: &str = "steps.jsonl";
 
 /// One line of the file of steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub struct Recorder {
     saving: Option<usize>,
     stopping: bool,
     saved: Instant,
-    told: (Instant, usize),
+    progress: (Instant, usize),
     /// Whether the weights with the lowest evaluation loss are kept.
     keep_best: bool,
 }
@@ -54,7 +55,7 @@ impl Recorder {
     ) -> Result<Self, PipelineError> {
         let folder = context.journal.clone();
         std::fs::create_dir_all(&folder).map_err(PipelineError::io("create", &folder))?;
-        let text = std::fs::read_to_string(folder.join(super::STEPS)).unwrap_or_default();
+        let text = std::fs::read_to_string(folder.join(STEPS)).unwrap_or_default();
         let lines = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
         let now = Instant::now();
         Ok(Self {
@@ -66,7 +67,7 @@ impl Recorder {
             saving: None,
             stopping: false,
             saved: now,
-            told: (now, 0),
+            progress: (now, 0),
             keep_best,
         })
     }
@@ -125,7 +126,7 @@ impl Recorder {
     }
 
     fn save(&mut self, step: usize) -> Result<Control, PipelineError> {
-        write_atomically(&self.folder.join(super::STEPS), self.lines().as_bytes())?;
+        write_atomically(&self.folder.join(STEPS), self.lines().as_bytes())?;
         abort_point("before-state");
         self.saving = Some(step);
         self.saved = Instant::now();
@@ -133,13 +134,13 @@ impl Recorder {
     }
 
     fn tell(&mut self, context: &Context<'_>, report: &StepReport) {
-        self.told.1 += report.tokens;
-        let elapsed = self.told.0.elapsed();
-        let rate = self.told.1 as f64 / elapsed.as_secs_f64().max(1e-9);
+        self.progress.1 += report.tokens;
+        let elapsed = self.progress.0.elapsed();
+        let rate = self.progress.1 as f64 / elapsed.as_secs_f64().max(1e-9);
         let preferred = report.preferred.map(|share| format!(", {:.0} % preferred", share * 100.0)).unwrap_or_default();
         let held_out = report.eval_loss.map(|loss| format!(", evaluation loss {loss:.4}")).unwrap_or_default();
         let note = format!("loss {:.4}{preferred}{held_out}, {rate:.0} tokens/s", report.loss);
-        let event = crate::observe::Event::Advanced { stage: context.stage, done: report.step as u64, note: &note };
+        let event = Event::Advanced { stage: context.stage, done: report.step as u64, note: &note };
         context.observer.event(event);
     }
 

@@ -1,0 +1,323 @@
+//! The work of a `train` stage: rows to tokens, the training itself, and what is written.
+
+use super::size::too_large;
+use super::states::{Recorder, ReferenceJournal, STEPS};
+use super::{EvalLossFacts, Train, TrainFacts};
+use crate::dropping::Dropping;
+use crate::error::StageError;
+use crate::token_rows::{Encoder, Limit, PairTokens};
+use retort_chat::stop_ids;
+use retort_local::{Device, parse_device};
+use retort_pipeline::{CHECKPOINT, Context, Finished, Source, StageKind, StageOutput};
+use retort_records::{ReferenceLogProbs, SftExample};
+use retort_student::{
+    Adapter, Control, Examples, PreferencePair, StepReport, Student, TokenRow, Trained, Trainee, packs,
+    sequence_log_probs, train_dpo, train_sft,
+};
+use retort_training::{DpoLoss, Method, OverLong};
+use retort_weights::{Checkpoint, ModelConfig, copy_companions};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// Name of the folder with the adapters, beside the checkpoint that has them merged.
+const ADAPTER: &str = "adapter";
+/// Pairs whose reference log-probs are computed and kept together.
+const REFERENCE_CHUNK: usize = 128;
+
+impl Train {
+    /// Does the stage's work.
+    pub(super) fn train(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
+        let base = match &self.base {
+            Some(_) => Some(context.input("base")?),
+            None => None,
+        };
+        let companions = match (base, &self.init) {
+            (Some(base), _) => base.checkpoint_folder(),
+            (None, Some(init)) => context.locate(&init.tokenizer)?,
+            (None, None) => return Err(context.fail("there is nothing to train: give `base` or `init`").into()),
+        };
+        let encoder = Encoder::open(&companions)?;
+        let config = self.config(base)?;
+        if encoder.tokenizer().vocab_size() > config.vocab_size {
+            let (tokens, rows) = (encoder.tokenizer().vocab_size(), config.vocab_size);
+            return Err(context.fail(format!("the tokenizer has {tokens} tokens, but the model only {rows}")).into());
+        }
+        if let Some(reason) = self.longer_than_the_model(&config) {
+            return Err(context.fail(reason).into());
+        }
+        let limit = self.limit(&config);
+        let data = context.input("data")?;
+        context.started(Self::NAME, None, "steps");
+        let mut dropping = Dropping::new(context)?;
+        let (mut rows, mut pairs) = (Vec::new(), Vec::new());
+        let truncated = match self.method {
+            Method::Sft => {
+                let mut drop = |row: &SftExample, reason: &'static str, detail: String| {
+                    dropping.push(&row.example_id, &row.prompt_id, reason, detail)
+                };
+                let found = encoder.examples(context, data, limit, &mut drop)?;
+                rows = found.rows;
+                found.truncated
+            }
+            Method::Dpo => {
+                let found = encoder.pairs(context, data, limit, &mut dropping)?;
+                pairs = found.rows;
+                found.truncated
+            }
+        };
+        let evaluation = self.held_out(context, &encoder, limit)?;
+        let kept = rows.len() + pairs.len();
+        if kept == 0 {
+            let reason = format!("no row is left to train on{}{}", dropping.in_words(), dropping.example());
+            return Err(context.fail(reason).into());
+        }
+        if self.training.over_long == OverLong::Error && dropping.count() > 0 {
+            let reason = format!("some rows cannot be used{}{}", dropping.in_words(), dropping.example());
+            return Err(context.fail(reason).into());
+        }
+        let lengths: Vec<usize> = match self.method {
+            Method::Sft => rows.iter().map(|row| row.input_ids.len()).collect(),
+            Method::Dpo => {
+                pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).map(|row| row.input_ids.len()).collect()
+            }
+        };
+        let forecast =
+            retort_student::forecast(&config, &self.training, self.lora.as_ref(), &lengths, self.sequences_per_row());
+        let memory = context.around.machine.memory;
+        if forecast.peak_bytes as u64 > memory {
+            return Err(context.fail(too_large(&forecast, memory)).into());
+        }
+        let mut output = StageOutput::default();
+        let student = self.start(context, base, &encoder)?;
+        let preferences = match self.method {
+            Method::Sft => Vec::new(),
+            Method::Dpo => self.reference(context, &student, base.map_or("", Finished::label), pairs, &mut output)?,
+        };
+        let examples = Examples { rows: &rows, evaluation: &evaluation };
+        let Run { student, adapter, recorder, trained } =
+            self.train_from(context, base, &encoder, student, examples, &preferences)?;
+
+        let out = context.out.path().join(CHECKPOINT);
+        student.save(&out, self.dtype)?;
+        copy_companions(&companions, &out)?;
+        output.add_checkpoint(context.out)?;
+        if let Some(adapter) = adapter {
+            adapter.save(&context.out.path().join(ADAPTER), self.base.as_ref().map_or("", Source::as_str))?;
+            output.add_folder(context.out, ADAPTER)?;
+        }
+        output.files.push(context.out.write_file(STEPS, recorder.lines().as_bytes())?);
+        let tokens = recorder.tokens();
+        let loss = recorder.last_loss();
+        let mut notes = String::new();
+        if truncated > 0 {
+            notes = format!(", {truncated} truncated");
+        }
+        let mut eval_loss = None;
+        if let (Some(last), Some((best_step, best))) = (recorder.last_eval(), recorder.best_eval()) {
+            eval_loss = Some(EvalLossFacts { last, best, best_step, rows: evaluation.len() });
+            let _ = write!(notes, ", evaluation loss {last:.4} (best {best:.4} at step {best_step})");
+        }
+        let what = if self.method == Method::Sft { "examples" } else { "pairs" };
+        let summary = format!(
+            "{} parameters trained for {} steps on {kept} {what} ({tokens} tokens), last loss {loss:.4}{notes}{}",
+            student.parameters(),
+            trained.steps,
+            dropping.in_words()
+        );
+        let facts = TrainFacts {
+            method: self.method,
+            training: self.training.clone(),
+            steps: trained.steps,
+            parameters: student.parameters(),
+            tokens,
+            last_loss: loss,
+            truncated,
+            eval_loss,
+            rows: dropping.finish(&mut output, data_rows(data), kept as u64)?,
+        };
+        Ok(output.with_facts(&facts, summary)?)
+    }
+
+    /// The rows of `eval_data`. Those that cannot be used are left out: they are not trained on, so nothing is lost.
+    fn held_out(&self, context: &Context<'_>, encoder: &Encoder, limit: Limit) -> Result<Vec<TokenRow>, StageError> {
+        if self.eval_data.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut left_out = 0;
+        let mut drop = |_: &SftExample, _, _| {
+            left_out += 1;
+            Ok(())
+        };
+        let rows = encoder.examples(context, context.input("eval_data")?, limit, &mut drop)?.rows;
+        if left_out > 0 {
+            context.warn(&format!("{left_out} rows of `eval_data` cannot be used and are left out"));
+        }
+        if rows.is_empty() {
+            return Err(context.fail("no row of `eval_data` can be used").into());
+        }
+        Ok(rows)
+    }
+
+    /// What batches are counted in: rows, packs of rows, or pairs.
+    fn units(&self, config: &ModelConfig, rows: &[TokenRow], pairs: usize) -> usize {
+        if !self.training.packing {
+            return rows.len() + pairs;
+        }
+        let lengths: Vec<usize> = rows.iter().map(|row| row.input_ids.len()).collect();
+        packs(&lengths, self.limit(config).max_tokens)
+    }
+
+    /// Where training begins: the base, or random weights.
+    fn start(&self, context: &Context<'_>, base: Option<&Finished>, encoder: &Encoder) -> Result<Student, StageError> {
+        if let Some(base) = base {
+            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, device(context)?)?);
+        }
+        let init = self.init.as_ref().ok_or_else(|| context.fail("there is nothing to train"))?;
+        let mut student = Student::random(&init.architecture, context.seed("init", 0), device(context)?)?;
+        let tokenizer = encoder.tokenizer();
+        let bos = tokenizer.bos().map(|token| token.id);
+        student.set_special_tokens(bos, &stop_ids(tokenizer, encoder.template()), tokenizer.token_id("<pad>"));
+        Ok(student)
+    }
+
+    /// Trains from the latest saved state, or from the beginning when there is none that can be used.
+    fn train_from(
+        &self,
+        context: &Context<'_>,
+        base: Option<&Finished>,
+        encoder: &Encoder,
+        mut student: Student,
+        examples: Examples<'_>,
+        preferences: &[PreferencePair],
+    ) -> Result<Run, StageError> {
+        let units = self.units(student.config(), examples.rows, preferences.len());
+        context.started(Self::NAME, Some(self.training.steps(units) as u64), "steps");
+        let mut recorder = Recorder::open(context, self.save_steps, self.save_seconds, self.load_best_model_at_end)?;
+        let seed = context.seed("", 0);
+        let fresh = |student: &Student| {
+            let adapter = self.lora.as_ref().map(|lora| Adapter::new(student, lora, context.seed("lora", 0)));
+            adapter.transpose()
+        };
+        let mut adapter = fresh(&student)?;
+        let mut resume: Option<PathBuf> = recorder.latest();
+        loop {
+            let mut failed: Option<StageError> = None;
+            let mut on_step = |report: StepReport| -> Control {
+                recorder.step(context, &report).unwrap_or_else(|error| {
+                    failed = Some(error.into());
+                    Control::Stop
+                })
+            };
+            let resume_from: Option<&Path> = resume.as_deref();
+            let trainee: Trainee<'_> = match &mut adapter {
+                None => (&mut student).into(),
+                Some(adapter) => (&mut student, adapter).into(),
+            };
+            let result = match self.method {
+                Method::Sft => train_sft(trainee, examples, &self.training, seed, resume_from, &mut on_step),
+                Method::Dpo => {
+                    let dpo = self.dpo.clone().unwrap_or_default();
+                    train_dpo(trainee, preferences, &self.training, &dpo, seed, resume_from, &mut on_step)
+                }
+            };
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            match result {
+                Ok(trained) if trained.complete => {
+                    recorder.end(trained.steps);
+                    if let Some(best) = recorder.best() {
+                        match &mut adapter {
+                            None => student = Student::load(&Checkpoint::open(&best)?, device(context)?)?,
+                            Some(adapter) => *adapter = Adapter::load(&best, &student)?,
+                        }
+                    }
+                    if let Some(adapter) = &adapter {
+                        student.merge(adapter);
+                    }
+                    return Ok(Run { student, adapter, recorder, trained });
+                }
+                Ok(_) => return Err(context.interrupted().into()),
+                // What went wrong in a step would go wrong again: that is no fault of the saved state.
+                Err(error @ retort_student::Error::NotFinite { .. }) => return Err(error.into()),
+                Err(error) if resume.is_some() && !recorder.moved() => {
+                    context.warn(&format!("the saved training state is not usable, so training starts again: {error}"));
+                    resume = None;
+                    student = self.start(context, base, encoder)?;
+                    adapter = fresh(&student)?;
+                    recorder.forget()?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The pairs with the reference model's log-probs, which are kept in a table of their own.
+    fn reference(
+        &self,
+        context: &Context<'_>,
+        student: &Student,
+        checkpoint: &str,
+        pairs: Vec<PairTokens>,
+        output: &mut StageOutput,
+    ) -> Result<Vec<PreferencePair>, StageError> {
+        // SimPO has no reference model.
+        let wanted = self.dpo.as_ref().is_none_or(|dpo| dpo.loss_type != DpoLoss::Simpo);
+        let mut journal = ReferenceJournal::open(&context.journal)?;
+        if wanted {
+            context.started(Self::NAME, Some(pairs.len() as u64), "reference pairs");
+            while journal.known.len() < pairs.len() {
+                let from = journal.known.len();
+                let chunk = &pairs[from..pairs.len().min(from + REFERENCE_CHUNK)];
+                let sides: Vec<TokenRow> =
+                    chunk.iter().flat_map(|pair| [pair.chosen.clone(), pair.rejected.clone()]).collect();
+                let sums = sequence_log_probs(student, &sides)?;
+                journal.append(sums.chunks_exact(2).map(|sums| (sums[0], sums[1])))?;
+                context.advanced(journal.known.len() as u64, "reference log-probs")?;
+            }
+        }
+        let mut writer = context.writer::<ReferenceLogProbs>()?;
+        let mut preferences = Vec::with_capacity(pairs.len());
+        for (index, pair) in pairs.into_iter().enumerate() {
+            let (chosen, rejected) = journal.known.get(index).copied().unwrap_or_default();
+            if wanted {
+                writer.push(ReferenceLogProbs {
+                    pair_id: pair.pair_id,
+                    prompt_id: pair.prompt_id,
+                    checkpoint: checkpoint.to_owned(),
+                    chosen_logp: chosen,
+                    rejected_logp: rejected,
+                })?;
+            }
+            preferences.push(PreferencePair {
+                chosen: pair.chosen,
+                rejected: pair.rejected,
+                reference_chosen: chosen,
+                reference_rejected: rejected,
+            });
+        }
+        output.add(writer)?;
+        Ok(preferences)
+    }
+}
+
+/// Where the model is trained.
+fn device(context: &Context<'_>) -> Result<Device, StageError> {
+    Ok(parse_device(&context.around.machine.device)?)
+}
+
+/// A training run that is over.
+struct Run {
+    /// With the adapters merged.
+    student: Student,
+    adapter: Option<Adapter>,
+    recorder: Recorder,
+    trained: Trained,
+}
+
+fn data_rows(data: &Finished) -> u64 {
+    ["selection", "sft", "pairs"]
+        .iter()
+        .find_map(|table| data.manifest.tables.get(*table))
+        .map_or(0, |table| table.rows)
+}
