@@ -33,6 +33,16 @@ pub enum TableError {
         /// Which column, and what is wrong with it.
         reason: String,
     },
+    /// A narrow row names what its table's row has not.
+    #[error("`{narrow}` is no narrow row of table `{table}`: {reason}")]
+    Narrow {
+        /// The table.
+        table: &'static str,
+        /// The narrow row's type.
+        narrow: &'static str,
+        /// Which column, and what is wrong with it.
+        reason: String,
+    },
     /// Rows cannot be turned into Arrow.
     #[error("cannot write rows of table `{table}`: {reason}")]
     Encode {

@@ -4,17 +4,26 @@
 //! prompts. This crate knows nothing about what rows mean: it takes any [`retort_records::Row`] and gives it back.
 
 mod abort;
+mod ahead;
+mod columns;
 mod digest;
 mod error;
 mod folder;
-mod read;
+mod foreign;
+mod map;
+mod scan;
 mod schema;
+mod walk;
 mod write;
 
 pub use abort::abort_point;
+pub use columns::{Columns, check_columns};
 pub use digest::{FileDigest, file_digest, sha256_hex};
 pub use error::TableError;
 pub use folder::{PendingFolder, sync_folder};
-pub use read::{Follow, Groups, Scan, follow, groups, scan, scan_json, table_rows};
+pub use foreign::scan_json;
+pub use map::{RowFunction, apply_rows, map_rows};
+pub use scan::{Scan, scan, table_rows};
 pub use schema::{Column, columns};
-pub use write::{ShardLimits, TableFiles, TableWriter, map_rows};
+pub use walk::{Follow, Groups, follow, groups};
+pub use write::{ShardLimits, TableFiles, TableWriter};

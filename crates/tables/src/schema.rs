@@ -4,6 +4,7 @@
 use crate::TableError;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use retort_records::Row;
+use serde::de::DeserializeOwned;
 use serde_arrow::schema::{SchemaLike, TracingOptions};
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub struct Column {
 
 /// The columns of table `T`.
 pub fn columns<T: Row>() -> Result<Vec<Column>, TableError> {
-    Ok(fields::<T>()?
+    Ok(fields::<T>(T::TABLE)?
         .iter()
         .map(|field| Column {
             name: field.name().clone(),
@@ -31,13 +32,14 @@ pub fn columns<T: Row>() -> Result<Vec<Column>, TableError> {
 }
 
 pub(crate) fn schema<T: Row>() -> Result<SchemaRef, TableError> {
-    Ok(Arc::new(Schema::new(fields::<T>()?)))
+    Ok(Arc::new(Schema::new(fields::<T>(T::TABLE)?)))
 }
 
-pub(crate) fn fields<T: Row>() -> Result<Vec<FieldRef>, TableError> {
+/// The columns that a struct of rows of `table` names.
+pub(crate) fn fields<T: DeserializeOwned>(table: &'static str) -> Result<Vec<FieldRef>, TableError> {
     let options = TracingOptions::default().enums_without_data_as_strings(true);
     let traced = Vec::<FieldRef>::from_type::<T>(options)
-        .map_err(|error| TableError::Encode { table: T::TABLE, reason: error.to_string() })?;
+        .map_err(|error| TableError::Encode { table, reason: error.to_string() })?;
     Ok(traced.iter().map(|field| Arc::new(plain(field))).collect())
 }
 

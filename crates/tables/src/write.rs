@@ -2,12 +2,11 @@
 
 use crate::digest::HashingWriter;
 use crate::schema::{fields, schema};
-use crate::{FileDigest, Scan, TableError};
+use crate::{FileDigest, TableError};
 use arrow::datatypes::FieldRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use rayon::prelude::*;
 use retort_records::Row;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -67,7 +66,7 @@ impl<T: Row> TableWriter<T> {
         Ok(Self {
             folder: folder.to_owned(),
             limits,
-            fields: fields::<T>()?,
+            fields: fields::<T>(T::TABLE)?,
             batch: Vec::with_capacity(BATCH_ROWS),
             shard: None,
             done: TableFiles::default(),
@@ -142,26 +141,4 @@ impl<T: Row> TableWriter<T> {
         self.done.files.push(hashing.finish(name).map_err(TableError::io("write", &shard.path))?);
         Ok(())
     }
-}
-
-/// Maps every row of `scan` with `function` on all cores and writes the results in the same order.
-///
-/// The number of rows in memory is bounded by the batch. `after` is told how many rows each batch had and may stop the
-/// map by an error of its own.
-pub fn map_rows<T: Row, U: Row, E: From<TableError> + Send>(
-    scan: Scan<T>,
-    writer: &mut TableWriter<U>,
-    function: impl Fn(T) -> Result<U, E> + Sync,
-    mut after: impl FnMut(u64) -> Result<(), E>,
-) -> Result<(), E> {
-    for batch in scan.batches() {
-        let batch = batch?;
-        let rows = batch.len() as u64;
-        let mapped: Result<Vec<U>, E> = batch.into_par_iter().map(&function).collect();
-        for row in mapped? {
-            writer.push(row)?;
-        }
-        after(rows)?;
-    }
-    Ok(())
 }

@@ -1,0 +1,96 @@
+//! Row-wise work on all cores, the order of the rows kept.
+
+use crate::{Columns, Scan, TableError, TableWriter};
+use rayon::prelude::*;
+use retort_records::Row;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A pure function of one row that gives one result: it knows nothing of its neighbours, of files or of how many rows
+/// there are, so it may run on any core or machine.
+///
+/// Its name and its settings as JSON are all that another machine needs to build it. Stages that drop rows or make several
+/// of one look at its results; the function itself does neither.
+///
+/// ```
+/// # use retort_records::{Prompt, Rollout};
+/// # use retort_tables::RowFunction;
+/// # use std::sync::Arc;
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Needle { text: String }
+///
+/// impl RowFunction for Needle {
+///     const NAME: &'static str = "needle";
+///     type Settings = Self;
+///     type Error = std::convert::Infallible;
+///     type In = (Rollout, Arc<Prompt>);
+///     type Out = bool;
+///     fn build(settings: &Self) -> Result<Self, Self::Error> {
+///         Ok(Self { text: settings.text.clone() })
+///     }
+///     fn apply(&self, (rollout, _prompt): &(Rollout, Arc<Prompt>)) -> bool {
+///         rollout.completion.contains(&self.text)
+///     }
+/// }
+/// ```
+pub trait RowFunction: Send + Sync + Sized {
+    /// What it is found by.
+    const NAME: &'static str;
+    /// What decides its results, beside the row.
+    type Settings: Serialize + DeserializeOwned;
+    /// Why settings may not do.
+    type Error: std::error::Error;
+    /// A row, or a row with its partners (see [`crate::Follow::share`]).
+    type In: Send;
+    /// What it says of the row.
+    type Out: Send;
+
+    /// Readies the function: opens and compiles what `settings` name.
+    fn build(settings: &Self::Settings) -> Result<Self, Self::Error>;
+
+    /// The result for one row.
+    fn apply(&self, row: &Self::In) -> Self::Out;
+}
+
+/// Applies `function` to every row of `batches` on all cores and gives `take` each row with its result, batch by batch and in
+/// order. The next batch is made while one is worked on, so at most two are in memory.
+pub fn apply_rows<F: RowFunction, E: Send>(
+    function: &F,
+    mut batches: impl Iterator<Item = Result<Vec<F::In>, E>> + Send,
+    mut take: impl FnMut(Vec<(F::In, F::Out)>) -> Result<(), E>,
+) -> Result<(), E> {
+    let apply = |row| {
+        let out = function.apply(&row);
+        (row, out)
+    };
+    let mut batch = batches.next().transpose()?;
+    while let Some(rows) = batch {
+        let (done, next) =
+            rayon::join(|| rows.into_par_iter().map(apply).collect::<Vec<_>>(), || batches.next().transpose());
+        take(done)?;
+        batch = next?;
+    }
+    Ok(())
+}
+
+/// Maps every row of `scan` with `function` on all cores and writes the results in the same order.
+///
+/// The number of rows in memory is bounded by the batch. `after` is told how many rows each batch had and may stop the
+/// map by an error of its own.
+pub fn map_rows<T: Columns, U: Row, E: From<TableError> + Send>(
+    scan: Scan<T>,
+    writer: &mut TableWriter<U>,
+    function: impl Fn(T) -> Result<U, E> + Sync,
+    mut after: impl FnMut(u64) -> Result<(), E>,
+) -> Result<(), E> {
+    for batch in scan.batches() {
+        let batch = batch?;
+        let rows = batch.len() as u64;
+        let mapped: Result<Vec<U>, E> = batch.into_par_iter().map(&function).collect();
+        for row in mapped? {
+            writer.push(row)?;
+        }
+        after(rows)?;
+    }
+    Ok(())
+}
