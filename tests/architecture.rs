@@ -19,6 +19,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("student", &["records", "chat", "weights", "training"]),
     ("synthesize", &["records"]),
     ("report", &[]),
+    ("handover", &["training"]),
     (
         "pipeline",
         &[

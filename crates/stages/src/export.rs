@@ -1,18 +1,28 @@
 //! `export`: files that other tools read, with a dataset card.
 
-use super::hand_over::Recipes;
-use super::rows::examples;
-use super::{Context, Made};
-use crate::error::PipelineError;
-use crate::row_file::RowFile;
-use crate::source::{Kind, Source};
-use crate::stage::Input;
+mod recipe_rows;
+mod recipes;
+mod row_file;
+mod row_forms;
+
+use crate::error::StageError;
+use crate::lengths::Lengths;
+use crate::rows::examples;
+use crate::train::tokenizer_files;
 use retort_curate::statistics::CorpusTable;
-use retort_records::{Message, Pair, Row, SftExample, completion};
+use retort_handover::Recipes;
+use retort_pipeline::{
+    Context, Input, OutputKind, OutsideFile, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput,
+    Surroundings, without_inputs,
+};
+use retort_records::{Pair, Row};
 use retort_tables::file_digest;
+pub use row_file::ExportFile;
+use row_file::RowFile;
+pub use row_forms::ExportReasoning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Writes training examples or preference pairs in the form another tool reads.
@@ -48,124 +58,97 @@ pub enum ExportFormat {
     Sharegpt,
 }
 
-/// The file type of an export.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExportFile {
-    /// One JSON object a line.
-    #[default]
-    Jsonl,
-    /// Parquet.
-    Parquet,
+/// What a finished export tells of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExportFacts {
+    /// Rows that came and were written; where recipes are written, those that can be trained on.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+    /// Tokens of the recipes' rows to train on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
 }
 
-impl ExportFile {
-    /// How its name ends, which is also what `datasets` calls it.
-    pub(crate) fn extension(self) -> &'static str {
-        match self {
-            Self::Jsonl => "jsonl",
-            Self::Parquet => "parquet",
-        }
+impl StageKind for Export {
+    const NAME: &'static str = "export";
+    const VERSION: u32 = 1;
+    const EXPLAIN: &'static str = include_str!("explain/export.md");
+    type Facts = ExportFacts;
+
+    fn output(&self) -> OutputKind {
+        OutputKind::Export
     }
-}
 
-/// What becomes of the reasoning in an export.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExportReasoning {
-    /// It stays in the text, inside `<think>` and `</think>`.
-    #[default]
-    Inline,
-    /// It is left out: only the answer remains.
-    Drop,
-}
-
-macro_rules! exported {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-        pub(crate) struct $name { $(pub(crate) $field: $type),+ }
-
-        impl Row for $name {
-            const TABLE: &'static str = "export";
-            fn id(&self) -> &str { "" }
-            fn prompt_id(&self) -> &str { "" }
-        }
-    };
-}
-
-pub(crate) use exported;
-
-exported!(PromptCompletion { prompt: Vec<Message>, completion: Vec<Message> });
-exported!(Preference { prompt: Vec<Message>, chosen: Vec<Message>, rejected: Vec<Message> });
-exported!(Messages { messages: Vec<Message> });
-exported!(Conversations { conversations: Vec<Turn> });
-exported!(PreferenceConversations { conversations: Vec<Turn>, chosen: Turn, rejected: Turn });
-
-/// One turn of a ShareGPT conversation.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Turn {
-    from: String,
-    value: String,
-}
-
-impl From<&Message> for Turn {
-    fn from(message: &Message) -> Self {
-        let from = match message.role.as_str() {
-            "user" => "human",
-            "assistant" => "gpt",
-            other => other,
-        };
-        Self { from: from.to_owned(), value: message.content.clone() }
-    }
-}
-
-/// Where the recipes' held-out rows stand among the inputs.
-pub(crate) const EVALUATED: &str = "/recipes/eval_data";
-
-impl Export {
-    pub(crate) fn inputs(&self) -> Vec<Input<'_>> {
-        let accepts: &[Kind] = match self.format {
-            ExportFormat::Messages => &[Kind::Selection, Kind::Sft],
-            ExportFormat::Trl | ExportFormat::Sharegpt => &[Kind::Selection, Kind::Sft, Kind::Pairs],
+    fn inputs<'a>(&'a self, around: &'a Surroundings<'_>) -> Vec<Input<'a>> {
+        let accepts: &[OutputKind] = match self.format {
+            ExportFormat::Messages => &[OutputKind::Selection, OutputKind::Sft],
+            ExportFormat::Trl | ExportFormat::Sharegpt => &[OutputKind::Selection, OutputKind::Sft, OutputKind::Pairs],
         };
         let mut inputs = vec![Input { pointer: "/data".into(), source: &self.data, accepts }];
-        let held_out = self.recipes.iter().filter_map(Recipes::held_out);
-        inputs.extend(held_out.map(|source| Input { pointer: EVALUATED.into(), source, accepts }));
+        let held_out = self.recipes.iter().filter_map(|given| recipes::held_out(given, around));
+        inputs.extend(held_out.map(|source| Input { pointer: format!("/{}", recipes::HELD_OUT), source, accepts }));
         inputs
     }
 
-    /// Files that decide what the recipes' rows are.
-    pub(crate) fn files(&self) -> Vec<(String, String)> {
-        self.recipes.iter().filter_map(Recipes::tokenizer_file).collect()
+    fn needs(&self) -> &'static [&'static str] {
+        &[Lengths::NAME]
     }
 
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        let Some(recipes) = &self.recipes else { return Vec::new() };
-        let mut problems = recipes.problems();
-        for (pointer, _) in &mut problems {
-            pointer.insert_str(0, "/recipes");
+    /// Files that decide what the recipes' rows are.
+    fn files(&self, around: &Surroundings<'_>) -> Vec<OutsideFile> {
+        let folder = self.recipes.iter().filter_map(|given| recipes::tokenizer(given, around));
+        folder
+            .map(|folder| OutsideFile {
+                pointer: "/recipes/tokenizer".into(),
+                path: format!("{}/tokenizer.json", folder.trim_end_matches('/')),
+                deciding: tokenizer_files,
+            })
+            .collect()
+    }
+
+    /// The run's seed stands in the recipes' settings.
+    fn uses_seed(&self) -> bool {
+        self.recipes.is_some()
+    }
+
+    fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+        let mut settings = without_inputs(self, &self.inputs(around))?;
+        if let Some(given) = &self.recipes {
+            settings["recipes"] = recipes::block(given, around).map(|block| given.key_settings(&block)).into();
         }
+        Ok(settings)
+    }
+
+    fn problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
+        let Some(given) = &self.recipes else { return Vec::new() };
+        let mut problems = recipes::problems(given, &self.data, around);
         if self.reasoning == ExportReasoning::Drop {
             let message = "`recipes` train on the reasoning too: leave `reasoning: drop` out";
-            problems.push(("/reasoning".into(), message.into()));
+            problems.push(SettingProblem::new("/reasoning", message));
         }
         problems
     }
 
-    pub(crate) fn run(&self, context: &Context<'_>) -> Result<Made, PipelineError> {
+    fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
+        Ok(self.export(context)?)
+    }
+}
+
+impl Export {
+    fn export(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let input = context.input("data")?;
-        context.started("export", None, "rows");
+        context.started(Self::NAME, None, "rows");
         let mut corpus = CorpusTable::default();
+        let reasoning = self.reasoning;
         let (rows, columns) = if input.manifest.tables.contains_key(Pair::TABLE) {
             let pairs = input.rows::<Pair>()?.map(|row| Ok(row?));
             match self.format {
                 ExportFormat::Sharegpt => (
-                    self.write(context, pairs, |pair| self.preference_conversations(pair))?,
+                    self.write(context, pairs, |pair| reasoning.preference_conversations(pair))?,
                     "conversations, chosen, rejected",
                 ),
                 ExportFormat::Trl | ExportFormat::Messages => {
-                    (self.write(context, pairs, |pair| self.preference(pair))?, "prompt, chosen, rejected")
+                    (self.write(context, pairs, |pair| reasoning.preference(pair))?, "prompt, chosen, rejected")
                 }
             }
         } else {
@@ -176,28 +159,27 @@ impl Export {
             });
             match self.format {
                 ExportFormat::Trl => {
-                    (self.write(context, rows, |example| self.prompt_completion(&example))?, "prompt, completion")
+                    (self.write(context, rows, |row| reasoning.prompt_completion(&row))?, "prompt, completion")
                 }
-                ExportFormat::Messages => {
-                    (self.write(context, rows, |example| Messages { messages: self.messages(&example) })?, "messages")
-                }
+                ExportFormat::Messages => (self.write(context, rows, |row| reasoning.messages(&row))?, "messages"),
                 ExportFormat::Sharegpt => {
-                    (self.write(context, rows, |example| self.conversations(&example))?, "conversations")
+                    (self.write(context, rows, |row| reasoning.conversations(&row))?, "conversations")
                 }
             }
         };
-        let mut made = Made {
-            facts: json!({ "rows_in": rows, "kept": rows }),
-            summary: format!("{rows} rows with columns {columns} in {}", self.file_name()),
-            ..Made::default()
-        };
-        made.files.push(file_digest(&context.out.path().join(self.file_name()), self.file_name())?);
+        let mut output = StageOutput::default();
+        output.files.push(file_digest(&context.out.path().join(self.file_name()), self.file_name())?);
         let card = self.card(context, rows, columns, &corpus);
-        made.files.push(context.out.write_file("README.md", card.as_bytes())?);
-        if let Some(recipes) = &self.recipes {
-            recipes.write(context, self, input, &mut made)?;
+        output.files.push(context.out.write_file("README.md", card.as_bytes())?);
+        let mut summary = format!("{rows} rows with columns {columns} in {}", self.file_name());
+        let mut facts = ExportFacts { rows: RowCounts::all_kept(rows), tokens: None };
+        if let Some(given) = &self.recipes {
+            let written = recipes::write(context, given, self.file, input, &mut output)?;
+            let tools: Vec<&str> = given.tools.iter().map(|tool| tool.name()).collect();
+            let _ = write!(summary, ", recipes for {}{}", tools.join(", "), written.in_words);
+            facts = ExportFacts { rows: written.counts, tokens: Some(written.totals.tokens) };
         }
-        Ok(made)
+        Ok(output.with_facts(&facts, summary)?)
     }
 
     fn file_name(&self) -> &'static str {
@@ -224,45 +206,6 @@ impl Export {
         }
         file.finish()?;
         Ok(count)
-    }
-
-    pub(crate) fn conversations(&self, example: &SftExample) -> Conversations {
-        Conversations { conversations: self.messages(example).iter().map(Turn::from).collect() }
-    }
-
-    pub(crate) fn preference_conversations(&self, pair: Pair) -> PreferenceConversations {
-        let preference = self.preference(pair);
-        PreferenceConversations {
-            conversations: preference.prompt.iter().map(Turn::from).collect(),
-            chosen: last_turn(&preference.chosen),
-            rejected: last_turn(&preference.rejected),
-        }
-    }
-
-    fn messages(&self, example: &SftExample) -> Vec<Message> {
-        example
-            .messages
-            .iter()
-            .map(|message| {
-                let reasoning = message.reasoning.as_deref().filter(|_| self.reasoning == ExportReasoning::Inline);
-                Message { role: message.role.clone(), content: completion::join(reasoning, &message.content) }
-            })
-            .collect()
-    }
-
-    /// Everything before the last message is the prompt.
-    fn prompt_completion(&self, example: &SftExample) -> PromptCompletion {
-        let mut prompt = self.messages(example);
-        let completion = prompt.pop().into_iter().collect();
-        PromptCompletion { prompt, completion }
-    }
-
-    fn preference(&self, pair: Pair) -> Preference {
-        let side = |text: String| {
-            let answer = completion::split(&text).answer.unwrap_or_default().to_owned();
-            vec![Message::assistant(if self.reasoning == ExportReasoning::Inline { text } else { answer })]
-        };
-        Preference { prompt: pair.prompt, chosen: side(pair.chosen), rejected: side(pair.rejected) }
     }
 
     fn card(&self, context: &Context<'_>, rows: u64, columns: &str, corpus: &CorpusTable) -> String {
@@ -293,45 +236,5 @@ impl Export {
             "\nThe licence of the data is that of the prompts and of the teacher's terms; check both before you publish it.\n",
         );
         card
-    }
-}
-
-fn last_turn(messages: &[Message]) -> Turn {
-    messages.last().map_or_else(|| Turn { from: "gpt".into(), value: String::new() }, Turn::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-
-    #[test]
-    fn a_pair_becomes_trl_rows_with_and_without_reasoning() {
-        let pair = Pair {
-            pair_id: "p".into(),
-            prompt_id: "q".into(),
-            chosen_rollout_id: "a".into(),
-            rejected_rollout_id: "b".into(),
-            pair_kind: "correct_longer".into(),
-            domain: "math".into(),
-            prompt: vec![Message::user("1+1=")],
-            chosen: "<think>\nx\n</think>\n\n2".into(),
-            rejected: "<think>\nxyz\n</think>\n\n2".into(),
-            chosen_tokens: 1,
-            rejected_tokens: 2,
-        };
-        let mut export = Export {
-            data: Source("pairs".into()),
-            format: ExportFormat::Trl,
-            file: ExportFile::Jsonl,
-            reasoning: ExportReasoning::Inline,
-            recipes: None,
-        };
-        let row: Value = serde_json::to_value(export.preference(pair.clone())).unwrap();
-        assert_eq!(row["chosen"][0]["content"], "<think>\nx\n</think>\n\n2");
-        export.reasoning = ExportReasoning::Drop;
-        let row: Value = serde_json::to_value(export.preference(pair)).unwrap();
-        assert_eq!(row["rejected"][0], json!({"role": "assistant", "content": "2"}));
-        assert_eq!(row["prompt"][0]["role"], "user");
     }
 }

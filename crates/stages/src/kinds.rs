@@ -2,7 +2,7 @@
 
 use crate::compose::Compose;
 use crate::evaluate::Evaluate;
-//TMP use crate::export::Export;
+use crate::export::Export;
 use crate::filter::Filter;
 use crate::import::Import;
 use crate::judge::Judge;
@@ -27,7 +27,7 @@ pub fn engine() -> Engine {
     Engine {
         kinds: kinds! {
             Import, Synthesize, Sample, Lengths, Verify, Judge, Filter, Select, Pair, Compose, Train, Merge, Evaluate,
-            Report,
+            Export, Report,
         },
         resolver: |access| Box::new(access),
         check_tokenizer,

@@ -1,15 +1,12 @@
 //! What a pipeline file says of a hand-over.
 
-use crate::source::Source;
-use crate::stages::train::Train;
-use retort_training::{DpoLoss, DpoSettings, LoraSettings, Method, TrainSettings};
-use retort_weights::Dtype;
+use retort_training::{DpoLoss, Method, TrainBlock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Recipes with which other tools train on this data, on as many machines as it takes.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recipes {
     /// How to train: the name of a `train` stage of this file, or the settings of one. The stage itself need not run.
@@ -46,46 +43,16 @@ pub struct Recipes {
     /// write conversations itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// The training settings that `train` names, once the whole file is read.
-    #[serde(skip)]
-    pub(crate) block: Option<Block>,
-    /// The tokenizer's folder, once the whole file is read.
-    #[serde(skip)]
-    pub(crate) folder: Option<String>,
 }
 
 /// Where the training settings stand.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TrainedBy {
     /// The name of a `train` stage.
     Stage(String),
     /// The settings themselves.
-    Settings(Box<Block>),
-}
-
-/// Those settings of a `train` stage that do not say where it starts.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Block {
-    /// What the student learns from.
-    #[serde(default)]
-    pub method: Method,
-    /// How to train.
-    #[serde(deserialize_with = "retort_training::with_preset")]
-    pub training: TrainSettings,
-    /// Held-out data whose loss is computed every `training.eval_steps`; only for `sft`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_data: Option<Source>,
-    /// Keep the weights with the lowest evaluation loss.
-    #[serde(default)]
-    pub load_best_model_at_end: bool,
-    /// Train low-rank adapters instead of all parameters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lora: Option<LoraSettings>,
-    /// The preference loss; only for `dpo`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dpo: Option<DpoSettings>,
+    Settings(Box<TrainBlock>),
 }
 
 /// A training tool.
@@ -129,11 +96,21 @@ impl Tool {
     }
 
     /// Its name, which is that of its folder too.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Trl => "trl",
             Self::Axolotl => "axolotl",
             Self::LlamaFactory => "llama-factory",
+        }
+    }
+
+    /// The name of its settings file.
+    pub(crate) fn settings_file(self, method: Method) -> &'static str {
+        match (self, method) {
+            (Self::Trl, Method::Sft) => "sft.yaml",
+            (Self::Trl, Method::Dpo) => "dpo.yaml",
+            (Self::Axolotl, _) => "config.yaml",
+            (Self::LlamaFactory, _) => "train.yaml",
         }
     }
 
@@ -146,35 +123,14 @@ impl Tool {
     }
 }
 
-impl Block {
-    pub(crate) fn of(train: &Train) -> Self {
-        Self {
-            method: train.method,
-            training: train.training.clone(),
-            eval_data: train.eval_data.clone(),
-            load_best_model_at_end: train.load_best_model_at_end,
-            lora: train.lora.clone(),
-            dpo: train.dpo.clone(),
-        }
-    }
-
-    /// The stage that these settings would be.
-    fn as_stage(&self) -> Train {
-        Train {
-            method: self.method,
-            base: Some(Source("base".into())),
-            init: None,
-            data: Source("data".into()),
-            training: self.training.clone(),
-            eval_data: self.eval_data.clone(),
-            load_best_model_at_end: self.load_best_model_at_end,
-            lora: self.lora.clone(),
-            dpo: self.dpo.clone(),
-            dtype: Dtype::default(),
-            save_steps: None,
-            save_seconds: 1,
-        }
-    }
+/// A setting that does not go with the train block or with another setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{pointer}`: {message}")]
+pub struct SettingProblem {
+    /// Where, as a JSON pointer inside [`Recipes`].
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
 }
 
 impl Recipes {
@@ -183,36 +139,29 @@ impl Recipes {
         self.nodes.saturating_mul(self.gpus_per_node)
     }
 
-    /// What decides the files: a stage's name does not, its settings do.
-    pub(crate) fn key_settings(&self) -> Value {
-        let block = self.block.as_ref().map(|block| {
-            json!({
-                "method": block.method, "training": block.training, "lora": block.lora, "dpo": block.dpo,
-                "load_best_model_at_end": block.load_best_model_at_end, "evaluated": block.eval_data.is_some(),
-            })
-        });
+    /// What decides the files and is no file itself. `block` is what [`Recipes::train`] names: the name of a stage decides
+    /// nothing, its settings do.
+    pub fn key_settings(&self, block: &TrainBlock) -> Value {
         let mut settings = json!(self);
-        settings["train"] = block.unwrap_or_default();
+        settings["train"] = json!({
+            "method": block.method, "training": block.training, "lora": block.lora, "dpo": block.dpo,
+            "load_best_model_at_end": block.load_best_model_at_end, "evaluated": block.eval_data.is_some(),
+        });
         if let Some(settings) = settings.as_object_mut() {
-            // Its files are part of the key.
             settings.remove("tokenizer");
         }
         settings
     }
 
-    /// Problems that types cannot say: pointers inside `recipes`, and what is wrong.
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        // Without settings, the reader of the file has already said why.
-        let Some(block) = &self.block else { return Vec::new() };
+    /// Why these recipes cannot be written for `block`, which [`Recipes::train`] names. What is wrong with the block itself
+    /// is said by [`TrainBlock::contradictions`].
+    pub fn problems(&self, block: &TrainBlock) -> Vec<SettingProblem> {
         let mut problems = Vec::new();
-        if matches!(self.train, TrainedBy::Settings(_)) {
-            let inner = block.as_stage().problems();
-            problems.extend(inner.into_iter().map(|(pointer, message)| (format!("/train{pointer}"), message)));
-        }
+        let mut wrong = |pointer: String, message: String| problems.push(SettingProblem { pointer, message });
         let (rows, together) =
             (block.training.rows_per_step(), self.devices().saturating_mul(self.per_device_batch_size));
         if !rows.is_multiple_of(together) {
-            problems.push((
+            wrong(
                 "/nodes".into(),
                 format!(
                     "an optimizer step has {rows} rows (`batch_size` {} x `gradient_accumulation` {}), which {} nodes x {} \
@@ -223,29 +172,29 @@ impl Recipes {
                     self.gpus_per_node,
                     self.per_device_batch_size
                 ),
-            ));
+            );
         }
         let packs = self.tools.iter().any(|tool| *tool != Tool::LlamaFactory) && block.training.packing;
         if packs && self.precision == Precision::Fp32 {
             let message = "packed rows are kept apart by variable-length attention, which needs `precision: bf16`";
-            problems.push(("/precision".into(), message.to_owned()));
+            wrong("/precision".into(), message.to_owned());
         }
         if block.training.max_length.is_none() {
             let message = "recipes need `training.max_length`: what the model can read is not known here";
-            problems.push(("/train".into(), message.to_owned()));
+            wrong("/train".into(), message.to_owned());
         }
         let loss = block.dpo.clone().unwrap_or_default().loss_type;
         for (index, tool) in self.tools.iter().enumerate() {
             if self.tools[..index].contains(tool) {
-                problems.push((format!("/tools/{index}"), format!("`{}` is named twice", tool.name())));
+                wrong(format!("/tools/{index}"), format!("`{}` is named twice", tool.name()));
             }
             if block.method == Method::Dpo && !tool.has(loss) {
                 let name = json!(loss);
                 let name = name.as_str().unwrap_or_default();
-                problems.push((
+                wrong(
                     format!("/tools/{index}"),
                     format!("`{}` has no preference loss `{name}`: leave it out of `tools`", tool.name()),
-                ));
+                );
             }
         }
         problems

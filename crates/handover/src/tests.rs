@@ -1,30 +1,24 @@
-use super::data::Rows;
-use super::settings::{Block, Recipes, TrainedBy};
-use super::*;
-use crate::stages::export::{ExportFile, ExportFormat, ExportReasoning};
-use serde_json::{Value, json};
+//! All files of a hand-over as a user would see them, and where settings are refused.
 
-fn recipes(settings: Value) -> Recipes {
-    let mut recipes: Recipes = serde_json::from_value(settings).unwrap();
-    if let TrainedBy::Settings(block) = &recipes.train {
-        recipes.block = Some((**block).clone());
-    }
-    recipes
+use crate::files::files;
+use crate::rows::{RowFormat, RowTotals};
+use crate::settings::{Recipes, SettingProblem, TrainedBy};
+use crate::{axolotl, words};
+use retort_training::TrainBlock;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+fn recipes(settings: Value) -> (Recipes, TrainBlock) {
+    let recipes: Recipes = serde_json::from_value(settings).unwrap();
+    let TrainedBy::Settings(block) = recipes.train.clone() else { panic!("the settings are written out") };
+    (recipes, *block)
 }
 
-fn files(settings: Value) -> BTreeMap<String, String> {
-    let recipes = recipes(settings);
-    assert_eq!(recipes.problems(), []);
-    let block: Block = recipes.block.clone().unwrap();
-    let rows = Rows { rows: 800, held_out: 20, tokens: 90_000, longest: 4000, ..Rows::default() };
-    let export = Export {
-        data: Source("shortest".into()),
-        format: ExportFormat::Trl,
-        file: ExportFile::Jsonl,
-        reasoning: ExportReasoning::Inline,
-        recipes: None,
-    };
-    recipes.files(&block, &rows, &export, 7)
+fn written(settings: Value) -> BTreeMap<String, String> {
+    let (recipes, block) = recipes(settings);
+    assert_eq!(recipes.problems(&block), []);
+    let rows = RowTotals { rows: 800, held_out: 20, tokens: 90_000, longest: 4000, ..RowTotals::default() };
+    files(&recipes, &block, &rows, RowFormat::Jsonl, 7)
 }
 
 /// All files in one text, so that a change is seen as it would be by a user.
@@ -36,14 +30,14 @@ fn shown(files: &BTreeMap<String, String>) -> String {
 
 #[test]
 fn a_preset_on_two_nodes() {
-    insta::assert_snapshot!(shown(&files(json!({
+    insta::assert_snapshot!(shown(&written(json!({
         "train": { "training": { "preset": "r1-distill-qwen-1.5b" } }, "model": "Qwen/Qwen2.5-Math-1.5B", "nodes": 2,
     }))));
 }
 
 #[test]
 fn adapters_packed_with_held_out_rows_on_one_gpu() {
-    insta::assert_snapshot!(shown(&files(json!({
+    insta::assert_snapshot!(shown(&written(json!({
         "train": {
             "training": { "epochs": 1.5, "learning_rate": 2e-4, "schedule": "linear", "warmup_ratio": 0.05, "max_length": 2048,
                 "packing": true, "eval_steps": 50, "gradient_checkpointing": true, "decay_norms_and_biases": false,
@@ -56,7 +50,7 @@ fn adapters_packed_with_held_out_rows_on_one_gpu() {
 
 #[test]
 fn pairs_with_a_likelihood_term() {
-    insta::assert_snapshot!(shown(&files(json!({
+    insta::assert_snapshot!(shown(&written(json!({
         "train": {
             "method": "dpo", "training": { "max_steps": 100, "learning_rate": 1e-6, "max_length": 4096 },
             "dpo": { "beta": 0.05, "label_smoothing": 0.1, "rpo_alpha": 0.5 },
@@ -73,7 +67,10 @@ fn every_loss_has_its_name_or_is_refused() {
             "model": "m", "tools": [tool], "gpus_per_node": 2,
         }))
     };
-    let refused = |loss: &str, tool: &str| with(loss, tool).problems();
+    let refused = |loss: &str, tool: &str| {
+        let (recipes, block) = with(loss, tool);
+        recipes.problems(&block)
+    };
     for loss in ["sigmoid", "sigmoid_norm", "robust", "ipo", "hinge"] {
         assert_eq!(refused(loss, "trl"), []);
         assert_eq!(refused(loss, "axolotl"), []);
@@ -81,12 +78,12 @@ fn every_loss_has_its_name_or_is_refused() {
     for loss in ["sigmoid", "ipo", "hinge", "simpo"] {
         assert_eq!(refused(loss, "llama-factory"), []);
     }
-    let (pointer, message) = refused("simpo", "trl").remove(0);
+    let SettingProblem { pointer, message } = refused("simpo", "trl").remove(0);
     assert_eq!(pointer, "/tools/0");
     assert_eq!(message, "`trl` has no preference loss `simpo`: leave it out of `tools`");
     assert_eq!(refused("robust", "llama-factory").len(), 1);
-    let simpo = with("simpo", "axolotl");
-    let sheet = axolotl::settings(&simpo, simpo.block.as_ref().unwrap(), ExportFile::Parquet, 7);
+    let (simpo, block) = with("simpo", "axolotl");
+    let sheet = axolotl::settings(&simpo, &block, RowFormat::Parquet, 7);
     assert!(sheet.text().contains("rl: simpo\n") && sheet.text().contains("ds_type: parquet\n"), "{}", sheet.text());
 }
 
@@ -99,11 +96,12 @@ fn rows_of_a_step_are_spread_over_all_gpus_or_refused() {
         }))
     };
     for (nodes, together, accumulated) in [(1, 1, 8), (2, 1, 4), (2, 4, 1), (8, 1, 1)] {
-        let recipes = with(nodes, together);
-        assert_eq!(recipes.problems(), []);
-        assert_eq!(words::accumulation(&recipes, recipes.block.as_ref().unwrap()), accumulated);
+        let (recipes, block) = with(nodes, together);
+        assert_eq!(recipes.problems(&block), []);
+        assert_eq!(words::accumulation(&recipes, &block), accumulated);
     }
-    let (pointer, message) = with(3, 1).problems().remove(0);
+    let (recipes, block) = with(3, 1);
+    let SettingProblem { pointer, message } = recipes.problems(&block).remove(0);
     assert_eq!(pointer, "/nodes");
     assert_eq!(
         message,
@@ -127,10 +125,12 @@ fn the_learning_rate_falls_by_the_same_schedule() {
 
 #[test]
 fn the_key_follows_the_settings_and_not_the_name_of_the_stage() {
-    let inline = recipes(json!({ "train": { "training": { "learning_rate": 1e-4, "max_length": 64 } }, "model": "m" }));
-    let mut named = recipes(json!({ "train": "student", "model": "m", "tokenizer": "models/a" }));
-    named.block = inline.block.clone();
-    assert_eq!(named.key_settings(), inline.key_settings());
-    named.block.as_mut().unwrap().training.learning_rate = 2e-4;
-    assert_ne!(named.key_settings(), inline.key_settings());
+    let (inline, mut block) =
+        recipes(json!({ "train": { "training": { "learning_rate": 1e-4, "max_length": 64 } }, "model": "m" }));
+    let named =
+        Recipes { train: TrainedBy::Stage("student".into()), tokenizer: Some("models/a".into()), ..inline.clone() };
+    let key = inline.key_settings(&block);
+    assert_eq!(named.key_settings(&block), key);
+    block.training.learning_rate = 2e-4;
+    assert_ne!(named.key_settings(&block), key);
 }

@@ -1,14 +1,13 @@
 //! `recipes/README.md`: what to start, and what will not be the same.
 
-use super::data::Rows;
-use super::launch;
-use super::settings::{Block, Precision, Recipes, Tool};
-use super::settings_file;
-use retort_training::Method;
+use crate::launch;
+use crate::rows::RowTotals;
+use crate::settings::{Precision, Recipes, Tool};
+use retort_training::{Method, TrainBlock};
 use std::fmt::Write;
 
 /// The whole text.
-pub fn text(recipes: &Recipes, block: &Block, rows: &Rows, differences: &[(Tool, Vec<String>)]) -> String {
+pub fn text(recipes: &Recipes, block: &TrainBlock, rows: &RowTotals, differences: &[(Tool, Vec<String>)]) -> String {
     let (method, what) = match block.method {
         Method::Sft => ("Supervised fine-tuning", "examples"),
         Method::Dpo => ("Preference training", "pairs"),
@@ -33,7 +32,7 @@ pub fn text(recipes: &Recipes, block: &Block, rows: &Rows, differences: &[(Tool,
     text.push_str("| tool | settings | versions |\n|---|---|---|\n");
     for tool in &recipes.tools {
         let folder = tool.name();
-        let settings = settings_file(*tool, block);
+        let settings = tool.settings_file(block.method);
         let _ = writeln!(
             text,
             "| {folder} | [{folder}/{settings}]({folder}/{settings}) | [requirements.txt]({folder}/requirements.txt) |"
@@ -67,7 +66,7 @@ pub fn text(recipes: &Recipes, block: &Block, rows: &Rows, differences: &[(Tool,
     text
 }
 
-fn rows_in_words(text: &mut String, recipes: &Recipes, block: &Block, rows: &Rows) {
+fn rows_in_words(text: &mut String, recipes: &Recipes, block: &TrainBlock, rows: &RowTotals) {
     let most = block.training.max_length.unwrap_or(rows.longest);
     let _ = match block.method {
         Method::Sft => writeln!(
@@ -104,7 +103,7 @@ fn rows_in_words(text: &mut String, recipes: &Recipes, block: &Block, rows: &Row
     }
 }
 
-fn parity(text: &mut String, block: &Block) {
+fn parity(text: &mut String, block: &TrainBlock) {
     let side = if block.method == Method::Sft { "rows" } else { "chosen sides" };
     let _ = write!(
         text,

@@ -1,11 +1,10 @@
 //! LLaMA-Factory 0.9.5: one YAML, `dataset_info.json`, and our tokens in the form that `tokenized_path` reads.
 
-use super::settings::{Block, Precision, Recipes};
-use super::sheet::Sheet;
-use super::words::{lora_alpha, modules, training_arguments};
-use crate::stages::export::ExportFile;
-use retort_training::DpoLoss;
-use retort_training::Method;
+use crate::rows::RowFormat;
+use crate::settings::{Precision, Recipes};
+use crate::sheet::Sheet;
+use crate::words::{lora_alpha, modules, training_arguments};
+use retort_training::{DpoLoss, Method, TrainBlock};
 use serde_json::{Value, json};
 
 /// What `pip` installs: the newest that LLaMA-Factory 0.9.5 allows itself.
@@ -16,7 +15,7 @@ pub const REQUIREMENTS: &str = "# Needs Python 3.11 or later.\nllamafactory==0.9
 pub const PREPARE: &str = include_str!("templates/prepare.py");
 
 /// `train.yaml`.
-pub fn settings(recipes: &Recipes, block: &Block, seed: u64) -> Sheet {
+pub fn settings(recipes: &Recipes, block: &TrainBlock, seed: u64) -> Sheet {
     let mut sheet = Sheet::new("LLaMA-Factory 0.9.5: llamafactory-cli train train.yaml");
     sheet.set("model_name_or_path", recipes.model.as_str());
     sheet.set("stage", json!(block.method));
@@ -65,7 +64,7 @@ pub fn settings(recipes: &Recipes, block: &Block, seed: u64) -> Sheet {
     sheet
 }
 
-fn preference(sheet: &mut Sheet, block: &Block) {
+fn preference(sheet: &mut Sheet, block: &TrainBlock) {
     let dpo = block.dpo.clone().unwrap_or_default();
     sheet.set("pref_beta", dpo.beta);
     sheet.set("pref_loss", json!(dpo.loss_type));
@@ -80,8 +79,8 @@ fn preference(sheet: &mut Sheet, block: &Block) {
 }
 
 /// `dataset_info.json`: what the conversations' columns are.
-pub fn dataset_info(block: &Block, file: ExportFile) -> Value {
-    let name = |set: &str| format!("{set}.{}", file.extension());
+pub fn dataset_info(block: &TrainBlock, format: RowFormat) -> Value {
+    let name = |set: &str| format!("{set}.{}", format.extension());
     let set = |file: String| match block.method {
         Method::Sft => {
             json!({ "file_name": file, "formatting": "sharegpt", "columns": { "messages": "conversations" } })

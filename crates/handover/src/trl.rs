@@ -1,14 +1,13 @@
 //! TRL 1.16: one YAML for `trl sft` or `trl dpo`.
 
-use super::settings::{Block, Precision, Recipes};
-use super::sheet::Sheet;
-use super::words::{lora_alpha, modules, training_arguments};
-use retort_training::DpoLoss;
-use retort_training::Method;
+use crate::settings::{Precision, Recipes};
+use crate::sheet::Sheet;
+use crate::words::{lora_alpha, modules, training_arguments};
+use retort_training::{DpoLoss, Method, TrainBlock};
 use serde_json::{Value, json};
 
 /// What `pip` installs: these were tried together.
-pub fn requirements(block: &Block) -> String {
+pub fn requirements(block: &TrainBlock) -> String {
     let mut text =
         "trl==1.16.0\ntransformers==5.23.0\naccelerate==1.15.0\ndatasets==5.2.0\npeft==0.21.2\ntorch==2.15.0\n"
             .to_owned();
@@ -19,7 +18,7 @@ pub fn requirements(block: &Block) -> String {
 }
 
 /// `sft.yaml` or `dpo.yaml`.
-pub fn settings(recipes: &Recipes, block: &Block, seed: u64) -> Sheet {
+pub fn settings(recipes: &Recipes, block: &TrainBlock, seed: u64) -> Sheet {
     let command = if block.method == Method::Sft { "sft" } else { "dpo" };
     let mut sheet = Sheet::new(&format!("TRL 1.16: trl {command} --config {command}.yaml"));
     sheet.set("model_name_or_path", recipes.model.as_str());
@@ -67,7 +66,7 @@ pub fn settings(recipes: &Recipes, block: &Block, seed: u64) -> Sheet {
     sheet
 }
 
-fn preference(sheet: &mut Sheet, recipes: &Recipes, block: &Block) {
+fn preference(sheet: &mut Sheet, recipes: &Recipes, block: &TrainBlock) {
     let dpo = block.dpo.clone().unwrap_or_default();
     sheet.set("beta", dpo.beta);
     let mut losses = vec![json!(dpo.loss_type)];

@@ -1,8 +1,8 @@
 //! Our training settings in the words that the transformers library gave to all three tools.
 
-use super::settings::{Block, Recipes};
-use super::sheet::Sheet;
-use retort_training::{Schedule, TrainSettings};
+use crate::settings::{Precision, Recipes};
+use crate::sheet::Sheet;
+use retort_training::{LoraSettings, Schedule, TrainBlock, TrainSettings};
 use serde_json::{Value, json};
 
 /// Decay differs in the same way everywhere.
@@ -30,7 +30,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// Batches that one GPU adds up before a step.
-pub fn accumulation(recipes: &Recipes, block: &Block) -> usize {
+pub fn accumulation(recipes: &Recipes, block: &TrainBlock) -> usize {
     let together = recipes.devices().saturating_mul(recipes.per_device_batch_size).max(1);
     (block.training.rows_per_step() / together).max(1)
 }
@@ -44,13 +44,13 @@ pub fn lora_alpha(sheet: &mut Sheet, alpha: f64) -> u64 {
 }
 
 /// Names of the projections that get an adapter.
-pub fn modules(lora: &retort_training::LoraSettings) -> Vec<String> {
+pub fn modules(lora: &LoraSettings) -> Vec<String> {
     let names = lora.target_modules.iter().map(|module| json!(module));
     names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 /// The keys that TRL and LLaMA-Factory both take from transformers' `TrainingArguments`.
-pub fn training_arguments(sheet: &mut Sheet, recipes: &Recipes, block: &Block, seed: u64) {
+pub fn training_arguments(sheet: &mut Sheet, recipes: &Recipes, block: &TrainBlock, seed: u64) {
     let training = &block.training;
     sheet.comment(&format!(
         "{} rows an optimizer step: {} nodes x {} GPUs x per_device_train_batch_size x gradient_accumulation_steps.",
@@ -75,7 +75,7 @@ pub fn training_arguments(sheet: &mut Sheet, recipes: &Recipes, block: &Block, s
     sheet.set("warmup_steps", training.warmup_ratio.min(0.9999));
     sheet.set("optim", "adamw_torch_fused");
     adamw(sheet, training);
-    sheet.set("bf16", recipes.precision == super::settings::Precision::Bf16);
+    sheet.set("bf16", recipes.precision == Precision::Bf16);
     sheet.set("seed", seed);
     sheet.set("logging_steps", 1);
     sheet.set("report_to", "none");
@@ -100,7 +100,7 @@ pub fn adamw(sheet: &mut Sheet, training: &TrainSettings) {
 }
 
 /// When the tool evaluates and saves.
-pub fn evaluation(sheet: &mut Sheet, block: &Block) {
+pub fn evaluation(sheet: &mut Sheet, block: &TrainBlock) {
     let strategy = if block.training.eval_steps.is_some() { "steps" } else { "epoch" };
     if block.eval_data.is_some() {
         sheet.set("eval_strategy", strategy);

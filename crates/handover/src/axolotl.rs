@@ -1,22 +1,21 @@
 //! axolotl 0.21: one YAML for everything.
 
-use super::settings::{Block, Precision, Recipes};
-use super::sheet::Sheet;
-use super::words::{accumulation, adamw, evaluation, lora_alpha, modules, schedule};
-use crate::stages::export::ExportFile;
-use retort_training::DpoLoss;
-use retort_training::Method;
+use crate::rows::RowFormat;
+use crate::settings::{Precision, Recipes};
+use crate::sheet::Sheet;
+use crate::words::{accumulation, adamw, evaluation, lora_alpha, modules, schedule};
+use retort_training::{DpoLoss, Method, TrainBlock};
 use serde_json::{Value, json};
 
 /// What `pip` installs; axolotl pins torch, transformers, TRL and the others itself.
 pub const REQUIREMENTS: &str = "# Needs Python 3.12 or later.\naxolotl==0.21.0\n";
 
 /// `config.yaml`.
-pub fn settings(recipes: &Recipes, block: &Block, file: ExportFile, seed: u64) -> Sheet {
+pub fn settings(recipes: &Recipes, block: &TrainBlock, format: RowFormat, seed: u64) -> Sheet {
     let training = &block.training;
     let mut sheet = Sheet::new("axolotl 0.21: axolotl train config.yaml");
     sheet.set("base_model", recipes.model.as_str());
-    data(&mut sheet, block, file);
+    data(&mut sheet, block, format);
     sheet.set("dataset_prepared_path", "prepared");
     sheet.comment("No row is longer than this.");
     sheet.set_if("sequence_len", training.max_length);
@@ -96,10 +95,10 @@ pub fn settings(recipes: &Recipes, block: &Block, file: ExportFile, seed: u64) -
     sheet
 }
 
-fn data(sheet: &mut Sheet, block: &Block, file: ExportFile) {
-    let ds_type = if file == ExportFile::Jsonl { "json" } else { "parquet" };
+fn data(sheet: &mut Sheet, block: &TrainBlock, format: RowFormat) {
+    let ds_type = format.loader();
     let set = |name: &str| {
-        let path = format!("../data/{name}.{}", file.extension());
+        let path = format!("../data/{name}.{}", format.extension());
         json!([{ "path": path, "ds_type": ds_type, "split": "train", "type": null }])
     };
     match block.method {
@@ -119,7 +118,7 @@ fn data(sheet: &mut Sheet, block: &Block, file: ExportFile) {
     }
 }
 
-fn preference(sheet: &mut Sheet, recipes: &Recipes, block: &Block) {
+fn preference(sheet: &mut Sheet, recipes: &Recipes, block: &TrainBlock) {
     let dpo = block.dpo.clone().unwrap_or_default();
     if dpo.loss_type == DpoLoss::Simpo {
         sheet.set("rl", "simpo");

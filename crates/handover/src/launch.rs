@@ -1,12 +1,12 @@
 //! Who starts the tools: one script a node, and the two schedulers that start it on all of them.
 
-use super::settings::{Block, Precision, Recipes, Tool};
-use super::sheet::Sheet;
-use retort_training::Method;
+use crate::settings::{Precision, Recipes, Tool};
+use crate::sheet::Sheet;
+use retort_training::{Method, TrainBlock};
 use serde_json::json;
 
 /// What starts one node's processes.
-pub fn script(tool: Tool, recipes: &Recipes, block: &Block) -> String {
+pub fn script(tool: Tool, recipes: &Recipes, block: &TrainBlock) -> String {
     let (nodes, gpus, devices) = (recipes.nodes, recipes.gpus_per_node, recipes.devices());
     let command = match tool {
         Tool::Trl => {
