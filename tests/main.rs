@@ -8,6 +8,7 @@ mod from_rollouts;
 mod generating;
 mod golden;
 mod handing_over;
+mod imports;
 mod judging;
 mod messages;
 mod quickstart;
