@@ -10,7 +10,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -156,8 +156,6 @@ type Handler = dyn Fn(&Seen) -> Answer + Send + Sync;
 struct State {
     handler: Box<Handler>,
     seen: Mutex<Vec<Seen>>,
-    serving: AtomicUsize,
-    most: AtomicUsize,
     closing: AtomicBool,
 }
 
@@ -174,13 +172,8 @@ impl Server {
     pub fn start(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("the listener's address");
-        let state = Arc::new(State {
-            handler: Box::new(handler),
-            seen: Mutex::default(),
-            serving: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
-            closing: AtomicBool::new(false),
-        });
+        let state =
+            Arc::new(State { handler: Box::new(handler), seen: Mutex::default(), closing: AtomicBool::new(false) });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -201,11 +194,6 @@ impl Server {
     /// Every request so far, in the order of arrival.
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().expect("no handler panicked").clone()
-    }
-
-    /// How many requests were served at once, at most.
-    pub fn most_at_once(&self) -> usize {
-        self.state.most.load(Ordering::SeqCst)
     }
 }
 
@@ -228,11 +216,7 @@ fn serve(state: &State, stream: &TcpStream) -> std::io::Result<()> {
             all.push(seen.clone());
             seen
         };
-        let serving = state.serving.fetch_add(1, Ordering::SeqCst) + 1;
-        state.most.fetch_max(serving, Ordering::SeqCst);
-        let result = answer(stream, (state.handler)(&seen));
-        state.serving.fetch_sub(1, Ordering::SeqCst);
-        if !result? {
+        if !answer(stream, (state.handler)(&seen))? {
             return Ok(());
         }
     }
