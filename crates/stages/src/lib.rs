@@ -12,7 +12,6 @@ mod export;
 mod filter;
 mod import;
 mod judge;
-mod kinds;
 mod lengths;
 mod local_teacher;
 mod merge;
@@ -30,9 +29,40 @@ mod verify;
 
 pub use error::StageError;
 pub use explain::{explain, explained_names};
-pub use kinds::engine;
 pub use once::inspect::inspect;
 pub use once::schemas::schema_files;
 pub use once::show::{Shown, show};
 pub use once::verify::{FileCounts, JudgedRow, verifier, verify_lines, verify_one};
 pub use train::preview::{InspectedRow, InspectedToken};
+
+use retort_pipeline::{Engine, KindEntry};
+
+/// Lists stage kinds in the order in which people see them.
+macro_rules! kinds {
+    ($($kind:ty),+ $(,)?) => { vec![$(KindEntry::of::<$kind>()),+] };
+}
+
+/// The engine with every stage kind.
+pub fn engine() -> Engine {
+    Engine {
+        kinds: kinds! {
+            import::Import,
+            synthesize::Synthesize,
+            sample::Sample,
+            lengths::Lengths,
+            verify::Verify,
+            judge::Judge,
+            filter::Filter,
+            select::Select,
+            pair::Pair,
+            compose::Compose,
+            train::Train,
+            merge::Merge,
+            evaluate::Evaluate,
+            export::Export,
+            report::Report,
+        },
+        resolver: |access| Box::new(access),
+        check_tokenizer: lengths::check_tokenizer,
+    }
+}
