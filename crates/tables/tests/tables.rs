@@ -349,3 +349,13 @@ fn the_batches_before_an_error_are_still_taken() {
     assert!(error.to_string().contains("row `p256` of table `verdicts` has no partner in table `prompts`"), "{error}");
     assert_eq!(taken, 768);
 }
+
+#[test]
+fn a_dropped_writer_leaves_no_finished_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = TableWriter::<Prompt>::create(folder.path(), ShardLimits::default()).unwrap();
+    (0..1000).for_each(|row| writer.push(prompt(row, "x", None)).unwrap());
+    assert_eq!(writer.rows(), 1000);
+    drop(writer);
+    assert!(matches!(scan::<Prompt>(folder.path()), Err(TableError::Parquet { .. })));
+}
