@@ -7,6 +7,7 @@
 mod cells;
 
 use crate::ahead::ReadAhead;
+use crate::damage::guarded;
 use crate::write::BATCH_ROWS;
 use crate::{Column, TableError};
 use arrow::array::RecordBatch;
@@ -173,7 +174,7 @@ impl ForeignFile {
         let mut file = File::open(&path).map_err(TableError::io("read", &path))?;
         let mut start = Vec::new();
         file.by_ref().take(16).read_to_end(&mut start).map_err(TableError::io("read", &path))?;
-        let opened = match start.as_slice() {
+        let opened = guarded(|| match start.as_slice() {
             [] => Err("the file is empty".to_owned()),
             [b'P', b'A', b'R', b'1', ..] => open_parquet(&file),
             [b'P', b'A', b'R', b'E', ..] => Err("it is encrypted".to_owned()),
@@ -187,8 +188,8 @@ impl ForeignFile {
                 Err("it is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`".to_owned())
             }
             _ => Err("it does not start as Parquet or Arrow files do".to_owned()),
-        };
-        match opened {
+        });
+        match opened.flatten() {
             Ok((format, fields)) => Ok(Self { path, format, fields }),
             Err(reason) => Err(unreadable(&path, reason)),
         }
@@ -202,17 +203,22 @@ impl ForeignFile {
     ) -> Box<dyn Iterator<Item = Result<Vec<ForeignRow>, TableError>> + Send> {
         let (path, names) = (self.path, names.to_vec());
         let fields: Vec<FieldRef> = wanted.iter().map(|index| Arc::clone(&self.fields[*index])).collect();
-        let opened = match self.format {
+        // Arrow files do not say how many rows they have.
+        let expected = match &self.format {
+            Format::Parquet(footer) => Some(footer.metadata().file_metadata().num_rows() as u64),
+            Format::IpcFile | Format::IpcStream => None,
+        };
+        let opened = guarded(|| match self.format {
             Format::Parquet(footer) => read_parquet(&path, footer, wanted),
             Format::IpcFile => ipc_file(&path, Some(wanted.to_vec())).map(|reader| Box::new(reader) as Batches),
             Format::IpcStream => ipc_stream(&path, Some(wanted.to_vec())).map(|reader| Box::new(reader) as Batches),
-        };
-        let batches = match opened {
+        });
+        let batches = match opened.flatten() {
             Ok(batches) => batches,
             Err(reason) => return Box::new(std::iter::once(Err(unreadable(&path, reason)))),
         };
         // Arrow files may hold all rows in one batch.
-        let slices = batches.flat_map(|batch| match batch {
+        let mut slices = batches.flat_map(|batch| match batch {
             Ok(batch) => {
                 let starts = (0..batch.num_rows()).step_by(BATCH_ROWS);
                 let slice = |start| batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start));
@@ -220,11 +226,23 @@ impl ForeignFile {
             }
             Err(error) => vec![Err(error)],
         });
-        Box::new(slices.map(move |batch| {
-            batch
-                .map_err(|error| error.to_string())
-                .and_then(|batch| rows(&batch, &fields, &names))
-                .map_err(|reason| unreadable(&path, reason))
+        let mut read = 0;
+        Box::new(std::iter::from_fn(move || {
+            let next = || {
+                let batch = slices.next()?.map_err(|error| error.to_string());
+                Some(batch.and_then(|batch| rows(&batch, &fields, &names)))
+            };
+            match guarded(next) {
+                Ok(Some(Ok(rows))) => {
+                    read += rows.len() as u64;
+                    Some(Ok(rows))
+                }
+                Ok(None) => {
+                    let all = expected.filter(|all| *all != read)?;
+                    Some(Err(unreadable(&path, format!("it ends after {read} of {all} rows"))))
+                }
+                Ok(Some(Err(reason))) | Err(reason) => Some(Err(unreadable(&path, reason))),
+            }
         }))
     }
 }

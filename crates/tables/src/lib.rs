@@ -7,6 +7,7 @@
 mod abort;
 mod ahead;
 mod columns;
+mod damage;
 mod digest;
 mod error;
 mod folder;

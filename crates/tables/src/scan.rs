@@ -2,6 +2,7 @@
 
 use crate::ahead::ReadAhead;
 use crate::columns::{leaves, named};
+use crate::damage::guarded;
 use crate::write::BATCH_ROWS;
 use crate::{Columns, TableError};
 use arrow::array::RecordBatch;
@@ -10,6 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::errors::ParquetError;
 use retort_records::Row;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -58,7 +60,7 @@ struct Shard {
 impl Shard {
     fn open(path: PathBuf) -> Result<Self, TableError> {
         let file = File::open(&path).map_err(TableError::io("read", &path))?;
-        match ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()) {
+        match undamaged(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())) {
             Ok(footer) => Ok(Self { path, footer }),
             Err(source) => Err(TableError::Parquet { path, source }),
         }
@@ -75,12 +77,17 @@ impl Shard {
             Err(reason) => return Err(TableError::Columns { path, table, reason }),
         };
         let file = File::open(&path).map_err(TableError::io("read", &path))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
-        match builder.with_projection(columns).with_batch_size(BATCH_ROWS).build() {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer).with_projection(columns);
+        match undamaged(|| builder.with_batch_size(BATCH_ROWS).build()) {
             Ok(reader) => Ok((path, reader)),
             Err(source) => Err(TableError::Parquet { path, source }),
         }
     }
+}
+
+/// What `read` gives; its panic is an error as any other.
+fn undamaged<R>(read: impl FnOnce() -> Result<R, ParquetError>) -> Result<R, ParquetError> {
+    guarded(read).unwrap_or_else(|reason| Err(ParquetError::General(reason)))
 }
 
 /// The batches of all shards, each with its shard; nothing comes after an error.
@@ -101,8 +108,9 @@ impl Batches {
                     None => return Ok(None),
                 },
             };
-            let Some(batch) = reader.next() else { continue };
-            let batch = batch.map_err(|source| TableError::Parquet { path: path.clone(), source: source.into() })?;
+            let batch = undamaged(|| Ok(reader.next().transpose()?));
+            let batch = batch.map_err(|source| TableError::Parquet { path: path.clone(), source })?;
+            let Some(batch) = batch else { continue };
             self.open = Some((path.clone(), reader));
             return Ok(Some((path, batch)));
         }

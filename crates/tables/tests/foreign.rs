@@ -240,3 +240,32 @@ fn the_cases_are_read() {
     }
     assert!(read >= 28, "{read}");
 }
+
+/// Whatever byte of a Parquet file is changed, reading ends with rows or with an error that names the file. (A damaged Arrow
+/// file may ask its reader for more memory than there is.)
+#[test]
+fn damaged_files_end_in_rows_or_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut random, mut failures) = (1_u64, 0);
+    for name in
+        ["types.parquet", "polars.parquet", "pyarrow-gzip.parquet", "duckdb.parquet", "pyarrow-v2-pages.parquet"]
+    {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        let path = folder.path().join(name);
+        for _ in 0..100 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let at = (random >> 33) as usize % bytes.len();
+                bytes[at] = (random >> 20) as u8;
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let read = ForeignTable::open(&path).and_then(|table| table.rows().collect::<Result<Vec<_>, _>>());
+            if let Err(error) = read {
+                assert!(error.to_string().contains(name), "{error}");
+                failures += 1;
+            }
+        }
+    }
+    assert!(failures > 50, "{failures}");
+}
