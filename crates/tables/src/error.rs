@@ -61,6 +61,14 @@ pub enum TableError {
         /// The row's id.
         id: String,
     },
+    /// A file or folder from elsewhere is not readable, or lacks what is asked of it.
+    #[error("cannot read `{}`: {reason}", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The folder holds no shard.
     #[error("there is no table in `{}`: no file `part-*.parquet`", path.display())]
     Empty {

@@ -83,14 +83,17 @@ pub fn map_rows<T: Columns, U: Row, E: From<TableError> + Send>(
     function: impl Fn(T) -> Result<U, E> + Sync,
     mut after: impl FnMut(u64) -> Result<(), E>,
 ) -> Result<(), E> {
-    for batch in scan.batches() {
-        let batch = batch?;
-        let rows = batch.len() as u64;
-        let mapped: Result<Vec<U>, E> = batch.into_par_iter().map(&function).collect();
+    let mut batches = scan.batches();
+    let mut batch = batches.next().transpose()?;
+    while let Some(rows) = batch {
+        let count = rows.len() as u64;
+        let map = || rows.into_par_iter().map(&function).collect::<Result<Vec<U>, E>>();
+        let (mapped, next) = rayon::join(map, || batches.next().transpose());
         for row in mapped? {
             writer.push(row)?;
         }
-        after(rows)?;
+        after(count)?;
+        batch = next?;
     }
     Ok(())
 }

@@ -2,21 +2,23 @@
 
 use crate::ahead::ReadAhead;
 use crate::columns::{leaves, named};
+use crate::damage::guarded;
 use crate::write::BATCH_ROWS;
 use crate::{Columns, TableError};
+use arrow::array::RecordBatch;
 use arrow::datatypes::Fields;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::errors::ParquetError;
 use retort_records::Row;
 use std::fs::File;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 /// The rows of a table in order. A batch of them is decoded, on another thread, while the one before is used.
 pub struct Scan<T> {
-    batches: ReadAhead<Result<Vec<T>, TableError>>,
+    batches: ReadAhead<Result<(PathBuf, RecordBatch), TableError>>,
     rows: std::vec::IntoIter<T>,
     total: u64,
 }
@@ -27,7 +29,7 @@ pub fn scan<T: Columns>(folder: &Path) -> Result<Scan<T>, TableError> {
     let wanted = named::<T>()?;
     let shards = shards(folder)?.into_iter().map(Shard::open).collect::<Result<Vec<_>, _>>()?;
     let total = shards.iter().map(Shard::rows).sum();
-    let batches = Batches { shards: shards.into_iter(), open: None, wanted, row: PhantomData };
+    let batches = Batches { table: T::Table::TABLE, shards: shards.into_iter(), open: None, wanted };
     Ok(Scan { batches: ReadAhead::new(batches), rows: Vec::new().into_iter(), total })
 }
 
@@ -58,7 +60,7 @@ struct Shard {
 impl Shard {
     fn open(path: PathBuf) -> Result<Self, TableError> {
         let file = File::open(&path).map_err(TableError::io("read", &path))?;
-        match ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()) {
+        match undamaged(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())) {
             Ok(footer) => Ok(Self { path, footer }),
             Err(source) => Err(TableError::Parquet { path, source }),
         }
@@ -75,48 +77,48 @@ impl Shard {
             Err(reason) => return Err(TableError::Columns { path, table, reason }),
         };
         let file = File::open(&path).map_err(TableError::io("read", &path))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
-        match builder.with_projection(columns).with_batch_size(BATCH_ROWS).build() {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer).with_projection(columns);
+        match undamaged(|| builder.with_batch_size(BATCH_ROWS).build()) {
             Ok(reader) => Ok((path, reader)),
             Err(source) => Err(TableError::Parquet { path, source }),
         }
     }
 }
 
-/// The batches of all shards; nothing comes after an error.
-struct Batches<T> {
-    shards: std::vec::IntoIter<Shard>,
-    open: Option<(PathBuf, ParquetRecordBatchReader)>,
-    wanted: Fields,
-    row: PhantomData<T>,
+/// What `read` gives; its panic is an error as any other.
+fn undamaged<R>(read: impl FnOnce() -> Result<R, ParquetError>) -> Result<R, ParquetError> {
+    guarded(read).unwrap_or_else(|reason| Err(ParquetError::General(reason)))
 }
 
-impl<T: Columns> Batches<T> {
-    fn batch(&mut self) -> Result<Option<Vec<T>>, TableError> {
-        let table = T::Table::TABLE;
+/// The batches of all shards, each with its shard; nothing comes after an error.
+struct Batches {
+    table: &'static str,
+    wanted: Fields,
+    shards: std::vec::IntoIter<Shard>,
+    open: Option<(PathBuf, ParquetRecordBatchReader)>,
+}
+
+impl Batches {
+    fn batch(&mut self) -> Result<Option<(PathBuf, RecordBatch)>, TableError> {
         loop {
             let (path, mut reader) = match self.open.take() {
                 Some(open) => open,
                 None => match self.shards.next() {
-                    Some(shard) => shard.read(table, &self.wanted)?,
+                    Some(shard) => shard.read(self.table, &self.wanted)?,
                     None => return Ok(None),
                 },
             };
-            let Some(batch) = reader.next() else { continue };
-            let batch = batch.map_err(|source| TableError::Parquet { path: path.clone(), source: source.into() })?;
-            let rows = serde_arrow::from_record_batch(&batch).map_err(|error| TableError::Columns {
-                path: path.clone(),
-                table,
-                reason: error.to_string(),
-            })?;
-            self.open = Some((path, reader));
-            return Ok(Some(rows));
+            let batch = undamaged(|| Ok(reader.next().transpose()?));
+            let batch = batch.map_err(|source| TableError::Parquet { path: path.clone(), source })?;
+            let Some(batch) = batch else { continue };
+            self.open = Some((path.clone(), reader));
+            return Ok(Some((path, batch)));
         }
     }
 }
 
-impl<T: Columns> Iterator for Batches<T> {
-    type Item = Result<Vec<T>, TableError>;
+impl Iterator for Batches {
+    type Item = Result<(PathBuf, RecordBatch), TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batch();
@@ -127,6 +129,14 @@ impl<T: Columns> Iterator for Batches<T> {
     }
 }
 
+fn rows<T: Columns>(path: PathBuf, batch: &RecordBatch) -> Result<Vec<T>, TableError> {
+    serde_arrow::from_record_batch(batch).map_err(|error| TableError::Columns {
+        path,
+        table: T::Table::TABLE,
+        reason: error.to_string(),
+    })
+}
+
 impl<T: Columns> Scan<T> {
     /// Number of rows of the whole table.
     pub fn total(&self) -> u64 {
@@ -134,9 +144,15 @@ impl<T: Columns> Scan<T> {
     }
 
     /// The rows in batches of a few hundred.
-    pub fn batches(self) -> impl Iterator<Item = Result<Vec<T>, TableError>> + Send {
-        let begun: Vec<T> = self.rows.collect();
-        std::iter::once(begun).filter(|rows| !rows.is_empty()).map(Ok).chain(self.batches)
+    pub fn batches(mut self) -> impl Iterator<Item = Result<Vec<T>, TableError>> + Send {
+        std::iter::from_fn(move || self.batch())
+    }
+
+    fn batch(&mut self) -> Option<Result<Vec<T>, TableError>> {
+        if self.rows.len() > 0 {
+            return Some(Ok(self.rows.by_ref().collect()));
+        }
+        Some(self.batches.next()?.and_then(|(path, batch)| rows(path, &batch)))
     }
 }
 
@@ -148,7 +164,7 @@ impl<T: Columns> Iterator for Scan<T> {
             if let Some(row) = self.rows.next() {
                 return Some(Ok(row));
             }
-            match self.batches.next()? {
+            match self.batch()? {
                 Ok(batch) => self.rows = batch.into_iter(),
                 Err(error) => return Some(Err(error)),
             }

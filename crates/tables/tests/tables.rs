@@ -349,3 +349,39 @@ fn the_batches_before_an_error_are_still_taken() {
     assert!(error.to_string().contains("row `p256` of table `verdicts` has no partner in table `prompts`"), "{error}");
     assert_eq!(taken, 768);
 }
+
+#[test]
+fn a_dropped_writer_leaves_no_finished_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = TableWriter::<Prompt>::create(folder.path(), ShardLimits::default()).unwrap();
+    (0..1000).for_each(|row| writer.push(prompt(row, "x", None)).unwrap());
+    assert_eq!(writer.rows(), 1000);
+    drop(writer);
+    assert!(matches!(scan::<Prompt>(folder.path()), Err(TableError::Parquet { .. })));
+}
+
+/// Whatever byte of a shard is changed, a scan ends with rows or with one error.
+#[test]
+fn damaged_shards_end_in_rows_or_an_error() {
+    let (rows, _) = tables();
+    let path = rows.path().join("part-00003.parquet");
+    let whole = std::fs::read(&path).unwrap();
+    let (mut random, mut failures) = (1_u64, 0);
+    for _ in 0..200 {
+        let mut bytes = whole.clone();
+        for _ in 0..3 {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let at = (random >> 33) as usize % bytes.len();
+            bytes[at] = (random >> 20) as u8;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        match scan::<VerdictRow>(rows.path()).map(|scan| scan.filter_map(Result::err).count()) {
+            Ok(errors) => {
+                assert!(errors <= 1);
+                failures += errors;
+            }
+            Err(_) => failures += 1,
+        }
+    }
+    assert!(failures > 100, "{failures}");
+}
