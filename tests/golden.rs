@@ -129,11 +129,8 @@ fn every_kind_has_a_golden_output() {
     let (kinds, _) = succeed(&root(), &["explain"]);
     let kinds = kinds.lines().find_map(|line| line.strip_prefix("stages: ")).expect("the list of kinds").to_owned();
     let golden = golden();
-    let covered: BTreeSet<&str> = golden
-        .values()
-        .filter_map(|entry| entry["version"].as_str()?.split(' ').next())
-        .chain(WITHOUT)
-        .collect();
+    let covered: BTreeSet<&str> =
+        golden.values().filter_map(|entry| entry["version"].as_str()?.split(' ').next()).chain(WITHOUT).collect();
     let missing: Vec<&str> = kinds.split(", ").filter(|kind| !covered.contains(kind)).collect();
     assert!(missing.is_empty(), "no golden output of {missing:?}: add an entry to tests/golden/outputs.json");
 }
