@@ -39,11 +39,9 @@ impl<R: BufRead> JsonLines<R> {
     pub fn batch(&mut self) -> std::io::Result<Vec<JsonLine>> {
         let (mut batch, mut held) = (Vec::new(), 0);
         while batch.len() < BATCH_LINES && held < BATCH_BYTES {
-            let Some(line) = self.line()? else { break };
-            if !line.text.trim_ascii().is_empty() || line.bytes > MAX_LINE {
-                held += line.text.len();
-                batch.push(line);
-            }
+            let Some(line) = self.next().transpose()? else { break };
+            held += line.text.len();
+            batch.push(line);
         }
         Ok(batch)
     }
@@ -76,6 +74,20 @@ impl<R: BufRead> JsonLines<R> {
             text.drain(..3);
         }
         Ok(Some(JsonLine { number: self.number, text, bytes }))
+    }
+}
+
+/// The lines that are not blank, one by one.
+impl<R: BufRead> Iterator for JsonLines<R> {
+    type Item = std::io::Result<JsonLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.line().transpose()? {
+                Ok(line) if line.text.trim_ascii().is_empty() && line.bytes <= MAX_LINE => {}
+                line => return Some(line),
+            }
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Files of other people to rows.
 
 use retort_pipeline::PipelineError;
-use retort_records::json_lines::{JsonLine, JsonLines};
+use retort_records::json_lines::JsonLines;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A row as it stands in a file, or why it cannot be parsed.
 type RawRow = Result<Value, String>;
@@ -30,7 +30,7 @@ pub fn rows_of(path: &Path) -> Result<RawRows, PipelineError> {
                 )),
                 Ok(_) => Ok(Box::new(std::iter::once(Ok(Err("the file is not a list of rows".to_owned()))))),
                 // Many `.json` files hold one object a line.
-                Err(_) => Ok(Box::new(Lines::new(path, open()?))),
+                Err(_) => Ok(lines(path, open()?)),
             }
         }
         "csv" => {
@@ -44,7 +44,7 @@ pub fn rows_of(path: &Path) -> Result<RawRows, PipelineError> {
                 Ok(record.map(row).map_err(|error| error.to_string()))
             })))
         }
-        _ => Ok(Box::new(Lines::new(path, open()?))),
+        _ => Ok(lines(path, open()?)),
     }
 }
 
@@ -53,33 +53,12 @@ fn parsed(rows: Vec<Value>) -> RawRows {
 }
 
 /// The rows of a file that has one on each line.
-struct Lines {
-    path: PathBuf,
-    input: JsonLines<BufReader<File>>,
-    batch: std::vec::IntoIter<JsonLine>,
-}
-
-impl Lines {
-    fn new(path: &Path, file: File) -> Self {
-        Self { path: path.to_owned(), input: JsonLines::new(BufReader::new(file)), batch: Vec::new().into_iter() }
-    }
-}
-
-impl Iterator for Lines {
-    type Item = Result<RawRow, PipelineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.batch.len() == 0 {
-            match self.input.batch() {
-                Ok(batch) => self.batch = batch.into_iter(),
-                Err(error) => return Some(Err(PipelineError::io("read", &self.path)(error))),
-            }
-        }
-        let line = self.batch.next()?;
+fn lines(path: &Path, file: File) -> RawRows {
+    let path = path.to_owned();
+    Box::new(JsonLines::new(BufReader::new(file)).map(move |line| {
+        let line = line.map_err(PipelineError::io("read", &path))?;
         // Files that were put together from others may hold their marks.
-        let row = line.text().and_then(|text| {
-            serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())
-        });
-        Some(Ok(row))
-    }
+        let row = |text: &str| serde_json::from_str(text.trim_start_matches('\u{feff}'));
+        Ok(line.text().and_then(|text| row(text).map_err(|error| error.to_string())))
+    }))
 }
