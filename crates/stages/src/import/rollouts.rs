@@ -16,7 +16,7 @@ pub struct RolloutTable {
 
 enum Way {
     /// Every rollout so far came in order.
-    Straight { writer: TableWriter<Rollout>, positions: Vec<Position> },
+    Straight { writer: Box<TableWriter<Rollout>>, positions: Vec<Position> },
     /// One did not.
     Sorted(Spill),
 }
@@ -24,7 +24,7 @@ enum Way {
 impl RolloutTable {
     /// The empty table.
     pub fn create(context: &Context<'_>) -> Result<Self, PipelineError> {
-        let way = Way::Straight { writer: context.writer()?, positions: Vec::new() };
+        let way = Way::Straight { writer: Box::new(context.writer()?), positions: Vec::new() };
         Ok(Self { folder: context.out.path().to_owned(), way })
     }
 
@@ -60,7 +60,7 @@ impl RolloutTable {
     /// Finishes the table, adds it to the output and gives the number of its rows.
     pub fn finish(self, context: &Context<'_>, output: &mut StageOutput) -> Result<u64, PipelineError> {
         let writer = match self.way {
-            Way::Straight { writer, .. } => writer,
+            Way::Straight { writer, .. } => *writer,
             Way::Sorted(spill) => {
                 let mut writer = context.writer::<Rollout>()?;
                 spill.drain_ordered(|rollout| Ok(writer.push(rollout)?))?;
