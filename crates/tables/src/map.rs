@@ -1,8 +1,6 @@
 //! Row-wise work on all cores, the order of the rows kept.
 
-use crate::{Columns, Scan, TableError, TableWriter};
 use rayon::prelude::*;
-use retort_records::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -69,28 +67,6 @@ pub fn apply_rows<F: RowFunction, E: Send>(
             rayon::join(|| rows.into_par_iter().map(apply).collect::<Vec<_>>(), || batches.next().transpose());
         take(done)?;
         batch = next?;
-    }
-    Ok(())
-}
-
-/// Maps every row of `scan` with `function` on all cores and writes the results in the same order.
-///
-/// The number of rows in memory is bounded by the batch. `after` is told how many rows each batch had and may stop the
-/// map by an error of its own.
-pub fn map_rows<T: Columns, U: Row, E: From<TableError> + Send>(
-    scan: Scan<T>,
-    writer: &mut TableWriter<U>,
-    function: impl Fn(T) -> Result<U, E> + Sync,
-    mut after: impl FnMut(u64) -> Result<(), E>,
-) -> Result<(), E> {
-    for batch in scan.batches() {
-        let batch = batch?;
-        let rows = batch.len() as u64;
-        let mapped: Result<Vec<U>, E> = batch.into_par_iter().map(&function).collect();
-        for row in mapped? {
-            writer.push(row)?;
-        }
-        after(rows)?;
     }
     Ok(())
 }

@@ -31,11 +31,6 @@ pub fn scan<T: Columns>(folder: &Path) -> Result<Scan<T>, TableError> {
     Ok(Scan { batches: ReadAhead::new(batches), rows: Vec::new().into_iter(), total })
 }
 
-/// Number of rows of the table in `folder`, from the shards' footers.
-pub fn table_rows(folder: &Path) -> Result<u64, TableError> {
-    shards(folder)?.into_iter().map(|path| Ok(Shard::open(path)?.rows())).sum()
-}
-
 fn shards(folder: &Path) -> Result<Vec<PathBuf>, TableError> {
     let mut shards = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(TableError::io("read", folder))? {
