@@ -129,7 +129,9 @@ pub fn r1_reasons(
     };
     drop("truncated", cut.filter(|_| settings.drop_truncated).map(String::from));
 
-    let unclosed = settings.drop_missing_think_close && completion::split(text.completion).form == ThinkForm::Unclosed;
+    // What has an answer has closed its reasoning.
+    let open = settings.drop_missing_think_close && text.answer.is_none();
+    let unclosed = open && completion::split(text.completion).form == ThinkForm::Unclosed;
     let detail = || format!("{} characters after {}", text.completion.chars().count(), completion::THINK_OPEN);
     drop("missing_think_close", unclosed.then(detail));
 

@@ -2,7 +2,7 @@
 
 use crate::dropping::Dropping;
 use crate::lengths::Lengths;
-use crate::narrow::{Completion, Question};
+use crate::narrow::Question;
 use crate::rows::lengths_of;
 use retort_curate::{DropReason, FilterSettings, PromptView, RowView, SettingsError, TextView, filter};
 use retort_pipeline::{
@@ -106,6 +106,18 @@ impl Columns for Ended {
     type Table = Rollout;
 }
 
+/// How a rollout ended, and its text.
+#[derive(Deserialize)]
+struct Text {
+    rollout_id: String,
+    finish_reason: FinishReason,
+    completion: String,
+}
+
+impl Columns for Text {
+    type Table = Rollout;
+}
+
 /// Where a prompt comes from.
 #[derive(Deserialize)]
 struct Origin {
@@ -131,51 +143,58 @@ impl Columns for Tokens {
     type Table = LengthRow;
 }
 
-/// The tables that verdicts are joined with; texts only where a condition reads them.
+/// The tables that verdicts are joined with.
 struct Partners {
-    rollouts: Follow<Ended>,
+    rollouts: Rollouts,
     prompts: Follow<Origin>,
     lengths: Follow<Tokens>,
-    texts: Option<(Follow<Completion>, Follow<Question>)>,
+}
+
+/// Texts are read where a condition looks at them.
+enum Rollouts {
+    WithText(Follow<Text>, Follow<Question>),
+    WithoutText(Follow<Ended>),
 }
 
 /// A verdict with its partners.
 struct Joined {
     verdict: VerdictRow,
-    rollout: Arc<Ended>,
+    finish_reason: FinishReason,
+    texts: Option<(Arc<Text>, Arc<Question>)>,
     prompt: Arc<Origin>,
     lengths: Arc<Tokens>,
-    texts: Option<(Arc<Completion>, Arc<Question>)>,
 }
 
 impl Partners {
     fn of(keep: &FilterSettings, context: &Context<'_>, input: &Finished) -> Result<Self, PipelineError> {
-        let texts = || -> Result<_, PipelineError> {
-            let completions = follow(input.rows::<Completion>()?, |row| &row.rollout_id);
-            Ok((completions, follow(input.rows::<Question>()?, |row| &row.prompt_id)))
+        let rollouts = if keep.reads_text() {
+            let texts = follow(input.rows::<Text>()?, |row| &row.rollout_id);
+            Rollouts::WithText(texts, follow(input.rows::<Question>()?, |row| &row.prompt_id))
+        } else {
+            Rollouts::WithoutText(follow(input.rows()?, |row| &row.rollout_id))
         };
         Ok(Self {
-            rollouts: follow(input.rows()?, |row| &row.rollout_id),
+            rollouts,
             prompts: follow(input.rows()?, |row| &row.prompt_id),
             lengths: follow(lengths_of(context, input)?.rows()?, |row| &row.rollout_id),
-            texts: keep.reads_text().then(texts).transpose()?,
         })
     }
 
     fn join(&mut self, verdict: VerdictRow) -> Result<Joined, PipelineError> {
         let (rollout, prompt) = (&verdict.rollout_id, &verdict.prompt_id);
         let table = VerdictRow::TABLE;
-        let texts = match &mut self.texts {
-            Some((completions, questions)) => {
-                Some((completions.share(table, rollout)?, questions.share(table, prompt)?))
+        let (finish_reason, texts) = match &mut self.rollouts {
+            Rollouts::WithText(texts, questions) => {
+                let text = texts.share(table, rollout)?;
+                (text.finish_reason, Some((text, questions.share(table, prompt)?)))
             }
-            None => None,
+            Rollouts::WithoutText(ends) => (ends.partner_of(table, rollout)?.finish_reason, None),
         };
         Ok(Joined {
-            rollout: self.rollouts.share(table, rollout)?,
+            finish_reason,
+            texts,
             prompt: self.prompts.share(table, prompt)?,
             lengths: self.lengths.share(table, rollout)?,
-            texts,
             verdict,
         })
     }
@@ -202,7 +221,7 @@ impl RowFunction for FailedConditions {
         let texts = row.texts.as_ref();
         let view = RowView {
             verdict: &row.verdict,
-            finish_reason: row.rollout.finish_reason,
+            finish_reason: row.finish_reason,
             total_tokens: row.lengths.total_tokens,
             reasoning_tokens: row.lengths.reasoning_tokens,
             text: texts.map(|(rollout, _)| TextView::of(&rollout.completion)),

@@ -51,7 +51,7 @@ pub trait RowFunction: Send + Sync + Sized {
 }
 
 /// Applies `function` to every row of `batches` on all cores and gives `take` each row with its result, batch by batch and in
-/// order. The next batch is made while one is worked on, so at most two are in memory.
+/// order. While one batch is worked on, the next is made and the one before is taken, so at most three are in memory.
 pub fn apply_rows<F: RowFunction, E: Send>(
     function: &F,
     mut batches: impl Iterator<Item = Result<Vec<F::In>, E>> + Send,
@@ -61,12 +61,23 @@ pub fn apply_rows<F: RowFunction, E: Send>(
         let out = function.apply(&row);
         (row, out)
     };
-    let mut batch = batches.next().transpose()?;
-    while let Some(rows) = batch {
-        let (done, next) =
-            rayon::join(|| rows.into_par_iter().map(apply).collect::<Vec<_>>(), || batches.next().transpose());
-        take(done)?;
-        batch = next?;
+    let mut made = batches.next().transpose()?;
+    let mut done: Option<Vec<(F::In, F::Out)>> = None;
+    while made.is_some() || done.is_some() {
+        let (rows, taken) = (made.take(), done.take());
+        let mut next = Ok(None);
+        rayon::in_place_scope(|scope| {
+            if let Some(rows) = rows {
+                let (done, next, batches) = (&mut done, &mut next, &mut batches);
+                scope.spawn(move |_| *done = Some(rows.into_par_iter().map(apply).collect()));
+                scope.spawn(move |_| *next = batches.next().transpose());
+            }
+            taken.map_or(Ok(()), &mut take)
+        })?;
+        match next {
+            Ok(next) => made = next,
+            Err(error) => return done.map_or(Ok(()), take).and(Err(error)),
+        }
     }
     Ok(())
 }
