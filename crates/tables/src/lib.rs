@@ -4,7 +4,6 @@
 //! prompts. This crate knows nothing about what rows mean: it takes any [`retort_records::Row`] and gives it back.
 
 mod abort;
-mod ahead;
 mod columns;
 mod digest;
 mod error;

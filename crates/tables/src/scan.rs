@@ -1,6 +1,5 @@
 //! Shards to rows.
 
-use crate::ahead::ReadAhead;
 use crate::columns::{leaves, named};
 use crate::write::BATCH_ROWS;
 use crate::{Columns, TableError};
@@ -14,9 +13,9 @@ use std::fs::File;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-/// The rows of a table in order. A batch of them is decoded, on another thread, while the one before is used.
+/// The rows of a table in order, decoded batch by batch as they are asked for.
 pub struct Scan<T> {
-    batches: ReadAhead<Result<Vec<T>, TableError>>,
+    batches: Batches<T>,
     rows: std::vec::IntoIter<T>,
     total: u64,
 }
@@ -28,7 +27,7 @@ pub fn scan<T: Columns>(folder: &Path) -> Result<Scan<T>, TableError> {
     let shards = shards(folder)?.into_iter().map(Shard::open).collect::<Result<Vec<_>, _>>()?;
     let total = shards.iter().map(Shard::rows).sum();
     let batches = Batches { shards: shards.into_iter(), open: None, wanted, row: PhantomData };
-    Ok(Scan { batches: ReadAhead::new(batches), rows: Vec::new().into_iter(), total })
+    Ok(Scan { batches, rows: Vec::new().into_iter(), total })
 }
 
 fn shards(folder: &Path) -> Result<Vec<PathBuf>, TableError> {
