@@ -84,6 +84,11 @@ fn fenced(text: &str) -> Option<&str> {
     Some(content.split_once('\n').map_or(content, |(_, rest)| rest))
 }
 
+/// Whether a text is JSON in which no key stands twice in one object.
+pub(crate) fn is_unambiguous(text: &str) -> bool {
+    JsonText::read(text.trim()).is_ok()
+}
+
 /// The text of one JSON value that is known to be well formed, without white space around it.
 #[derive(Clone, Copy)]
 struct JsonText<'t>(&'t str);

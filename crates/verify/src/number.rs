@@ -118,11 +118,11 @@ const TAIL: usize = 4 * MAX_DIGITS;
 /// A number without its sign: a power of ten, or digits with groups, a fraction and an exponent.
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"10\s*(?:\^|\*\*)\s*\{?\s*(?P<power>[-+]?[0-9]+)\s*\}?",
+        r"10\s*(?:\^|\*\*)\s*\{?\s*(?P<power>[-+]?[0-9]+)(?:\s*\})?",
         r"|(?P<mantissa>(?:[0-9]{1,3}(?: [0-9]{3})+(?-u:\b)|[0-9]+(?:(?:[,_\u{a0}\u{2007}\u{2009}\u{202f}]|\{,\}|\\[,;!])[0-9]+)*)",
         r"(?:\.[0-9]+)*|(?:\.[0-9]+)+)",
         r"(?:[eE](?P<exponent>[-+]?[0-9]+)(?-u:\b)",
-        r"|\s*(?:[×x*·]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(?P<times>[-+]?[0-9]+)\s*\}?)?",
+        r"|\s*(?:[×x*·]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(?P<times>[-+]?[0-9]+)(?:\s*\})?)?",
     ))
     .expect("the pattern is constant")
 });

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::builtin::{above_standard, pipe};
+use super::cgroup::Group;
 use super::child::NOBODY;
 use super::layout::Layout;
 use super::process::{Running, Streams};
@@ -49,7 +50,9 @@ impl Bubblewrap {
         push(&["--dev", "/dev", "--size", "16777216", "--perms", "1777", "--tmpfs", "/dev/shm"]);
         push(&["--remount-ro", "/dev", "--proc", "/proc"]);
         // Process 1 is bubblewrap's own, of the same user as the program: its memory is not for the program.
-        push(&["--size", "4096", "--tmpfs", "/proc/1"]);
+        push(&["--size", "4096", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]);
+        // Whoever may raise its own score for the kernel's choice of a victim may lower it again.
+        push(&["--remount-ro", "/proc"]);
         Ok(Self { path, arguments, view: view(layout), filter })
     }
 
@@ -59,7 +62,13 @@ impl Bubblewrap {
     }
 
     /// Starts `program`.
-    pub(super) fn start(&self, program: &Program<'_>, streams: Streams, given: &Limits) -> Result<Running, CodeError> {
+    pub(super) fn start(
+        &self,
+        program: &Program<'_>,
+        streams: Streams,
+        given: &Limits,
+        group: Option<&Group>,
+    ) -> Result<Running, CodeError> {
         let arguments = program.arguments()?;
         let filter = memory_file(&self.filter)?;
         let source = memory_file(program.source.as_bytes())?;
@@ -115,6 +124,7 @@ impl Bubblewrap {
                 libc::sigemptyset(&raw mut empty);
                 libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
                 libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+                super::child::first_to_be_killed();
                 Ok(())
             });
         }
@@ -132,6 +142,7 @@ impl Bubblewrap {
         running.set_inner(inner).map_err(CodeError::Io)?;
         limit_processes(inner, given.processes, leave_root)
             .map_err(|source| CodeError::Step { step: "limit the processes", source })?;
+        group.map(|group| group.enter(inner));
         // An error means that bubblewrap is gone, which the caller sees anyway.
         let _ = File::from(block_write).write_all(&[1]);
         Ok(running)
@@ -144,7 +155,15 @@ fn view(layout: &Layout) -> Vec<OsString> {
         arguments.extend(["--symlink".into(), says.into(), at.into()]);
     }
     for view in &layout.views {
-        arguments.extend(["--ro-bind".into(), view.source.clone().into(), view.target.clone().into()]);
+        match &view.source {
+            Some(source) => arguments.extend(["--ro-bind".into(), source.into(), view.target.clone().into()]),
+            None => arguments.extend(
+                ["--size", "65536", "--tmpfs"].map(OsString::from).into_iter().chain([view.target.clone().into()]),
+            ),
+        }
+    }
+    for view in layout.views.iter().filter(|view| view.source.is_none()) {
+        arguments.extend(["--remount-ro".into(), view.target.clone().into()]);
     }
     arguments
 }
@@ -201,19 +220,26 @@ fn child_pid(info: &str) -> Option<libc::pid_t> {
     serde_json::from_str::<serde_json::Value>(info).ok()?.get("child-pid")?.as_i64().map(|pid| pid as libc::pid_t)
 }
 
-/// A file in memory with these bytes, at its beginning.
+/// A file in memory with these bytes, at its beginning. It can only be read: a program whose standard input it is must
+/// not grow it, for nobody counts its memory.
 pub(super) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, CodeError> {
     // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
-    let fd = unsafe {
-        let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC);
+    let mut file = unsafe {
+        let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
         if fd < 0 {
             return Err(CodeError::Io(io::Error::last_os_error()));
         }
-        OwnedFd::from_raw_fd(fd)
+        File::from(OwnedFd::from_raw_fd(fd))
     };
-    let mut file = File::from(above_standard(fd)?);
     file.write_all(bytes).and_then(|()| file.rewind()).map_err(CodeError::Io)?;
-    Ok(file.into())
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: sets flags of an open descriptor.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
+        return Err(CodeError::Io(io::Error::last_os_error()));
+    }
+    // Opened for reading, a sealed file can also be mapped. Without `/proc` it stays as it is.
+    let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or(file);
+    above_standard(file.into())
 }
 
 #[cfg(test)]

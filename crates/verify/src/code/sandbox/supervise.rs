@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::process::{End, Running};
-use super::{CodeError, Limits, RunResult, Status, usage};
+use super::usage::{self, Usage};
+use super::{CodeError, Limits, RunResult, Status};
 
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
@@ -31,6 +32,10 @@ pub(super) struct Watched {
     since: Instant,
     cpu_before: Duration,
     lines_seen: usize,
+    /// The most memory that was seen.
+    peak: u64,
+    /// What the kernel had killed for want of memory when the program started.
+    kills_before: u64,
     cause: Option<Status>,
     result: Option<RunResult>,
 }
@@ -62,6 +67,8 @@ impl Watched {
             since: now,
             cpu_before: Duration::ZERO,
             lines_seen: 0,
+            peak: 0,
+            kills_before: usage::kernel_kills(),
             cause: None,
             result: None,
         })
@@ -147,20 +154,38 @@ impl Watched {
         } else if now.tasks > self.limits.processes + 1 {
             // The kernel refuses more than the limit; this is for a kernel that does not.
             self.stop(Status::ProcessesExceeded);
-        } else if now.rss_bytes > self.limits.memory_bytes {
-            let bytes = usage::proportional_bytes(self.running.root()).unwrap_or(now.rss_bytes);
-            if bytes > self.limits.memory_bytes {
+        } else {
+            let memory = self.memory(&now);
+            self.peak = self.peak.max(memory);
+            if memory > self.limits.memory_bytes {
                 self.stop(Status::MemoryExceeded);
             }
         }
     }
 
+    /// Memory in use: quickly from above where that is below the limit, else exactly.
+    fn memory(&self, now: &Usage) -> u64 {
+        let limit = self.limits.memory_bytes;
+        let unmapped = now.any.map_or(0, usage::unmapped_bytes);
+        // Only in a large address space can there be more than what is resident.
+        if now.rss_bytes + unmapped <= limit && now.virtual_bytes <= limit {
+            return now.rss_bytes + unmapped;
+        }
+        usage::mapped_bytes(self.running.root()) + unmapped
+    }
+
     fn finish(&mut self) -> Result<(), CodeError> {
         let ended = self.running.wait()?;
         self.read();
+        let near_limit = self.peak.max(ended.max_rss_bytes) > self.limits.memory_bytes / 2;
+        // No program can kill its sandbox: somebody outside did, and the kernel, for want of memory, may have. Where the
+        // program did not need much of it, that is not its doing.
+        let killed = matches!(ended.end, End::Killed)
+            || ended.end == End::Signalled(libc::SIGKILL) && usage::kernel_kills() > self.kills_before;
         let status = match (self.cause, ended.end) {
             (Some(cause), _) => cause,
-            (None, End::Killed) => Status::Signal(libc::SIGKILL),
+            (None, _) if ended.out_of_memory || killed && near_limit => Status::MemoryExceeded,
+            (None, _) if killed => return Err(CodeError::OutOfMemory),
             (None, End::Exited(0)) if self.lines.is_none() && ended.cpu > self.limits.cpu => Status::TimedOut,
             (None, End::Exited(0)) => Status::Exited(0),
             (None, end) => self.failure(end, ended.cpu, ended.max_rss_bytes),

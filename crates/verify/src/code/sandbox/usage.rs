@@ -1,5 +1,7 @@
 //! What all processes of a sandbox use together, read from `/proc`.
 
+use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs;
 use std::time::Duration;
 
@@ -10,8 +12,12 @@ pub(super) struct Usage {
     pub tasks: u32,
     /// Resident memory, shared pages counted once for each process, without the root itself.
     pub rss_bytes: u64,
+    /// Address space, without the root's.
+    pub virtual_bytes: u64,
     /// Processor time, that of ended and waited-for processes included.
     pub cpu: Duration,
+    /// One of the processes, but not the root.
+    pub any: Option<libc::pid_t>,
 }
 
 /// Looks at the tree below `root`. Processes that end meanwhile are left out.
@@ -24,20 +30,81 @@ pub(super) fn of_tree(root: libc::pid_t) -> Usage {
         if pid != root {
             usage.tasks += one.tasks;
             usage.rss_bytes += one.rss_bytes;
+            usage.virtual_bytes += one.virtual_bytes;
+            usage.any = Some(pid);
         }
     }
     usage
 }
 
-/// Resident memory below `root` with shared pages divided among their users; `None` where the kernel does not tell.
-pub(super) fn proportional_bytes(root: libc::pid_t) -> Option<u64> {
+/// Memory that the sandbox of process `pid` holds beside what its processes map: files in its private folders with
+/// their inodes, and what may wait in its sockets.
+pub(super) fn unmapped_bytes(pid: libc::pid_t) -> u64 {
+    // The kernel's buffers of one socket at most (`net.core.wmem_max`, which it doubles), and about what an inode with its
+    // name takes.
+    const SOCKET: u64 = 416 << 10;
+    const INODE: u64 = 1 << 10;
+    let files: u64 = ["tmp", "dev/shm"]
+        .iter()
+        .filter_map(|folder| CString::new(format!("/proc/{pid}/root/{folder}")).ok())
+        .filter_map(|path| {
+            // SAFETY: fills a struct of this stack frame; the path outlives the call.
+            let (known, stat) = unsafe {
+                let mut stat: libc::statfs = std::mem::zeroed();
+                (libc::statfs(path.as_ptr(), &raw mut stat) == 0, stat)
+            };
+            // Where we may not look, the folders' own limits hold.
+            let ours = known && stat.f_type as i64 == libc::TMPFS_MAGIC as i64;
+            let blocks = stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_bsize as u64;
+            ours.then(|| blocks + stat.f_files.saturating_sub(stat.f_ffree) * INODE)
+        })
+        .sum();
+    let sockets = fs::read(format!("/proc/{pid}/net/unix")).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count());
+    files + (sockets.saturating_sub(1) as u64) * SOCKET
+}
+
+/// Memory below `root` as exactly as the kernel tells: private pages divided among their users, page tables, and shared
+/// memory without a name at its full size, since its pages stay when nobody maps them any more.
+pub(super) fn mapped_bytes(root: libc::pid_t) -> u64 {
+    let mut shared: BTreeMap<String, u64> = BTreeMap::new();
     let mut total = 0;
     for pid in tree(root).into_iter().filter(|&pid| pid != root) {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-        total += line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024;
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+        let kib = |text: &str, name: &str| -> Option<u64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.trim().trim_end_matches("kB").trim().parse().ok()
+        };
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let proportional = || Some(kib(&rollup, "Pss_Anon")? + kib(&rollup, "Pss_File")?);
+        let resident = || kib(&status, "VmRSS").unwrap_or(0).saturating_sub(kib(&status, "RssShmem").unwrap_or(0));
+        total += 1024 * (proportional().unwrap_or_else(resident) + kib(&status, "VmPTE").unwrap_or(0));
+        for line in fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default().lines() {
+            if let Some((inode, bytes)) = anonymous_shared(line) {
+                let known = shared.entry(inode).or_default();
+                *known = bytes.max(*known);
+            }
+        }
     }
-    Some(total)
+    total + shared.values().sum::<u64>()
+}
+
+/// The inode and the size of a line of `/proc/PID/maps` that is shared memory without a file.
+fn anonymous_shared(line: &str) -> Option<(String, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (range, permissions) = (fields.next()?, fields.next()?);
+    let inode = fields.nth(2)?;
+    if !permissions.ends_with('s') || fields.next()? != "/dev/zero" {
+        return None;
+    }
+    let (from, to) = range.split_once('-')?;
+    let bytes = u64::from_str_radix(to, 16).ok()?.checked_sub(u64::from_str_radix(from, 16).ok()?)?;
+    Some((inode.to_owned(), bytes))
+}
+
+/// How many processes the kernel has killed for want of memory since it started.
+pub(super) fn kernel_kills() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// The longest that a thread below `root` has been ready to run without a processor to run on.
@@ -85,8 +152,10 @@ fn parse_stat(text: &str, ticks_per_second: u64, page_bytes: u64) -> Option<Usag
     let ticks: u64 = (11..=14).map(number).sum::<Option<u64>>()?;
     Some(Usage {
         tasks: number(17)? as u32,
+        virtual_bytes: number(20)?,
         rss_bytes: number(21)? * page_bytes,
         cpu: Duration::from_millis(ticks * 1000 / ticks_per_second),
+        any: None,
     })
 }
 
@@ -98,7 +167,22 @@ mod tests {
     fn a_hostile_name_does_not_shift_the_fields() {
         let line = "7 (a) b) (c) S 1 7 7 0 -1 4194304 100 0 0 0 150 50 30 20 20 0 3 0 999 1000000 256 184 1 1 0";
         let usage = parse_stat(line, 100, 4096).unwrap();
-        assert_eq!(usage, Usage { tasks: 3, rss_bytes: 256 * 4096, cpu: Duration::from_millis(2500) });
+        let cpu = Duration::from_millis(2500);
+        assert_eq!(usage, Usage { tasks: 3, rss_bytes: 256 * 4096, virtual_bytes: 1000000, cpu, any: None });
+    }
+
+    #[test]
+    fn shared_memory_without_a_name_is_told_apart() {
+        let line = "7f0000000000-7f0000100000 rw-s 00000000 00:01 1047 /dev/zero (deleted)";
+        assert_eq!(anonymous_shared(line), Some(("1047".into(), 1 << 20)));
+        for other in [
+            "7f0000000000-7f0000100000 rw-p 00000000 00:00 0",
+            "7f0000000000-7f0000100000 rw-s 00000000 00:2a 12 /tmp/dev/zero",
+            "7f0000000000-7f0000100000 r--s 00000000 00:2a 12 /usr/lib/x",
+            "",
+        ] {
+            assert_eq!(anonymous_shared(other), None, "{other}");
+        }
     }
 
     #[test]
