@@ -106,7 +106,7 @@ fn forged_replies_are_no_values() {
         (&of(&format!("{{\"ok\": {}}}", "9".repeat(1 << 20))), test("1"), Incorrect),
         (&writes(ready), test("1"), Incorrect),
         (&of(r#"{"error": "StopIteration", "text": ""}"#), asserts(&["assert all(map(f, [1, 2]))"]), Incorrect),
-        (&of(r#"{"ok": 1}"#), test("1"), Correct),
+        (&format!("import time\n{}", of(r#"{"ok": 1}"#).replace("os._exit(0)", "time.sleep(1)")), test("1"), Correct),
     ]);
 }
 

@@ -10,7 +10,10 @@ const LIMIT: u64 = 128 << 20;
 
 /// Runs `source` in each sandbox under [`LIMIT`] and hands each result to `check`.
 fn in_each(source: &str, check: impl Fn(&RunResult, &str)) {
-    let limits = Limits { memory_bytes: LIMIT, ..Limits::of_seconds(10.0) };
+    in_each_under(&Limits { memory_bytes: LIMIT, ..Limits::of_seconds(10.0) }, source, check);
+}
+
+fn in_each_under(limits: &Limits, source: &str, check: impl Fn(&RunResult, &str)) {
     for choice in [SandboxChoice::Builtin, SandboxChoice::Bubblewrap] {
         let attempt = |python: &str| {
             let python = resolve(&[python.into(), "-s".into(), "{file}".into()])?;
@@ -24,7 +27,7 @@ fn in_each(source: &str, check: impl Fn(&RunResult, &str)) {
             }
         };
         let program = Program { file: "main.py", source, command: &python.command };
-        let result = sandbox.run(&program, b"0123456789", &limits).expect("the sandbox works");
+        let result = sandbox.run(&program, b"0123456789", limits).expect("the sandbox works");
         let shown = format!(
             "{sandbox:?}: {:?} after {} ms\n--- stdout\n{}\n--- stderr\n{}",
             result.status,
@@ -95,17 +98,18 @@ print(libc.shmget(0, 1 << 20, 0o1600), libc.semget(0, 32000, 0o1600), libc.msgge
 fn posix_shared_memory_is_limited() {
     is_contained(
         r"
+import os
 from multiprocessing import shared_memory
 held, got = [], 0
 try:
     for i in range(200):
         held.append(shared_memory.SharedMemory(create=True, size=1 << 20))
+        os.posix_fallocate(held[-1]._fd, 0, 1 << 20)
         held[-1].buf[:] = bytes(b'x' * (1 << 20))
         with open(f'/dev/shm/plain{i}', 'wb') as f: f.write(b'x' * (1 << 20))
         got += 2
 except OSError:
     pass
-import os
 # Nothing is to be tidied at the end.
 print(got, flush=True)
 os._exit(0)
@@ -279,7 +283,8 @@ print(open('/proc/self/oom_score_adj').read().strip())
 
 #[test]
 fn ordinary_programs_have_what_they_need() {
-    prints(
+    in_each_under(
+        &Limits::of_seconds(10.0),
         r"
 import asyncio, multiprocessing, subprocess, tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -302,6 +307,9 @@ if __name__ == '__main__':
     print(squares, value.value, block.buf[0], asyncio.run(later()), queue.get(), subprocess.run(['true']).returncode)
     block.unlink()
 ",
-        "[0, 1, 4, 9] 4 5 [0, 1, 2] 7 0",
+        |result, shown| {
+            assert_eq!(result.status, Status::Exited(0), "{shown}");
+            assert_eq!(String::from_utf8_lossy(&result.stdout).trim(), "[0, 1, 4, 9] 4 5 [0, 1, 2] 7 0", "{shown}");
+        },
     );
 }

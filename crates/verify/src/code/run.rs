@@ -38,6 +38,8 @@ pub(super) enum Ran {
 struct Judged {
     tests: Vec<JudgedTest>,
     fault: Option<String>,
+    /// A function has returned something and changed its arguments too: the tests must be run carefully.
+    again: bool,
 }
 
 #[derive(Deserialize)]
@@ -159,13 +161,22 @@ impl Bench<'_> {
         for payload in [&mut solution, &mut judge] {
             payload["packages"] = json!(self.command.packages);
         }
-        let judge = self.drivers.judge(&judge);
         let solution = self.drivers.solution(&solution);
-        let command = driver_command(self.command);
-        let judge = Program { file: "main.py", source: &judge, command: &command };
-        let solution = Program { file: "main.py", source: &solution, command: &command };
-        let (judge, solution) = self.sandbox.run_pair(&judge, &solution, &self.limits)?;
-        let judged = serde_json::from_slice::<Judged>(&judge.stdout).ok().filter(|_| judge.status == Status::Exited(0));
+        let mut run = |careful: bool| {
+            judge["careful"] = json!(careful);
+            let judge = self.drivers.judge(&judge);
+            let command = driver_command(self.command);
+            let judge = Program { file: "main.py", source: &judge, command: &command };
+            let solution = Program { file: "main.py", source: &solution, command: &command };
+            let (judge, solution) = self.sandbox.run_pair(&judge, &solution, &self.limits)?;
+            let judged = serde_json::from_slice::<Judged>(&judge.stdout).ok();
+            Ok::<_, CodeError>((judged.filter(|_| judge.status == Status::Exited(0)), judge, solution))
+        };
+        let mut ran = run(false)?;
+        if ran.0.as_ref().is_some_and(|judged| judged.again) {
+            ran = run(true)?;
+        }
+        let (judged, judge, solution) = ran;
         // A limit that the program met explains the failure better than "the program ended".
         let met = |status| {
             matches!(status, Status::TimedOut | Status::MemoryExceeded | Status::ProcessesExceeded | Status::Signal(_))

@@ -13,6 +13,11 @@ class Gone(BaseException):
     pass
 
 
+class Again(BaseException):
+    # The tests must run once more, carefully.
+    pass
+
+
 def nodes(tree):
     # As `ast.walk`.
     found = [tree]
@@ -23,10 +28,9 @@ def nodes(tree):
     return found
 
 
-def compile_tests(source, name):
-    # The code of a test and its tree. Each comparison of an assertion goes through `__compare__`.
+def through_compare(tree):
+    # Lets each comparison of an assertion go through `__compare__`.
     import _ast
-    tree = compile(source, name, "exec", 0x400)
     kinds = lambda node: {type(inner).__name__ for inner in nodes(node)}
 
     def through(node):
@@ -50,7 +54,7 @@ def compile_tests(source, name):
     for node in nodes(tree):
         if type(node).__name__ == "Assert":
             node.test = through(node.test)
-    return compile(tree, name, "exec"), tree
+    return tree
 
 
 def restore(old, new):
@@ -102,7 +106,7 @@ def judge(payload):
     posix.dup2(null, 2)
     replies = open(posix.dup(0), "rb")
     posix.dup2(null, 0)
-    state = {"gone": None, "last": None, "used": False, "comparing": 0}
+    state = {"gone": None, "last": None, "used": False, "comparing": 0, "again": False}
     changes, steps = [], {}
 
     def leave(message):
@@ -176,6 +180,9 @@ def judge(payload):
             raise
         state["last"] = ("returned", result)
         if changed is not None:
+            if result is not None and not payload["careful"]:
+                state["again"] = True
+                raise Again
             change = lambda: [restore(old, new) for old, new in zip([list(arguments), named], changed)]
             if state["comparing"] and result is not None:
                 changes.append(change)
@@ -185,7 +192,8 @@ def judge(payload):
 
     def compare(evaluate):
         # What a call that returns a value does to its arguments shows when the comparison around it is over: else it
-        # could bend what it is compared with, as in `f(x) == sorted(x)`.
+        # could bend what it is compared with, as in `f(x) == sorted(x)`. Few programs do such a thing, and to prepare
+        # for it takes time: only careful runs do.
         state["comparing"] += 1
         try:
             return evaluate()
@@ -312,8 +320,14 @@ def judge(payload):
         try:
             # The prelude may end with the head of the function under test.
             prelude = first_that_compiles([payload["prelude"], payload["prelude"] + "\n    pass\n"], "prelude.py")
-            tests = [compile_tests(source, "tests.py") for source in payload["tests"]]
-            trees = [compile(payload["prelude"], "prelude.py", "exec", 0x400)] if entry is None else []
+            syntax_only, trees, sources = 0x400, [], payload["tests"]
+            if entry is None or payload["careful"]:
+                trees = sources = [compile(source, "tests.py", "exec", syntax_only) for source in payload["tests"]]
+            if payload["careful"]:
+                sources = [through_compare(tree) for tree in trees]
+            codes = [compile(source, "tests.py", "exec") for source in sources]
+            if entry is None:
+                trees = trees + [compile(payload["prelude"], "prelude.py", "exec", syntax_only)]
         except (SyntaxError, ValueError) as error:
             fault = "the tests do not compile: %s" % error
             raise Gone(fault)
@@ -321,7 +335,7 @@ def judge(payload):
         if first != {"ready": True}:
             leave("the program does not load: %s: %s" % (first.get("error"), first.get("text")))
         if entry is None:
-            fault = bind(trees + [tree for _, tree in tests], scope)
+            fault = bind(trees, scope)
             if fault:
                 raise Gone(fault)
         if any("random" in source for source in [payload["prelude"]] + payload["tests"]):
@@ -329,14 +343,19 @@ def judge(payload):
             random.seed(0)
         exec(prelude, scope)
         if entry is not None:
+            for source, code in zip(payload["tests"], codes):
+                for name, value in preloaded(source, code).items():
+                    scope.setdefault(name, value)
             scope[entry] = Entry(entry)
-        for source, (code, _) in zip(payload["tests"], tests):
+        for source, code in zip(payload["tests"], codes):
             state["last"] = None
             try:
                 exec(code, scope)
                 for number in [number for number, count in steps.items() if count > FAR]:
                     must_end(Handle(number, "iterator"))
                 error = state["gone"]
+            except Again:
+                raise
             except Gone as gone:
                 error = str(gone)
             except BaseException as raised:
@@ -356,11 +375,13 @@ def judge(payload):
             fault = "the tests never use the program"
     except Gone as gone:
         results += [{"passed": False, "reason": str(gone)}] * (len(payload["tests"]) - len(results))
+    except Again:
+        pass
     except BaseException as raised:
         # Only the prelude can get here. It may use the program's classes, so this may be the program's fault.
         reason = "the set-up of the tests raised %s: %s" % (type(raised).__name__, describe(raised, str))
         results += [{"passed": False, "reason": reason}] * (len(payload["tests"]) - len(results))
     for result in results:
         result["reason"] = result["reason"] and shorten(result["reason"], 2000)
-    verdict.write(dumps({"tests": results, "fault": fault and shorten(fault)}).encode())
+    verdict.write(dumps({"tests": results, "fault": fault and shorten(fault), "again": state["again"]}).encode())
     verdict.flush()

@@ -82,23 +82,19 @@ impl Layout {
                 _ => layout.add(path),
             }
         }
+        let mut hidden = hidden.to_vec();
+        hidden.sort();
+        // A system's user may well have such a home; data cannot be hidden there.
+        if let Some(folder) = data.iter().find(|folder| layout.shows(folder) && layout.holds_system(folder)) {
+            return Err(CodeError::VisibleData(folder.clone()));
+        }
+        hidden.retain(|folder| !layout.holds_system(folder));
         let mut extra: Vec<PathBuf> =
             extra.iter().flat_map(|path| [Some(path.clone()), path.canonicalize().ok()]).flatten().collect();
         extra.sort();
         let inside = |path: &Path| hidden.iter().any(|folder| path.starts_with(folder));
         extra.iter().filter(|path| !inside(path)).for_each(|path| layout.add(path));
-        let mut hidden = hidden.to_vec();
-        hidden.sort();
-        for folder in &hidden {
-            if layout.holds_system(folder) {
-                // A system's user may well have such a home; the folder of the data cannot be hidden there.
-                if data.contains(folder) && layout.shows(folder) {
-                    return Err(CodeError::VisibleData(folder.clone()));
-                }
-            } else {
-                layout.hide(folder);
-            }
-        }
+        hidden.iter().for_each(|folder| layout.hide(folder));
         extra.iter().filter(|path| inside(path)).for_each(|path| layout.add(path));
         Ok(layout)
     }
