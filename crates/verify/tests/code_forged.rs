@@ -15,7 +15,7 @@ fn verifiers() -> &'static [CodeVerifier] {
     static VERIFIERS: OnceLock<Vec<CodeVerifier>> = OnceLock::new();
     VERIFIERS.get_or_init(|| {
         let build = |sandbox| {
-            let settings = CodeSettings { sandbox, timeout_seconds: 2.0, memory_mb: 256, ..CodeSettings::default() };
+            let settings = CodeSettings { sandbox, timeout_seconds: 1.0, memory_mb: 256, ..CodeSettings::default() };
             let system = vec!["/usr/bin/python3".to_owned(), "{file}".to_owned()];
             CodeVerifier::new(settings.clone())
                 .or_else(|_| CodeVerifier::new(CodeSettings { command: system, ..settings }))

@@ -177,6 +177,7 @@ impl Bench<'_> {
             ran = run(true)?;
         }
         let (judged, judge, solution) = ran;
+        let (loaded, used) = (judge.stdout.starts_with(b" "), judge.stdout.starts_with(b" \n"));
         // A limit that the program met explains the failure better than "the program ended".
         let met = |status| {
             matches!(status, Status::TimedOut | Status::MemoryExceeded | Status::ProcessesExceeded | Status::Signal(_))
@@ -196,12 +197,12 @@ impl Bench<'_> {
                 };
                 Ran::Tested { method, tests: tests.into_iter().map(result).collect() }
             }
-            _ if met(solution.status) => {
+            _ if met(solution.status) && (!loaded || used) => {
                 Ran::Tested { method, tests: std::iter::repeat_with(|| failure(&solution)).take(count).collect() }
             }
-            // Whoever judges says with a line that the tests have begun to work with values of the program. Tests that
-            // then never end, or need more memory than there is, do so because of these values.
-            _ if judge.stdout.first() == Some(&b'\n') => {
+            // Tests that work with values of the program and then never end, or need more memory than there is, do so
+            // because of these values.
+            _ if used => {
                 let status = TestStatus::of(judge.status);
                 let result = TestResult::new(status, "in the tests, with what the program returned");
                 Ran::Tested { method, tests: vec![result; count] }

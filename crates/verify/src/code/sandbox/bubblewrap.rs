@@ -110,6 +110,8 @@ impl Bubblewrap {
                         return Err(io::Error::last_os_error());
                     }
                 }
+                // Before the change of user, after which the file belongs to somebody else.
+                super::child::first_to_be_killed();
                 if leave_root {
                     // The kernel limits the number of everyone's processes but root's, and a fork bomb that is only
                     // watched can outrun the watcher: bubblewrap itself must run as somebody else.
@@ -124,7 +126,6 @@ impl Bubblewrap {
                 libc::sigemptyset(&raw mut empty);
                 libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
                 libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-                super::child::first_to_be_killed();
                 Ok(())
             });
         }
