@@ -3,8 +3,8 @@
 #![allow(clippy::print_stderr, reason = "the numbers are of interest")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use retort_verify::json::JsonSettings;
@@ -14,8 +14,12 @@ struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
-/// One measurement at a time.
+/// One test at a time: what another one holds would count too.
 static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 // SAFETY: every call goes to the system's allocator with the caller's own arguments.
 unsafe impl GlobalAlloc for Counting {
@@ -38,7 +42,6 @@ static ALLOCATOR: Counting = Counting;
 
 /// Bytes at the peak for each byte of text, and seconds.
 fn costs(settings: &VerifierSettings, completion: &str, reference: &str) -> (f64, f64) {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let verifier = settings.build().unwrap();
     // Patterns are compiled once.
     verifier.verify(&Case::of("warm", reference));
@@ -64,6 +67,7 @@ fn of(yaml: &str) -> VerifierSettings {
 
 #[test]
 fn json_of_twenty_megabytes() {
+    let _alone = alone();
     let list = format!("[{}0]", "0,".repeat(10_000_000));
     let keys = format!("{{{}}}", (0..1_200_000).map(|key| format!("\"key{key}\":0")).collect::<Vec<_>>().join(","));
     let compare = VerifierSettings::Json(JsonSettings { compare: true, required_keys: Vec::new() });
@@ -80,6 +84,7 @@ fn json_of_twenty_megabytes() {
 
 #[test]
 fn answers_of_thirty_megabytes() {
+    let _alone = alone();
     let words = "the answer is not here, so we go on and on; ".repeat(700_000);
     let letters = "A, B ".repeat(6_000_000);
     let random: String =
@@ -95,7 +100,8 @@ fn answers_of_thirty_megabytes() {
 }
 
 #[test]
-fn repetition_takes_twice_as_long_for_twice_the_text() {
+fn repetition_takes_four_times_as_long_for_four_times_the_text() {
+    let _alone = alone();
     let settings = of("\"repetition\"");
     let text = |periods: usize| {
         // The end repeats itself with many periods, each for long.
