@@ -248,7 +248,7 @@ impl Sandbox {
         let mut of_process = limits.clone();
         of_process.cpu *= u32::try_from(lines.unwrap_or(1).max(1)).unwrap_or(u32::MAX);
         let running = self.start(program, streams, &of_process)?;
-        let mut watched = Watched::new(running, limits, Some(out_read), Some(err_read))?;
+        let mut watched = Watched::new(running, limits, self.groups.clone(), Some(out_read), Some(err_read))?;
         watched.lines = lines;
         let mut results = supervise(vec![watched], 0)?;
         results.pop().ok_or_else(|| CodeError::Io(std::io::ErrorKind::UnexpectedEof.into()))
@@ -270,9 +270,11 @@ impl Sandbox {
         let leader_streams = Streams { stdin: reply_read, stdout: out_write, stderr: request_write };
         // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
         let longer = Limits { wall: limits.wall * (supervise::PATIENCE + 1), ..limits.clone() };
-        let leader = Watched::new(self.start(leader, leader_streams, &longer)?, &longer, Some(out_read), None)?;
+        let leader = self.start(leader, leader_streams, &longer)?;
+        let leader = Watched::new(leader, &longer, self.groups.clone(), Some(out_read), None)?;
         let served_streams = Streams { stdin: request_read, stdout: reply_write, stderr: err_write };
-        let served = Watched::new(self.start(served, served_streams, limits)?, limits, None, Some(err_read))?;
+        let served = self.start(served, served_streams, limits)?;
+        let served = Watched::new(served, limits, self.groups.clone(), None, Some(err_read))?;
         let mut results = supervise(vec![leader, served], 0)?.into_iter();
         match (results.next(), results.next()) {
             (Some(leader), Some(served)) => Ok((leader, served)),
@@ -281,16 +283,10 @@ impl Sandbox {
     }
 
     fn start(&self, program: &Program<'_>, streams: Streams, limits: &Limits) -> Result<Running, CodeError> {
-        let group = self.groups.as_ref().and_then(|groups| Some((groups.clone(), groups.take(limits.memory_bytes)?)));
-        let entered = group.as_ref().map(|(_, group)| group);
-        let mut running = match self.backend.as_ref() {
-            Backend::Bubblewrap(bubblewrap) => bubblewrap.start(program, streams, limits, entered),
-            Backend::Builtin(builtin) => builtin.start(program, streams, limits, entered),
-        }?;
-        if let Some((groups, group)) = group {
-            running.set_group(groups, group);
+        match self.backend.as_ref() {
+            Backend::Bubblewrap(bubblewrap) => bubblewrap.start(program, streams, limits),
+            Backend::Builtin(builtin) => builtin.start(program, streams, limits),
         }
-        Ok(running)
     }
 
     /// Starts something harmless and passes the sandbox on when that ended well.

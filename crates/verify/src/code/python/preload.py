@@ -16,8 +16,11 @@ LIBRARY = {
     "operator": "attrgetter itemgetter methodcaller",
     "copy": "deepcopy",
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation",
+    "json": "dumps loads",
+    "re": "findall finditer fullmatch",
     "random": "choice choices randint randrange sample shuffle uniform",
-    "statistics": "mean median mode pstdev pvariance stdev variance",
+    "statistics": "fmean mean median mode multimode pstdev pvariance stdev variance",
+    "datetime": "date timedelta timezone",
     "decimal": "Decimal",
     "fractions": "Fraction",
 }

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::builtin::{above_standard, pipe};
-use super::cgroup::Group;
 use super::child::NOBODY;
 use super::layout::Layout;
 use super::process::{Running, Streams};
@@ -62,13 +61,7 @@ impl Bubblewrap {
     }
 
     /// Starts `program`.
-    pub(super) fn start(
-        &self,
-        program: &Program<'_>,
-        streams: Streams,
-        given: &Limits,
-        group: Option<&Group>,
-    ) -> Result<Running, CodeError> {
+    pub(super) fn start(&self, program: &Program<'_>, streams: Streams, given: &Limits) -> Result<Running, CodeError> {
         let arguments = program.arguments()?;
         let filter = memory_file(&self.filter)?;
         let source = memory_file(program.source.as_bytes())?;
@@ -143,7 +136,6 @@ impl Bubblewrap {
         running.set_inner(inner).map_err(CodeError::Io)?;
         limit_processes(inner, given.processes, leave_root)
             .map_err(|source| CodeError::Step { step: "limit the processes", source })?;
-        group.map(|group| group.enter(inner));
         // An error means that bubblewrap is gone, which the caller sees anyway.
         let _ = File::from(block_write).write_all(&[1]);
         Ok(running)

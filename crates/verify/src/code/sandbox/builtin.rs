@@ -7,7 +7,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::cgroup::Group;
 use super::child::{self, Bind, Fds, GO, GO_CHANGE_USER, NOBODY, Plan, Report, Step};
 use super::layout::Layout;
 use super::process::{Running, Streams};
@@ -78,13 +77,7 @@ impl Builtin {
     }
 
     /// Starts `program`; with no command it only rehearses the set-up and exits with code 0.
-    pub(super) fn start(
-        &self,
-        program: &Program<'_>,
-        streams: Streams,
-        given: &Limits,
-        group: Option<&Group>,
-    ) -> Result<Running, CodeError> {
+    pub(super) fn start(&self, program: &Program<'_>, streams: Streams, given: &Limits) -> Result<Running, CodeError> {
         let arguments = program.arguments()?;
         let environment = super::environment();
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
@@ -132,12 +125,8 @@ impl Builtin {
             landlock: self.landlock,
             filter: &self.filter,
         };
-        let (pid, pidfd) = match group.and_then(Group::folder).map(|folder| clone_into(&plan, Some(&folder))) {
-            Some(Ok(started)) => started,
-            _ => clone_into(&plan, None)?,
-        };
+        let (pid, pidfd) = clone_into(&plan)?;
         let running = Running::builtin(pid, pidfd, report_read.into());
-        group.map(|group| group.enter(pid));
         let go = write_maps(pid).map_err(|source| CodeError::Step { step: Step::Maps.text(), source })?;
         fs::File::from(go_write)
             .write_all(&[go])
@@ -169,36 +158,10 @@ pub(super) fn read_report(pipe: &mut fs::File) -> Result<Option<Report>, CodeErr
     }
 }
 
-/// The arguments of `clone3`, as the kernel knows them since it can clone into a control group (5.7).
-#[repr(C)]
-#[derive(Default)]
-struct CloneArguments {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
-
-/// Clones the process into the new namespaces and, if one is given, into the control group with this folder; the child
-/// runs [`child::process_one`].
-fn clone_into(plan: &Plan<'_>, group: Option<&OwnedFd>) -> Result<(libc::pid_t, OwnedFd), CodeError> {
-    const INTO_GROUP: u64 = 0x2_0000_0000;
+/// Clones the process into the new namespaces; the child runs [`child::process_one`].
+fn clone_into(plan: &Plan<'_>) -> Result<(libc::pid_t, OwnedFd), CodeError> {
     let mut pidfd: c_int = -1;
-    let flags = (NAMESPACES | libc::CLONE_PIDFD) as u32;
-    let into_group = group.map(|folder| CloneArguments {
-        flags: u64::from(flags) | INTO_GROUP,
-        pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        cgroup: folder.as_raw_fd() as u64,
-        ..CloneArguments::default()
-    });
+    let flags = c_long::from(NAMESPACES | libc::CLONE_PIDFD | libc::SIGCHLD);
     // SAFETY: the signal sets are initialised before they are read. The clone copies the memory (no `CLONE_VM`), so the
     // child may only make system calls, which is what `process_one` promises; a handler of this process must not run
     // in the child, so all signals are blocked around the clone and stay blocked there.
@@ -207,14 +170,7 @@ fn clone_into(plan: &Plan<'_>, group: Option<&OwnedFd>) -> Result<(libc::pid_t, 
         let mut before: libc::sigset_t = std::mem::zeroed();
         libc::sigfillset(&raw mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let pid = match &into_group {
-            Some(arguments) => libc::syscall(libc::SYS_clone3, arguments, size_of::<CloneArguments>()),
-            // Older than `clone3`, and allowed in more containers.
-            None => {
-                let flags = c_long::from(flags) | c_long::from(libc::SIGCHLD);
-                libc::syscall(libc::SYS_clone, flags, 0 as c_long, &raw mut pidfd, 0 as c_long, 0 as c_long)
-            }
-        };
+        let pid = libc::syscall(libc::SYS_clone, flags, 0 as c_long, &raw mut pidfd, 0 as c_long, 0 as c_long);
         if pid == 0 {
             child::process_one(plan);
         }

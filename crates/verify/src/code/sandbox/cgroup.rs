@@ -1,9 +1,11 @@
-//! A control group for each running sandbox, where one can be had: the kernel then counts all memory that a program makes
-//! it hold, and stops it at once. Nothing depends on it: where there is none, the other limits hold.
+//! A control group for each sandbox that runs for long, where one can be had: the kernel then counts all memory that a
+//! program makes it hold, and stops it at once. Nothing depends on it: where there is none, the other limits hold.
+//!
+//! To move a process takes the kernel up to some tens of milliseconds, longer than most programs run. So only what still
+//! runs after a moment, or has grown, is moved; what it held before counts elsewhere.
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -27,8 +29,8 @@ pub(super) struct Groups {
 enum Files {
     /// One hierarchy of memory groups among others.
     Version1,
-    /// The one hierarchy; whether it is mounted for processes that move often.
-    Version2 { quick_moves: bool },
+    /// The one hierarchy.
+    Version2,
 }
 
 impl Files {
@@ -88,7 +90,7 @@ impl Groups {
             // What is swapped out counts as well, where the kernel keeps count of it.
             let _ = match self.files {
                 Files::Version1 => group.write("memory.memsw.limit_in_bytes", &limit.to_string()),
-                Files::Version2 { .. } => group.write("memory.swap.max", "0"),
+                Files::Version2 => group.write("memory.swap.max", "0"),
             };
             group.limit = limit;
         }
@@ -115,15 +117,9 @@ impl Groups {
 }
 
 impl Group {
-    /// The folder, for a clone right into the group: the second version only.
-    pub(super) fn folder(&self) -> Option<OwnedFd> {
-        (self.files != Files::Version1).then(|| fs::File::open(&self.path).ok())?.map(OwnedFd::from)
-    }
-
-    /// Moves a process that has no children into the group. In the second version the kernel lets every fork of the
-    /// machine wait for some milliseconds meanwhile, unless it was mounted for this.
+    /// Moves a process into the group; its later children follow.
     pub(super) fn enter(&self, pid: libc::pid_t) -> bool {
-        self.files != Files::Version2 { quick_moves: false } && self.write("cgroup.procs", &pid.to_string()).is_ok()
+        self.write("cgroup.procs", &pid.to_string()).is_ok()
     }
 
     /// Whether the kernel has killed a process of this program for want of memory.
@@ -162,11 +158,9 @@ fn places(own: &str, mounts: &str) -> Vec<(PathBuf, Files)> {
         let Some((before, after)) = line.split_once(" - ") else { continue };
         let (before, after): (Vec<&str>, Vec<&str>) = (before.split(' ').collect(), after.split(' ').collect());
         let (Some(root), Some(point)) = (before.get(3), before.get(4)) else { continue };
-        let (Some(kind), Some(options)) = (after.first(), after.get(2)) else { continue };
-        let has = |option: &str| options.split(',').any(|one| one == option);
-        let files = match *kind {
-            "cgroup" if has("memory") => Files::Version1,
-            "cgroup2" => Files::Version2 { quick_moves: has("favordynmods") },
+        let files = match (after.first(), after.get(2)) {
+            (Some(&"cgroup"), Some(options)) if options.split(',').any(|one| one == "memory") => Files::Version1,
+            (Some(&"cgroup2"), _) => Files::Version2,
             _ => continue,
         };
         let group = own.lines().find_map(|line| {
@@ -174,7 +168,7 @@ fn places(own: &str, mounts: &str) -> Vec<(PathBuf, Files)> {
             let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
             let ours = match files {
                 Files::Version1 => controllers.split(',').any(|one| one == "memory"),
-                Files::Version2 { .. } => number == "0",
+                Files::Version2 => number == "0",
             };
             ours.then_some(path)
         });
@@ -183,7 +177,7 @@ fn places(own: &str, mounts: &str) -> Vec<(PathBuf, Files)> {
         let own = Path::new(point).join(inside);
         match files {
             Files::Version1 => places.push((own, files)),
-            Files::Version2 { .. } => {
+            Files::Version2 => {
                 let hands_on = |folder: &&Path| {
                     let text = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
                     text.split_ascii_whitespace().any(|one| one == "memory")
@@ -214,9 +208,8 @@ mod tests {
         fs::create_dir_all(top.join("user/session")).unwrap();
         fs::write(top.join("user/cgroup.subtree_control"), "cpu memory pids\n").unwrap();
         fs::write(top.join("user/session/cgroup.subtree_control"), "\n").unwrap();
-        let mounts = format!("30 29 0:27 / {} rw - cgroup2 cgroup2 rw,nsdelegate,favordynmods\n", top.display());
-        let files = Files::Version2 { quick_moves: true };
-        assert_eq!(places("0::/user/session\n", &mounts), [(top.join("user"), files)]);
+        let mounts = format!("30 29 0:27 / {} rw - cgroup2 cgroup2 rw,nsdelegate\n", top.display());
+        assert_eq!(places("0::/user/session\n", &mounts), [(top.join("user"), Files::Version2)]);
         assert_eq!(places("0::/other\n", &mounts), []);
         fs::remove_dir_all(&top).unwrap();
     }
@@ -225,13 +218,13 @@ mod tests {
     fn a_group_counts_the_kernels_kills() {
         let path = std::env::temp_dir().join(format!("retort-group-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
-        let files = Files::Version2 { quick_moves: false };
-        let group = Group { path: path.clone(), files, limit: 0, kills: 1 };
+        let group = Group { path: path.clone(), files: Files::Version2, limit: 0, kills: 1 };
         fs::write(path.join("memory.events"), "low 0\nmax 7\noom 2\noom_kill 1\noom_group_kill 0\n").unwrap();
         assert!(!group.has_killed());
         fs::write(path.join("memory.events"), "oom_kill 2\n").unwrap();
         assert!(group.has_killed());
-        assert!(!group.enter(1), "too slow");
+        assert!(group.enter(7));
+        assert_eq!(fs::read_to_string(path.join("cgroup.procs")).unwrap(), "7");
         fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -302,7 +302,7 @@ unsafe fn build_root(plan: &Plan<'_>) {
         // under `/old`, even the part of it that lies under `/tmp`.
         check(plan, Step::Stage, mount(Some(c"tmpfs"), c"/tmp", Some(c"tmpfs"), plain, Some(c"mode=755,size=64k")));
         check(plan, Step::Stage, libc::chdir(c"/tmp".as_ptr()));
-        for folder in [c"old", c"new"] {
+        for folder in [c"old", c"new", c"empty"] {
             check(plan, Step::Stage, libc::mkdir(folder.as_ptr(), 0o755));
         }
         check(plan, Step::Stage, libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c"old".as_ptr()) as c_int);
@@ -335,10 +335,9 @@ unsafe fn build_root(plan: &Plan<'_>) {
             mount(Some(c"proc"), c"/new/proc", Some(c"proc"), proc_flags, None);
         }
         // Process 1 is a copy of our parent: its command line may hold what the program must not see.
-        let empty = Some(c"mode=555,size=4k");
-        if mount(Some(c"tmpfs"), c"/new/proc/1", Some(c"tmpfs"), proc_flags, empty) != 0
-            && *libc::__errno_location() != libc::ENOENT
-        {
+        if mount(Some(c"/empty"), c"/new/proc/1", None, MS_BIND, None) == 0 {
+            check(plan, Step::Root, set_attributes(c"/new/proc/1", 0, read_only));
+        } else if *libc::__errno_location() != libc::ENOENT {
             fail(plan, Step::Root);
         }
         write_source(plan);
@@ -362,9 +361,7 @@ unsafe fn bind_one(plan: &Plan<'_>, step: Step, bind: &Bind<'_>, attributes: u64
             }
         }
         let Some(source) = bind.source else {
-            let options = Some(c"mode=755,size=64k");
-            let plain = MS_NOSUID | MS_NODEV;
-            return check(plan, step, mount(Some(c"tmpfs"), bind.target, Some(c"tmpfs"), plain, options));
+            return check(plan, step, mount(Some(c"/empty"), bind.target, None, MS_BIND, None));
         };
         if !bind.folder {
             let fd =

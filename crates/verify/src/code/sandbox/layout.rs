@@ -61,7 +61,8 @@ impl Layout {
     /// the data, and with them the expected outputs. Paths that do not exist are left out; so is what an outer path
     /// brings along. A path of `extra` inside a hidden folder is shown.
     pub(super) fn new(extra: &[PathBuf], private: &[PathBuf]) -> Result<Self, CodeError> {
-        let mut hidden: Vec<PathBuf> = SOURCES.iter().map(PathBuf::from).collect();
+        let holds_something = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+        let mut hidden: Vec<PathBuf> = SOURCES.iter().map(PathBuf::from).filter(holds_something).collect();
         let mut data: Vec<PathBuf> = private.to_vec();
         data.extend(std::env::current_dir());
         let home: Vec<PathBuf> = std::env::var_os("HOME").map(PathBuf::from).into_iter().collect();
@@ -162,7 +163,7 @@ mod tests {
         let layout = Layout::new(&[PathBuf::from("/"), PathBuf::from("/usr/local/lib")], &[]).unwrap();
         assert!(layout.shows(Path::new("/usr/bin/env")));
         assert!(layout.shows(Path::new("/bin/sh")));
-        for hidden in ["/etc/shadow", "/root", "/home", "/var/lib", "/run", "/usr/src/app"] {
+        for hidden in ["/etc/shadow", "/root", "/home", "/var/lib", "/run"] {
             assert!(!layout.shows(Path::new(hidden)), "{hidden}");
         }
         assert!(layout.views.iter().all(|view| view.target != Path::new("/usr/local/lib")), "brought along by /usr");

@@ -69,8 +69,19 @@ impl Running {
         Ok(())
     }
 
-    /// Names the control group that the sandbox is in: it is given back when the sandbox has ended.
-    pub(super) fn set_group(&mut self, groups: Arc<Groups>, group: Group) {
+    /// Moves the program's processes into a control group, which is given back when the sandbox has ended.
+    pub(super) fn enter(&mut self, groups: Arc<Groups>, group: Group) {
+        let mut moved = Vec::new();
+        // Until no process has come in while the others were moved; whatever a moved one starts is in the group.
+        for _ in 0..4 {
+            let new = |pid: &libc::pid_t| *pid != self.root() && !moved.contains(pid);
+            let found: Vec<libc::pid_t> = super::usage::tree(self.root()).into_iter().filter(new).collect();
+            if found.is_empty() {
+                break;
+            }
+            found.iter().for_each(|pid| _ = group.enter(*pid));
+            moved.extend(found);
+        }
         self.group = Some((groups, group));
     }
 

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Groups;
 use super::process::{End, Running};
 use super::usage::{self, Usage};
 use super::{CodeError, Limits, RunResult, Status};
@@ -12,6 +14,9 @@ use super::{CodeError, Limits, RunResult, Status};
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const NEXT_LOOKS: Duration = Duration::from_millis(50);
+/// Programs that end sooner and stay smaller are not moved into a control group.
+const SHORT: Duration = Duration::from_millis(200);
+const SMALL: u64 = 64 << 20;
 /// How many times its time by the clock a program may take at most, however busy the machine is.
 pub(super) const PATIENCE: u32 = 10;
 /// Bytes of standard error that are kept: the last ones, where the message of an exception is.
@@ -21,6 +26,8 @@ const KEPT_ERROR: usize = 16 << 10;
 pub(super) struct Watched {
     running: Running,
     limits: Limits,
+    /// Where a control group for it can be had, while it is in none.
+    groups: Option<Arc<Groups>>,
     /// Times per line of output rather than for the whole run, for this many lines.
     pub(super) lines: Option<usize>,
     stdout: Option<File>,
@@ -32,7 +39,11 @@ pub(super) struct Watched {
     since: Instant,
     cpu_before: Duration,
     lines_seen: usize,
-    /// The most memory that was seen.
+    /// The private folders, once there are any.
+    folders: Option<Vec<File>>,
+    /// Memory that the program's processes mapped at the last look.
+    mapped: u64,
+    /// The most memory of all kinds that was seen.
     peak: u64,
     /// What the kernel had killed for want of memory when the program started.
     kills_before: u64,
@@ -45,6 +56,7 @@ impl Watched {
     pub(super) fn new(
         running: Running,
         limits: &Limits,
+        groups: Option<Arc<Groups>>,
         stdout: Option<OwnedFd>,
         stderr: Option<OwnedFd>,
     ) -> Result<Self, CodeError> {
@@ -58,6 +70,7 @@ impl Watched {
         Ok(Self {
             running,
             limits: limits.clone(),
+            groups,
             lines: None,
             stdout: stdout.map(File::from),
             stderr: stderr.map(File::from),
@@ -67,6 +80,8 @@ impl Watched {
             since: now,
             cpu_before: Duration::ZERO,
             lines_seen: 0,
+            folders: None,
+            mapped: 0,
             peak: 0,
             kills_before: usage::kernel_kills(),
             cause: None,
@@ -157,6 +172,12 @@ impl Watched {
         } else {
             let memory = self.memory(&now);
             self.peak = self.peak.max(memory);
+            if (memory > SMALL || self.started.elapsed() > SHORT)
+                && let Some(groups) = self.groups.take()
+                && let Some(group) = groups.take(self.limits.memory_bytes)
+            {
+                self.running.enter(groups, group);
+            }
             if memory > self.limits.memory_bytes {
                 self.stop(Status::MemoryExceeded);
             }
@@ -164,20 +185,22 @@ impl Watched {
     }
 
     /// Memory in use: quickly from above where that is below the limit, else exactly.
-    fn memory(&self, now: &Usage) -> u64 {
+    fn memory(&mut self, now: &Usage) -> u64 {
         let limit = self.limits.memory_bytes;
-        let unmapped = now.any.map_or(0, usage::unmapped_bytes);
+        let Some(pid) = now.any else { return 0 };
+        let folders = self.folders.get_or_insert_with(|| usage::private_folders(pid));
+        let unmapped = usage::file_bytes(folders) + usage::socket_bytes(pid);
         // Only in a large address space can there be more than what is resident.
-        if now.rss_bytes + unmapped <= limit && now.virtual_bytes <= limit {
-            return now.rss_bytes + unmapped;
-        }
-        usage::mapped_bytes(self.running.root()) + unmapped
+        let certain = now.rss_bytes + unmapped <= limit && now.virtual_bytes <= limit;
+        self.mapped = if certain { now.rss_bytes } else { usage::mapped_bytes(self.running.root()) };
+        self.mapped + unmapped
     }
 
     fn finish(&mut self) -> Result<(), CodeError> {
         let ended = self.running.wait()?;
         self.read();
-        let near_limit = self.peak.max(ended.max_rss_bytes) > self.limits.memory_bytes / 2;
+        let files = self.folders.as_deref().map_or(0, usage::file_bytes);
+        let near_limit = self.peak > self.limits.memory_bytes / 2;
         // No program can kill its sandbox: somebody outside did, and the kernel, for want of memory, may have. Where the
         // program did not need much of it, that is not its doing.
         let killed = matches!(ended.end, End::Killed)
@@ -187,6 +210,8 @@ impl Watched {
             (None, _) if ended.out_of_memory || killed && near_limit => Status::MemoryExceeded,
             (None, _) if killed => return Err(CodeError::OutOfMemory),
             (None, End::Exited(0)) if self.lines.is_none() && ended.cpu > self.limits.cpu => Status::TimedOut,
+            // What it wrote since the last look counts as well.
+            (None, End::Exited(0)) if self.mapped + files > self.limits.memory_bytes => Status::MemoryExceeded,
             (None, End::Exited(0)) => Status::Exited(0),
             (None, end) => self.failure(end, ended.cpu, ended.max_rss_bytes),
         };

@@ -1,8 +1,8 @@
 //! What all processes of a sandbox use together, read from `/proc`.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// A look at the processes below one process.
@@ -37,30 +37,40 @@ pub(super) fn of_tree(root: libc::pid_t) -> Usage {
     usage
 }
 
-/// Memory that the sandbox of process `pid` holds beside what its processes map: files in its private folders with
-/// their inodes, and what may wait in its sockets.
-pub(super) fn unmapped_bytes(pid: libc::pid_t) -> u64 {
-    // The kernel's buffers of one socket at most (`net.core.wmem_max`, which it doubles), and about what an inode with its
-    // name takes.
-    const SOCKET: u64 = 416 << 10;
+/// The private folders of the sandbox that process `pid` is in, opened: they can be looked at even after its end. None of
+/// them where we may not look; then their own limits hold.
+pub(super) fn private_folders(pid: libc::pid_t) -> Vec<File> {
+    let open = |folder: &&str| File::open(format!("/proc/{pid}/root/{folder}")).ok();
+    let mut folders: Vec<File> = ["tmp", "dev/shm"].iter().filter_map(open).collect();
+    folders.retain(|folder| status_of(folder).is_some_and(|status| status.f_type as i64 == libc::TMPFS_MAGIC as i64));
+    folders
+}
+
+/// What the files in such folders take, with their inodes.
+pub(super) fn file_bytes(folders: &[File]) -> u64 {
+    // About what an inode with its name takes.
     const INODE: u64 = 1 << 10;
-    let files: u64 = ["tmp", "dev/shm"]
-        .iter()
-        .filter_map(|folder| CString::new(format!("/proc/{pid}/root/{folder}")).ok())
-        .filter_map(|path| {
-            // SAFETY: fills a struct of this stack frame; the path outlives the call.
-            let (known, stat) = unsafe {
-                let mut stat: libc::statfs = std::mem::zeroed();
-                (libc::statfs(path.as_ptr(), &raw mut stat) == 0, stat)
-            };
-            // Where we may not look, the folders' own limits hold.
-            let ours = known && stat.f_type as i64 == libc::TMPFS_MAGIC as i64;
-            let blocks = stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_bsize as u64;
-            ours.then(|| blocks + stat.f_files.saturating_sub(stat.f_ffree) * INODE)
-        })
-        .sum();
-    let sockets = fs::read(format!("/proc/{pid}/net/unix")).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count());
-    files + (sockets.saturating_sub(1) as u64) * SOCKET
+    let used = |status: libc::statfs| {
+        let blocks = status.f_blocks.saturating_sub(status.f_bfree) * status.f_bsize as u64;
+        blocks + status.f_files.saturating_sub(status.f_ffree) * INODE
+    };
+    folders.iter().filter_map(status_of).map(used).sum()
+}
+
+fn status_of(folder: &File) -> Option<libc::statfs> {
+    // SAFETY: fills a struct of this stack frame.
+    unsafe {
+        let mut status: libc::statfs = std::mem::zeroed();
+        (libc::fstatfs(folder.as_raw_fd(), &raw mut status) == 0).then_some(status)
+    }
+}
+
+/// What may wait in the sockets of the sandbox that process `pid` is in.
+pub(super) fn socket_bytes(pid: libc::pid_t) -> u64 {
+    // The kernel's buffers of one socket at most (`net.core.wmem_max`, which it doubles).
+    const SOCKET: u64 = 416 << 10;
+    let lines = fs::read(format!("/proc/{pid}/net/unix")).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count());
+    (lines.saturating_sub(1) as u64) * SOCKET
 }
 
 /// Memory below `root` as exactly as the kernel tells: private pages divided among their users, page tables, and shared
@@ -121,7 +131,8 @@ pub(super) fn kept_waiting(root: libc::pid_t) -> Duration {
     Duration::from_nanos(longest)
 }
 
-fn tree(root: libc::pid_t) -> Vec<libc::pid_t> {
+/// The processes of a sandbox, its root first.
+pub(super) fn tree(root: libc::pid_t) -> Vec<libc::pid_t> {
     // A fork bomb is seen as one long before this many.
     const ENOUGH: usize = 4096;
     let mut found = vec![root];
