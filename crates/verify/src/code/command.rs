@@ -69,13 +69,12 @@ fn ask_python(path: &Path) -> Option<(PathBuf, Vec<PathBuf>, Vec<String>)> {
     let text = String::from_utf8(output.stdout).ok()?;
     let (executable, prefixes, packages): (PathBuf, Vec<PathBuf>, Vec<String>) =
         serde_json::from_str(text.lines().last()?).ok()?;
-    // A prefix may be somebody's workspace or home folder: a virtual environment, a conda installation.
-    let parts = ["bin", "lib", "lib32", "lib64", "include", "share", "pyvenv.cfg"];
-    let mut paths: Vec<PathBuf> =
-        prefixes.iter().flat_map(|prefix| parts.map(|part| prefix.join(part))).filter(|path| path.exists()).collect();
+    let mut paths = prefixes;
     paths.extend(packages.iter().map(PathBuf::from));
     paths.sort();
     paths.dedup();
+    // `/` and `/usr` are no folders of Python's own; the system's folders are visible anyway.
+    paths.retain(|path| path.components().count() > 2);
     executable.is_absolute().then_some((executable, paths, packages))
 }
 

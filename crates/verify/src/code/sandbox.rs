@@ -271,7 +271,8 @@ impl Sandbox {
         // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
         let longer = Limits { wall: limits.wall * (supervise::PATIENCE + 1), ..limits.clone() };
         let leader = self.start(leader, leader_streams, &longer)?;
-        let leader = Watched::new(leader, &longer, self.groups.clone(), Some(out_read), None)?;
+        let mut leader = Watched::new(leader, &longer, self.groups.clone(), Some(out_read), None)?;
+        leader.unhurried = true;
         let served_streams = Streams { stdin: request_read, stdout: reply_write, stderr: err_write };
         let served = self.start(served, served_streams, limits)?;
         let served = Watched::new(served, limits, self.groups.clone(), None, Some(err_read))?;

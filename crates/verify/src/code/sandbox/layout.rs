@@ -25,6 +25,10 @@ const SYSTEM: &[&str] = &[
 /// Folders of the system's that no program needs to run, and where containers like to keep their work.
 const SOURCES: &[&str] = &["/usr/src", "/usr/local/src"];
 
+/// What is shown of a folder that is to be shown and hidden: somebody's workspace or home folder may also be where an
+/// interpreter is installed (a virtual environment, conda), which needs these.
+const PARTS: &[&str] = &["bin", "lib", "lib32", "lib64", "share", "pyvenv.cfg"];
+
 /// A folder or file that is bound read-only, or an empty folder over a part of one that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
@@ -96,7 +100,13 @@ impl Layout {
         let inside = |path: &Path| hidden.iter().any(|folder| path.starts_with(folder));
         extra.iter().filter(|path| !inside(path)).for_each(|path| layout.add(path));
         hidden.iter().for_each(|folder| layout.hide(folder));
-        extra.iter().filter(|path| inside(path)).for_each(|path| layout.add(path));
+        for path in extra.iter().filter(|path| inside(path)) {
+            if hidden.contains(path) {
+                PARTS.iter().map(|part| path.join(part)).for_each(|part| layout.add(&part));
+            } else {
+                layout.add(path);
+            }
+        }
         Ok(layout)
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Watched {
     groups: Option<Arc<Groups>>,
     /// Times per line of output rather than for the whole run, for this many lines.
     pub(super) lines: Option<usize>,
+    /// Reads standard output only at looks and at the end: what comes before is of no interest until then.
+    pub(super) unhurried: bool,
     stdout: Option<File>,
     stderr: Option<File>,
     out: Vec<u8>,
@@ -45,8 +47,8 @@ pub(super) struct Watched {
     mapped: u64,
     /// The most memory of all kinds that was seen.
     peak: u64,
-    /// What the kernel had killed for want of memory when the program started.
-    kills_before: u64,
+    /// What the kernel had killed for want of memory at the first look.
+    kills_before: Option<u64>,
     cause: Option<Status>,
     result: Option<RunResult>,
 }
@@ -72,6 +74,7 @@ impl Watched {
             limits: limits.clone(),
             groups,
             lines: None,
+            unhurried: false,
             stdout: stdout.map(File::from),
             stderr: stderr.map(File::from),
             out: Vec::new(),
@@ -83,7 +86,7 @@ impl Watched {
             folders: None,
             mapped: 0,
             peak: 0,
-            kills_before: usage::kernel_kills(),
+            kills_before: None,
             cause: None,
             result: None,
         })
@@ -163,6 +166,7 @@ impl Watched {
         if self.out_of_time() {
             return self.stop(Status::TimedOut);
         }
+        self.kills_before.get_or_insert_with(usage::kernel_kills);
         let now = usage::of_tree(self.running.root());
         if now.cpu.saturating_sub(self.cpu_before) > self.limits.cpu {
             self.stop(Status::TimedOut);
@@ -204,7 +208,8 @@ impl Watched {
         // No program can kill its sandbox: somebody outside did, and the kernel, for want of memory, may have. Where the
         // program did not need much of it, that is not its doing.
         let killed = matches!(ended.end, End::Killed)
-            || ended.end == End::Signalled(libc::SIGKILL) && usage::kernel_kills() > self.kills_before;
+            || ended.end == End::Signalled(libc::SIGKILL)
+                && self.kills_before.is_some_and(|before| usage::kernel_kills() > before);
         let status = match (self.cause, ended.end) {
             (Some(cause), _) => cause,
             (None, _) if ended.out_of_memory || killed && near_limit => Status::MemoryExceeded,
@@ -275,7 +280,8 @@ fn poll(watched: &[Watched], timeout: Duration) {
     let mut add = |fd: i32| polls.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     for one in watched.iter().filter(|one| one.result.is_none()) {
         add(one.running.ended_fd().as_raw_fd());
-        for stream in one.stdout.iter().chain(&one.stderr) {
+        let stdout = one.stdout.iter().filter(|_| !one.unhurried);
+        for stream in stdout.chain(&one.stderr) {
             add(stream.as_raw_fd());
         }
     }
