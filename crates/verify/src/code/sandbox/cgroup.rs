@@ -117,9 +117,9 @@ impl Groups {
 }
 
 impl Group {
-    /// Moves a process into the group; its later children follow.
-    pub(super) fn enter(&self, pid: libc::pid_t) -> bool {
-        self.write("cgroup.procs", &pid.to_string()).is_ok()
+    /// Moves a process into the group; its later children follow. One that has ended meanwhile is not missed.
+    pub(super) fn enter(&self, pid: libc::pid_t) {
+        let _ = self.write("cgroup.procs", &pid.to_string());
     }
 
     /// Whether the kernel has killed a process of this program for want of memory.
@@ -223,7 +223,7 @@ mod tests {
         assert!(!group.has_killed());
         fs::write(path.join("memory.events"), "oom_kill 2\n").unwrap();
         assert!(group.has_killed());
-        assert!(group.enter(7));
+        group.enter(7);
         assert_eq!(fs::read_to_string(path.join("cgroup.procs")).unwrap(), "7");
         fs::remove_dir_all(&path).unwrap();
     }

@@ -87,25 +87,30 @@ impl Layout {
                 _ => layout.add(path),
             }
         }
-        let mut hidden = hidden.to_vec();
-        hidden.sort();
         // A system's user may well have such a home; data cannot be hidden there.
         if let Some(folder) = data.iter().find(|folder| layout.shows(folder) && layout.holds_system(folder)) {
             return Err(CodeError::VisibleData(folder.clone()));
         }
-        hidden.retain(|folder| !layout.holds_system(folder));
-        let mut extra: Vec<PathBuf> =
-            extra.iter().flat_map(|path| [Some(path.clone()), path.canonicalize().ok()]).flatten().collect();
-        extra.sort();
-        let inside = |path: &Path| hidden.iter().any(|folder| path.starts_with(folder));
-        extra.iter().filter(|path| !inside(path)).for_each(|path| layout.add(path));
-        hidden.iter().for_each(|folder| layout.hide(folder));
-        for path in extra.iter().filter(|path| inside(path)) {
-            if hidden.contains(path) {
-                PARTS.iter().map(|part| path.join(part)).for_each(|part| layout.add(&part));
-            } else {
+        let hidden: Vec<&PathBuf> = hidden.iter().filter(|folder| !layout.holds_system(folder)).collect();
+        let real: Vec<PathBuf> = extra.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        // Outer folders first, and what is hidden before what is shown: the inner word counts.
+        let mut words: Vec<(&PathBuf, bool)> = hidden.iter().map(|folder| (*folder, false)).collect();
+        words.extend(extra.iter().chain(&real).map(|path| (path, true)));
+        words.sort();
+        for (path, shown) in words {
+            if shown && hidden.contains(&path) {
+                for part in PARTS {
+                    layout.add(&path.join(part));
+                }
+            } else if shown {
                 layout.add(path);
+            } else {
+                layout.hide(path);
             }
+        }
+        // What is shown under another name, by a link, came when it came.
+        for folder in hidden {
+            layout.hide(folder);
         }
         Ok(layout)
     }
@@ -194,7 +199,27 @@ mod tests {
         {
             assert_eq!(layout.shows(&root.join(path)), shown, "{path}");
         }
-        // Only what is asked for itself can be shown of a hidden folder: then nothing is hidden.
+        // Folders in one another, shown and hidden in turn; a workspace where an interpreter is installed; another name.
+        fs::create_dir_all(work.join("venv/lib/ws")).unwrap();
+        let alias = root.with_extension("zz");
+        std::os::unix::fs::symlink(&root, &alias).unwrap();
+        let layout = Layout::showing(
+            &[alias.clone(), work.join("venv")],
+            &[work.clone(), work.join("venv"), work.join("venv/lib/ws")],
+            &[],
+        )
+        .unwrap();
+        for (path, shown) in [
+            ("work/data", false),
+            ("work/venv/lib/y", true),
+            ("work/venv/rows.jsonl", false),
+            ("work/venv/lib/ws/x", false),
+        ] {
+            assert_eq!(layout.binds(&root.join(path)), shown, "{path}");
+        }
+        assert!(layout.binds(&alias.join("tools")) && !layout.binds(&alias.join("work/data")));
+        fs::remove_file(&alias).unwrap();
+        // Where the system itself lies nothing can be hidden.
         let error = Layout::showing(&[], &[PathBuf::from("/usr/bin")], &[PathBuf::from("/usr/bin")]).unwrap_err();
         assert!(error.to_string().contains("/usr/bin"), "{error}");
         assert!(Layout::showing(&[], &[PathBuf::from("/usr/bin")], &[]).unwrap().shows(Path::new("/usr/bin/env")));

@@ -79,8 +79,10 @@ impl Running {
             if found.is_empty() {
                 break;
             }
-            found.iter().for_each(|pid| _ = group.enter(*pid));
-            moved.extend(found);
+            for pid in found {
+                group.enter(pid);
+                moved.push(pid);
+            }
         }
         self.group = Some((groups, group));
     }
