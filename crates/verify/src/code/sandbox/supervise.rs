@@ -14,8 +14,10 @@ use super::{CodeError, Limits, RunResult, Status};
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const NEXT_LOOKS: Duration = Duration::from_millis(50);
-/// Programs that end sooner and stay smaller are not moved into a control group.
-const SHORT: Duration = Duration::from_millis(200);
+/// Programs that compute less, end sooner and stay smaller are not moved into a control group. To fill memory takes
+/// processor time, whoever holds it in the end.
+const LITTLE: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_secs(2);
 const SMALL: u64 = 64 << 20;
 /// How many times its time by the clock a program may take at most, however busy the machine is.
 pub(super) const PATIENCE: u32 = 10;
@@ -176,7 +178,7 @@ impl Watched {
         } else {
             let memory = self.memory(&now);
             self.peak = self.peak.max(memory);
-            if (memory > SMALL || self.started.elapsed() > SHORT)
+            if (memory > SMALL || now.cpu > LITTLE || self.started.elapsed() > SOON)
                 && let Some(groups) = self.groups.take()
                 && let Some(group) = groups.take(self.limits.memory_bytes)
             {
