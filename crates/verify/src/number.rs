@@ -137,9 +137,9 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What stands before a number: an operator that makes it an operand.
 static OPERATOR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
+    Regex::new(
         r"(?:[/^÷√±×·]|\\(?:sqrt|times|cdot|div|pm|mp)(?-u:\b)|\\frac\s*\{?[^{}]*\}?|[0-9)}\]!]\s*(?:[-+]|\*\*?))[\s{(]*$",
-    ))
+    )
     .expect("the pattern is constant")
 });
 

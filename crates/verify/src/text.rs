@@ -127,7 +127,7 @@ impl RegexSettings {
 pub(crate) fn normalized(text: &str) -> String {
     let lower: String = text.chars().flat_map(char::to_lowercase).collect();
     let quoting = QUOTES.map(|closing| quotes(&lower, closing));
-    let words = lower.split_whitespace().map(|word| without_marks(word, &quoting));
+    let words = lower.split_whitespace().map(|word| without_marks(word, quoting));
     // Articles, a dash between words, a heading's or a table's mark.
     let says_nothing = |word: &&str| matches!(*word, "" | "a" | "an" | "the" | "–" | "#" | "##" | "###" | "|");
     let joined = words.filter(|word| !says_nothing(word)).collect::<Vec<_>>().join(" ");
@@ -139,7 +139,7 @@ pub(crate) fn normalized(text: &str) -> String {
 const QUOTES: [char; 5] = ['\'', '"', '’', '”', '´'];
 
 /// A word without the marks of its sentence around it; `quoting` says which of [`QUOTES`] are quotation marks here.
-fn without_marks<'t>(word: &'t str, quoting: &[bool; 5]) -> &'t str {
+fn without_marks(word: &str, quoting: [bool; 5]) -> &str {
     const MARKS: &str = ".,;:!?¿¡…·、。，；：！？．｡।॥؟،؛۔\"'`´“”„‟‘’‚‛«»‹›「」『』《》〈〉【】〔〕()[]{}（）［］｛｝_—―*•▪◦‣™®©\
                          \u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2060}\u{feff}";
     let is_mark = |c: char| MARKS.contains(c) || c >= '\u{1f000}' && !c.is_alphanumeric();
@@ -167,7 +167,7 @@ fn quotes(text: &str, closing: char) -> bool {
     match closing {
         '’' => text.contains(['‘', '‚']),
         '”' => text.contains(['“', '„']),
-        _ => text.matches(closing).count() % 2 == 0,
+        _ => text.matches(closing).count().is_multiple_of(2),
     }
 }
 

@@ -15,15 +15,15 @@ fn folder(name: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = std::env::temp_dir().join(format!("retort-private-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path.canonicalize().unwrap()
+    std::fs::create_dir_all(&path).expect("a folder");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its permissions");
+    path.canonicalize().expect("its path")
 }
 
 fn put_secret(folder: &Path) -> PathBuf {
-    std::fs::create_dir_all(folder).unwrap();
+    std::fs::create_dir_all(folder).expect("a folder");
     let path = folder.join("rows.jsonl");
-    std::fs::write(&path, SECRET).unwrap();
+    std::fs::write(&path, SECRET).expect("the secret");
     path
 }
 
@@ -82,7 +82,7 @@ print(found, os.path.exists(SHOWN))
 
 /// Starts [`look_for_the_secret`] in `work` with the home folder `home`.
 fn looks(work: &Path, home: &Path, secrets: &[&Path], shown: &[&Path], private: &[&Path]) {
-    let join = |paths: &[&Path]| std::env::join_paths(paths).unwrap();
+    let join = |paths: &[&Path]| std::env::join_paths(paths).expect("paths");
     let output = Command::new(std::env::current_exe().unwrap())
         // The command line holds the secret too, as that of `retort verify --tests` does.
         .args(["--exact", "look_for_the_secret", "--skip", SECRET])
@@ -92,7 +92,7 @@ fn looks(work: &Path, home: &Path, secrets: &[&Path], shown: &[&Path], private: 
         .env("RETORT_TEST_SHOWN", join(shown))
         .env("RETORT_TEST_PRIVATE", join(private))
         .output()
-        .unwrap();
+        .expect("this test's own program");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }

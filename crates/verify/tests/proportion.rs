@@ -42,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 
 /// Bytes at the peak for each byte of text, and seconds.
 fn costs(settings: &VerifierSettings, completion: &str, reference: &str) -> (f64, f64) {
-    let verifier = settings.build().unwrap();
+    let verifier = settings.build().expect("a verifier");
     // Patterns are compiled once.
     verifier.verify(&Case::of("warm", reference));
     let before = HELD.load(Ordering::Relaxed);
@@ -62,7 +62,7 @@ fn costs(settings: &VerifierSettings, completion: &str, reference: &str) -> (f64
 }
 
 fn of(yaml: &str) -> VerifierSettings {
-    serde_json::from_str(yaml).unwrap()
+    serde_json::from_str(yaml).expect("settings")
 }
 
 #[test]
@@ -87,8 +87,11 @@ fn answers_of_thirty_megabytes() {
     let _alone = alone();
     let words = "the answer is not here, so we go on and on; ".repeat(700_000);
     let letters = "A, B ".repeat(6_000_000);
-    let random: String =
-        (0..4_000_000_u64).map(|n| format!("{:x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40)).collect();
+    let mut random = String::new();
+    for n in 0..4_000_000_u64 {
+        random.push_str(&(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_string());
+        random.push(' ');
+    }
     for (settings, most) in [("\"choice\"", 4.0), ("\"number\"", 0.5), ("\"repetition\"", 10.0), ("\"format\"", 0.5)] {
         let settings = of(settings);
         for text in [&words, &letters, &random] {

@@ -192,9 +192,9 @@ impl Sandbox {
                 reason: "bubblewrap is not installed".into(),
                 fix: "install the package `bubblewrap`, or set `sandbox: builtin`".into(),
             })?;
-            Self::of(Backend::Bubblewrap(Bubblewrap::new(path, &layout)?), &layout, &groups).tried()
+            Self::of(Backend::Bubblewrap(Bubblewrap::new(path, &layout)?), &layout, groups.as_ref()).tried()
         };
-        let try_builtin = || Self::of(Backend::Builtin(Builtin::new(&layout)?), &layout, &groups).tried();
+        let try_builtin = || Self::of(Backend::Builtin(Builtin::new(&layout)?), &layout, groups.as_ref()).tried();
         match choice {
             SandboxChoice::Bubblewrap => try_bubblewrap(),
             SandboxChoice::Builtin => try_builtin(),
@@ -202,8 +202,8 @@ impl Sandbox {
         }
     }
 
-    fn of(backend: Backend, layout: &Arc<Layout>, groups: &Option<Arc<Groups>>) -> Self {
-        Self { backend: Arc::new(backend), layout: layout.clone(), groups: groups.clone() }
+    fn of(backend: Backend, layout: &Arc<Layout>, groups: Option<&Arc<Groups>>) -> Self {
+        Self { backend: Arc::new(backend), layout: layout.clone(), groups: groups.cloned() }
     }
 
     /// How programs are kept apart.

@@ -193,7 +193,12 @@ mod tests {
         }
         let root = root.canonicalize().unwrap();
         let work = root.join(work.file_name().unwrap());
-        let layout = Layout::showing(&[root.clone(), work.join("venv")], &[work.clone()], &[work.clone()]).unwrap();
+        let layout = Layout::showing(
+            &[root.clone(), work.join("venv")],
+            std::slice::from_ref(&work),
+            std::slice::from_ref(&work),
+        )
+        .unwrap();
         for (path, shown) in
             [("tools", true), ("work", false), ("work/data/x", false), ("work/venv/lib/y", true), ("work/venvs", false)]
         {

@@ -42,7 +42,7 @@ pub(super) fn of_tree(root: libc::pid_t) -> Usage {
 pub(super) fn private_folders(pid: libc::pid_t) -> Vec<File> {
     let open = |folder: &&str| File::open(format!("/proc/{pid}/root/{folder}")).ok();
     let mut folders: Vec<File> = ["tmp", "dev/shm"].iter().filter_map(open).collect();
-    folders.retain(|folder| status_of(folder).is_some_and(|status| status.f_type as i64 == libc::TMPFS_MAGIC as i64));
+    folders.retain(|folder| status_of(folder).is_some_and(|status| status.f_type == libc::TMPFS_MAGIC));
     folders
 }
 
