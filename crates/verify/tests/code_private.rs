@@ -83,7 +83,7 @@ print(found, os.path.exists(SHOWN))
 /// Starts [`look_for_the_secret`] in `work` with the home folder `home`.
 fn looks(work: &Path, home: &Path, secrets: &[&Path], shown: &[&Path], private: &[&Path]) {
     let join = |paths: &[&Path]| std::env::join_paths(paths).expect("paths");
-    let output = Command::new(std::env::current_exe().unwrap())
+    let output = Command::new(std::env::current_exe().expect("this test"))
         // The command line holds the secret too, as that of `retort verify --tests` does.
         .args(["--exact", "look_for_the_secret", "--skip", SECRET])
         .current_dir(work)
