@@ -152,7 +152,7 @@ fn a_virtual_environment_shows_only_its_own_parts() {
     }
     let secret = put_secret(&work.join("data"));
     let command = vec![work.join("bin/python3").to_string_lossy().into_owned(), "{file}".to_owned()];
-    let settings = CodeSettings { command, ..CodeSettings::default() };
+    let settings = CodeSettings { command, private_paths: vec![work.clone()], ..CodeSettings::default() };
     match CodeVerifier::new(settings) {
         Err(error) => eprintln!("SKIPPED: {error}"),
         Ok(verifier) => {
