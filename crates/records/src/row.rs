@@ -1,6 +1,6 @@
 //! The structs behind every table. A field is a column; its doc comment is the column's description in `schemas/`.
 
-use crate::completion::{self, ThinkForm};
+use crate::{FinishReason, completion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -73,30 +73,6 @@ pub struct Prompt {
     pub tests: Option<String>,
 }
 
-/// Why the text of a rollout ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// The model ended its turn.
-    Stop,
-    /// The token limit cut it off: truncated, never correct and never shortest.
-    Length,
-    /// The server withheld it.
-    ContentFilter,
-    /// The server or the run gave up on it.
-    Abort,
-    /// The source does not say.
-    Unknown,
-}
-
-impl FinishReason {
-    /// Whether a text that ended so and has its think tags in this form was cut off: by the limit, by the server, or in the
-    /// middle of its reasoning.
-    pub fn truncates(self, form: ThinkForm) -> bool {
-        matches!(self, Self::Length | Self::ContentFilter | Self::Abort) || form == ThinkForm::Unclosed
-    }
-}
-
 /// One sampled completion with its sampling facts. The text lives here, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rollout {
@@ -131,7 +107,7 @@ pub struct Rollout {
 impl Rollout {
     /// Whether the text was cut off: by the limit, by the server, or in the middle of its reasoning.
     pub fn truncated(&self) -> bool {
-        self.finish_reason.truncates(completion::split(&self.completion).form)
+        self.finish_reason.truncates_with(completion::split(&self.completion).form)
     }
 }
 
