@@ -25,6 +25,8 @@ pub enum Family {
     Positive,
     /// Integers from 1 to 9.
     Integers,
+    /// Integers above one, up to some twenty more.
+    Above(i64),
 }
 
 /// A point: the values of all variables and of all unknown functions.
@@ -66,6 +68,7 @@ impl Point {
             Family::Unit => ratio(1 + high % 10_006, 10_007),
             Family::Positive => ratio(1009 + high % 8072, 1009),
             Family::Integers => ratio(1 + high % 9, 1),
+            Family::Above(low) => ratio(low + 1 + high % 23, 1),
         }
     }
 }

@@ -22,6 +22,8 @@ mod lexer;
 mod limits;
 mod matrix;
 mod parse;
+mod pieces;
+mod polynomial;
 mod prose;
 mod relations;
 mod sets;
