@@ -1,13 +1,16 @@
 //! `number`: the last number of the answer against the reference answer; and the reading of decimal numbers.
 
+use std::sync::LazyLock;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Num, One};
+use regex::Regex;
 use retort_records::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Outcome, Verifier, VerifyError};
+use crate::{Case, Outcome, Verifier, VerifyError, math::ascii_digit};
 
 /// Digits of a number, its exponent included, above which it is not read: the limit before any work.
 const MAX_DIGITS: usize = 4000;
@@ -68,34 +71,53 @@ fn compare(found: &BigRational, expected: &BigRational, tolerance: &BigRational)
     }
 }
 
-/// The last number of a text, as written and as a value.
-pub(crate) fn last_number(text: &str) -> Option<(&str, BigRational)> {
-    let bytes = text.as_bytes();
-    let mut end = bytes.len();
-    while let Some(digit) = bytes[..end].iter().rposition(u8::is_ascii_digit) {
-        let mut start = digit;
-        let in_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'_');
-        while start > 0 && in_number(bytes[start - 1]) {
-            start -= 1;
-        }
-        // A separator before the number belongs to the sentence, a point directly before a digit does not.
-        while matches!(bytes[start], b',' | b'_') || (bytes[start] == b'.' && !bytes[start + 1].is_ascii_digit()) {
+/// Bytes before the last digit of a text in which its last number begins.
+const WINDOW: usize = MAX_DIGITS + 500;
+
+/// A number: grouped by commas, underscores or blanks, decimal, with an exponent.
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?:_\d{3})+|\d{1,3}(?:[ \u{a0}\u{202f}]\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d+)?",
+        r"|\.\d+(?:[eE][+-]?\d+)?",
+    ))
+    .expect("the pattern is constant")
+});
+
+/// The last number of a text, as written and as a value. Digits of all scripts count.
+pub(crate) fn last_number(text: &str) -> Option<(String, BigRational)> {
+    let digit = |c: char| c.is_ascii_digit() || !c.is_ascii() && ascii_digit(c).is_some();
+    let mut end = text.len();
+    loop {
+        let at = text[..end].rfind(digit)?;
+        let stop = at + text[at..].chars().next().map_or(1, char::len_utf8);
+        let mut start = at.saturating_sub(WINDOW);
+        while !text.is_char_boundary(start) {
             start += 1;
         }
-        let mut begin = start;
-        if begin > 0 && bytes[begin - 1] == b'$' {
-            begin -= 1;
+        let window: String = text[start..stop].chars().map(|c| ascii_digit(c).unwrap_or(c)).collect();
+        let last = NUMBER.find_iter(&window).last()?;
+        let digits = last.as_str();
+        let before = &window[..last.start()];
+        // A digit right before a group, as in `1234,567`, or a run of numbers and points, is no number of this kind.
+        let broken = digits.contains([',', '_']) && before.ends_with(|c: char| c.is_ascii_digit() || c == '.')
+            || !digits.starts_with('.')
+                && before
+                    .strip_suffix(['.', ',', '_'])
+                    .is_some_and(|rest| rest.ends_with(|c: char| c.is_ascii_digit()));
+        if let Some(value) = decimal(&digits.replace([' ', '\u{a0}', '\u{202f}'], "")).filter(|_| !broken) {
+            let unsigned = before.strip_suffix('$').unwrap_or(before);
+            let signed = unsigned
+                .strip_suffix(['-', '−'])
+                .is_some_and(|rest| !rest.ends_with(|c: char| c.is_ascii_alphanumeric()));
+            if signed {
+                let sign = unsigned.chars().next_back().map_or(0, char::len_utf8);
+                return Some((window[unsigned.len() - sign..].to_owned(), -value));
+            }
+            return Some((digits.to_owned(), value));
         }
-        let signed =
-            begin > 0 && bytes[begin - 1] == b'-' && !bytes[..begin - 1].last().is_some_and(u8::is_ascii_alphanumeric);
-        let unsigned = &text[start..=digit];
-        if let Some(value) = decimal(unsigned) {
-            let value = if signed { -value } else { value };
-            return Some((if signed { &text[begin - 1..=digit] } else { unsigned }, value));
-        }
-        end = start;
+        // The whole run of digits and separators is no number.
+        end = text[..stop].trim_end_matches(|c| digit(c) || matches!(c, '.' | ',' | '_')).len();
     }
-    None
 }
 
 /// A decimal number, optionally signed, with `,` or `_` between groups of three digits and an optional exponent.
@@ -175,8 +197,13 @@ mod tests {
             ("x = -4", Some(("-4", ratio(-4, 1)))),
             ("1, 2, .5", Some((".5", ratio(1, 2)))),
             ("none", None),
+            ("it is 6.02e3", Some(("6.02e3", ratio(6020, 1)))),
+            ("about 5E-3", Some(("5E-3", ratio(1, 200)))),
+            ("1 000 in all", Some(("1 000", ratio(1000, 1)))),
+            ("１２", Some(("12", ratio(12, 1)))),
+            ("-٥", Some(("-5", ratio(-5, 1)))),
         ] {
-            assert_eq!(last_number(text), expected, "{text}");
+            assert_eq!(last_number(text), expected.map(|(text, value)| (text.to_owned(), value)), "{text}");
         }
     }
 

@@ -2,10 +2,14 @@
 
 mod upright;
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use super::{
     expr::{Bracket, Func, Relation},
     limits::MAX_DIGITS,
-    words,
+    units, words,
 };
 
 /// A token.
@@ -27,6 +31,10 @@ pub enum Tok {
     PlusMinus(bool),
     /// `×`, `·`, `*`
     Times,
+    /// `×` between vectors.
+    Cross,
+    /// `∧`, or `∨` when not set.
+    Logic(bool),
     /// `/`, `÷`
     Slash,
     /// `^`
@@ -283,7 +291,12 @@ impl Lexer {
     }
 
     fn number(&mut self) -> Result<(), LexError> {
+        let start = self.at;
         let mut digits = String::new();
+        if self.foreign_groups(&mut digits) {
+            self.push(Tok::Num(digits));
+            return Ok(());
+        }
         let take_digits = |lexer: &mut Self, digits: &mut String| {
             while lexer.peek(0).is_ascii_digit() {
                 digits.push(lexer.peek(0));
@@ -304,6 +317,7 @@ impl Lexer {
             // `5.` is 5.
             self.at += 1;
         }
+        self.decimal_comma(&mut digits, start);
         if let Some(period) = self.period(digits.contains('.')) {
             if !digits.contains('.') {
                 digits.push('.');
@@ -383,6 +397,53 @@ impl Lexer {
         }
     }
 
+    /// Groups that only one custom writes: `1.234.567`, `1.234,56`, `1'000`, `12,34,567`.
+    fn foreign_groups(&mut self, digits: &mut String) -> bool {
+        static FOREIGN: LazyLock<Regex> = LazyLock::new(|| {
+            let forms = r"^(?:(\d{1,3}(?:\.\d{3}){2,})|(\d{1,3}(?:\.\d{3})+),(\d+)|(\d{1,3}(?:'\d{3})+)|(\d{1,2}(?:,\d{2})+,\d{3}))(?:[^\d.,]|[.,](?:\D|$)|$)";
+            Regex::new(forms).expect("the pattern is constant")
+        });
+        let separated = matches!(self.peek(1), '.' | '\'' | ',')
+            || matches!(self.peek(2), '.' | '\'' | ',')
+            || matches!(self.peek(3), '.' | '\'');
+        if self.depth > 0 || !separated {
+            return false;
+        }
+        let rest: String = self.chars[self.at..].iter().take(64).collect();
+        let Some(found) = FOREIGN.captures(&rest) else { return false };
+        let Some(whole) = [1, 2, 4, 5].into_iter().find_map(|group| found.get(group)) else { return false };
+        digits.extend(whole.as_str().chars().filter(char::is_ascii_digit));
+        let end = found.get(3).map_or(whole.end(), |fraction| {
+            digits.push('.');
+            digits.push_str(fraction.as_str());
+            fraction.end()
+        });
+        self.at += end;
+        true
+    }
+
+    /// `1 234,56`: behind groups that blanks set apart, a comma is decimal.
+    fn decimal_comma(&mut self, digits: &mut String, start: usize) {
+        let grouped = self.chars[start..self.at].contains(&' ');
+        let fraction = (1..).take_while(|ahead| self.peek(*ahead).is_ascii_digit()).count();
+        if grouped && self.depth == 0 && self.peek(0) == ',' && fraction > 0 && !digits.contains('.') {
+            digits.push('.');
+            digits.extend(&self.chars[self.at + 1..=self.at + fraction]);
+            self.at += 1 + fraction;
+        }
+    }
+
+    /// Whether the command that was just read stands between two vectors: `\vec{a} \times \vec{b}`.
+    fn between_vectors(&self) -> bool {
+        let vectors = ["\\vec", "\\mathbf", "\\boldsymbol", "\\bm", "\\overrightarrow", "\\hat"];
+        let command = "\\times".len();
+        let before: String = self.chars[..self.at - command].iter().collect();
+        let after: String = self.chars[self.at..].iter().take(20).collect();
+        let last = before.rfind('\\').map_or("", |at| &before[at..]);
+        let named = |text: &str| vectors.iter().any(|vector| text.trim_start().starts_with(vector));
+        named(last) && named(&after)
+    }
+
     /// The group separator here: what it is, and its width.
     fn separator(&self) -> Option<(char, usize)> {
         let rest = &self.chars[self.at..];
@@ -420,9 +481,21 @@ impl Lexer {
             self.push(Tok::Var(run.to_owned()));
             return;
         }
-        let after_number = matches!(self.out.last(), Some(Token { tok: Tok::Num(_) | Tok::Close(_), .. }));
-        let joins_units = run == "per" && matches!(self.out.last(), Some(Token { tok: Tok::Word(_), .. }));
-        if joins_units || words::is_unit(run) && after_number && self.at_end_of_unit() {
+        let after_number = match self.out.as_slice() {
+            // `1 g/cm^3`
+            [
+                ..,
+                Token { tok: Tok::Num(_), .. },
+                Token { tok: Tok::Var(_) | Tok::Word(_), .. },
+                Token { tok: Tok::Slash, .. },
+            ] => true,
+            [.., Token { tok: Tok::Num(_) | Tok::Close(_) | Tok::Word(_), .. }] => true,
+            _ => false,
+        };
+        let joins_units = run == "per"
+            && matches!(self.out.last(), Some(Token { tok: Tok::Word(_) | Tok::Var(_), .. }))
+            && self.space;
+        if joins_units || after_number && is_unit(run) && self.ends_unit(run) {
             // Before the functions: `5 min`.
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {
@@ -456,10 +529,21 @@ impl Lexer {
         }
     }
 
+    /// Whether a run of letters that is a unit is meant as one.
+    fn ends_unit(&self, run: &str) -> bool {
+        self.space && words::function(run).is_none() || self.at_end_of_unit()
+    }
+
     /// Whether nothing that a function could be applied to follows.
     fn at_end_of_unit(&self) -> bool {
         let next = self.chars[self.at..].iter().find(|c| !c.is_whitespace());
-        next.is_none_or(|c| matches!(c, '.' | ',' | ';' | ')' | '}' | '/' | '^' | '$' | '\\'))
+        next.is_none_or(|c| matches!(c, '.' | ',' | ';' | ')' | '}' | '/' | '^' | '$' | '\\') || c.is_ascii_digit())
+            || self.space_then_letter()
+    }
+
+    /// `5 ft of rope`: another word follows, which no function is applied to.
+    fn space_then_letter(&self) -> bool {
+        self.peek(0) == ' ' && self.peek(1).is_ascii_alphabetic() && self.peek(2).is_ascii_alphabetic()
     }
 
     fn command(&mut self) -> Result<(), LexError> {
@@ -563,6 +647,10 @@ impl Lexer {
                 Ok(())
             }
             "char" => Err("a character by its number"),
+            "times" if self.between_vectors() => {
+                self.push(Tok::Cross);
+                Ok(())
+            }
             _ => match words::command(name) {
                 Some(words::Command::Token(tok)) => {
                     self.push(tok);
@@ -590,4 +678,9 @@ impl Lexer {
         self.push(Tok::Var(format!("\\{name}")));
         Ok(())
     }
+}
+
+/// Whether a run of letters behind a number is a unit.
+fn is_unit(run: &str) -> bool {
+    units::is_known(run) || matches!(run, "st" | "nd" | "rd" | "th" | "sq" | "cu" | "pts")
 }

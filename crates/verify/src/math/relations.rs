@@ -71,8 +71,7 @@ pub fn is_name(expr: &Expr) -> bool {
         Expr::Var(_) | Expr::Text(_) => true,
         Expr::Const(constant) => matches!(constant, super::expr::Const::I | super::expr::Const::E),
         Expr::Apply(_, arguments) => arguments.iter().all(super::expr::Expr::is_scalar),
-        // `\frac{dy}{dx}`
-        Expr::Mul(items) if items.len() == 2 && items[0] == Expr::Var("d".into()) => is_name(&items[1]),
+        Expr::Opaque(written) => written.starts_with("derivative "),
         Expr::Mul(items) => items.iter().all(capital),
         Expr::Div(a, b) => is_name(a) && is_name(b),
         Expr::Ratio(items) => items.iter().all(is_name),
@@ -152,15 +151,22 @@ fn factor(f: &Expr, g: &Expr, budget: &mut Budget) -> Result<Option<Ordering>, &
     Err("no point has a value on both sides")
 }
 
-/// The expression with the point's numbers for its variables.
+/// The expression with the point's numbers for its variables and unknown functions.
 fn at_point(expr: &Expr, point: Point) -> Expr {
-    expr.variables().iter().fold(expr.clone(), |expr, name| {
+    let value = |expr: &Expr| {
         let mut budget = Budget::new(1000);
-        match Eval::new(point, 64, true, &mut budget).value(&Expr::Var(name.clone())) {
-            Ok(Number::Exact(value, _)) => expr.with(name, &Expr::Num(value, 0)),
-            _ => expr,
+        match Eval::new(point, 64, true, &mut budget).value(expr) {
+            Ok(Number::Exact(value, _)) => Expr::Num(value, 0),
+            _ => expr.clone(),
         }
-    })
+    };
+    match expr {
+        Expr::Var(_) | Expr::Apply(..) => value(expr),
+        Expr::Fold(..) => {
+            expr.variables().iter().fold(expr.clone(), |expr, name| expr.with(name, &value(&Expr::Var(name.clone()))))
+        }
+        other => other.map(&|child| at_point(child, point)),
+    }
 }
 
 /// The value of `expr` with `name` set to `x` and all other variables at `point`.

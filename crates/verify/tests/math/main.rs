@@ -5,6 +5,7 @@ mod adversarial;
 mod attacks;
 mod banks;
 mod kinds;
+mod metamorphic;
 mod perturbations;
 mod properties;
 mod rollouts;

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        expr::{Bracket, Expr, Join},
+        expr::{Bracket, Const, Expr, Join},
         identity::Same,
         limits::MAX_ITEMS,
         relations::{assigned, plus_minus},
@@ -39,6 +39,9 @@ impl Comparer<'_> {
             }
             Expr::Seq(Bracket::Group, items, _) => (items.clone(), Kind::Group),
             Expr::Seq(Bracket::Curly, items, _) => (items.clone(), Kind::Set),
+            Expr::Seq(..) if has_signs(expr) => {
+                return plus_minus(expr).map(|values| Elements { items: values, kind: Kind::Bare, join });
+            }
             Expr::Seq(open, items, close) => {
                 return Some(Elements { items: items.clone(), kind: Kind::Tuple(*open, *close), join });
             }
@@ -124,9 +127,20 @@ impl Comparer<'_> {
 
     /// One answer against several.
     pub(super) fn one_and_many(&mut self, one: &Expr, many: Elements) -> Same {
-        if let (Expr::Matrix(rows, false), Kind::Tuple(..)) = (one, many.kind) {
-            let vector = rows.len() == 1 || rows.iter().all(|row| row.len() == 1);
+        if many.kind == Kind::Set && self.depth > 1 {
+            return Same::Different("an element and a set");
+        }
+        if let (Expr::Matrix(rows, false), Kind::Tuple(open, close)) = (one, many.kind) {
+            let vector = open == close && (rows.len() == 1 || rows.iter().all(|row| row.len() == 1));
             return if vector { self.ordered(&rows.concat(), &many.items) } else { DIFFERENT };
+        }
+        if let Kind::Tuple(..) = many.kind
+            && one.any(&|part| {
+                matches!(part, Expr::Const(Const::I))
+                    || matches!(part, Expr::Var(name) if matches!(name.as_str(), "j" | "k"))
+            })
+        {
+            return Same::Unknown("unit vectors or a complex number, and a tuple");
         }
         match many.items.as_slice() {
             [only] => self.answers(one, only),
@@ -203,6 +217,11 @@ impl Comparer<'_> {
         }
         kept
     }
+}
+
+/// Whether a `±` stands anywhere in an answer.
+fn has_signs(expr: &Expr) -> bool {
+    expr.any(&|inner| matches!(inner, Expr::PlusMinus(..)))
 }
 
 /// The letter of a name with an index.

@@ -9,6 +9,7 @@ use super::{
         lexer::{Tok, Token},
     },
     Parser, Result, elements,
+    products::is_differential,
 };
 use crate::number::decimal;
 
@@ -39,8 +40,13 @@ impl Parser {
                 Expr::Apply("norm".into(), vec![inner])
             }
             Tok::Frac => {
+                let start = self.at - 1;
                 let numerator = self.argument()?;
                 let denominator = self.argument()?;
+                if is_differential(&numerator) && is_differential(&denominator) && numerator != denominator {
+                    let derivative = self.derivative(&numerator, start)?;
+                    return Ok(self.leave(derivative));
+                }
                 Expr::Div(Box::new(numerator), Box::new(denominator))
             }
             Tok::Binom => {

@@ -71,6 +71,18 @@ impl Parser {
                     let right = self.signed()?;
                     left = times(left, right);
                 }
+                Some(Tok::Cross) => {
+                    self.at += 1;
+                    self.chain()?;
+                    let right = self.signed()?;
+                    left = Expr::Apply("cross product".into(), vec![left, right]);
+                }
+                Some(Tok::Slash) if is_differential(&left) && self.differential_ahead() => {
+                    // `dy/dx`
+                    let start = self.at - if matches!(left, Expr::Mul(_)) { 2 } else { 1 };
+                    self.at += 3;
+                    left = self.derivative(&left, start)?;
+                }
                 Some(Tok::Slash) => {
                     self.at += 1;
                     self.chain()?;
@@ -99,7 +111,21 @@ impl Parser {
                 _ => break,
             }
         }
-        Ok(self.leave(left))
+        Ok(self.leave(in_order(left)))
+    }
+
+    /// `/ dx`
+    fn differential_ahead(&self) -> bool {
+        matches!((self.peek_at(1), self.peek_at(2)), (Some(Tok::Var(d)), Some(Tok::Var(_))) if d == "d")
+    }
+
+    /// A derivative, which is only compared by its writing: its tokens from `start`, with what `d/dx` is applied to.
+    pub(super) fn derivative(&mut self, numerator: &Expr, start: usize) -> Result<Expr> {
+        let applied = matches!(numerator, Expr::Var(_) | Expr::Pow(..));
+        if applied && self.starts_factor() {
+            self.factor()?;
+        }
+        Ok(Expr::Opaque(format!("derivative {}", self.written(start, self.at))))
     }
 
     /// A factor with its signs.
@@ -233,7 +259,12 @@ impl Parser {
             }
             _ => {}
         }
-        let exponent = self.script()?;
+        let mut exponent = self.script()?;
+        if self.take(&Tok::Caret) {
+            // `2^3^2` is 2^(3^2).
+            self.chain()?;
+            exponent = self.powered(exponent)?;
+        }
         if let Expr::NumberSet(name) = base {
             let decoration = match exponent {
                 Expr::Num(value, 0) => value.to_string(),
@@ -287,6 +318,33 @@ impl Parser {
         };
         let valid = digits.chars().all(|digit| digit.is_digit(base));
         if valid { Ok(Expr::Base(digits, base)) } else { Err("unsupported: digits that the base does not have") }
+    }
+}
+
+/// Whether an expression is what a derivative has above its bar: `d`, `dy`, `d^2y`, `∂f`.
+pub(super) fn is_differential(expr: &Expr) -> bool {
+    let sign = |expr: &Expr| match expr {
+        Expr::Var(name) => name == "d" || name == "\\partial" || name.starts_with("partial "),
+        Expr::Pow(base, _) => matches!(&**base, Expr::Var(name) if name == "d" || name == "\\partial"),
+        _ => false,
+    };
+    match expr {
+        Expr::Mul(factors) => factors.first().is_some_and(sign),
+        other => sign(other),
+    }
+}
+
+/// Matrices do not commute: a product with a transposed one keeps its order.
+fn in_order(expr: Expr) -> Expr {
+    let transposed = |factor: &Expr| match factor {
+        Expr::Pow(_, power) => {
+            matches!(&**power, Expr::Var(name) if matches!(name.as_str(), "T" | "\\top" | "\\intercal"))
+        }
+        _ => false,
+    };
+    match expr {
+        Expr::Mul(factors) if factors.iter().any(transposed) => Expr::Apply("matrix product".into(), factors),
+        other => other,
     }
 }
 
