@@ -84,7 +84,7 @@ static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?:(?i:answers?|options?|choices?|choose|respuesta|réponse|antwort|ответ|答え)",
         r"|答案|正确选项|故选|应选|选择|选)",
-        r"[\s*_]*(?i:is|are|would be|should be|option|choice|es|est|ist|は|是|应为|为|為|项|[:：=]|[\s*_])*",
+        r"[\s*_]*(?i:is|are|would be|should be|option|choice|es|est|ist|は|是|应为|为|為|项|[:：=–—-]|[\s*_])*",
     ))
     .expect("the pattern is constant")
 });

@@ -205,6 +205,15 @@ impl<'t> Expected<'t> {
         };
         let found = match parse(&candidate.text, false) {
             Ok(parsed) => parsed,
+            // `5?` is no sure 5, and no sure mistake.
+            Err(_)
+                if candidate.text.contains('?')
+                    && parse(&candidate.text.replace('?', ""), false).is_ok_and(|calm| {
+                        Comparer::brief(settings, self.question).answers(&calm.expr, &expected.expr).is_equal()
+                    }) =>
+            {
+                return Outcome::new(Verdict::Undecided, "unreadable", "the answer is a question");
+            }
             Err(reason) => {
                 // What is no mathematics at all cannot be the value that is asked for; what is only unknown here may.
                 let malformed = !reason.starts_with(parse::UNSUPPORTED);
@@ -224,7 +233,9 @@ impl<'t> Expected<'t> {
         {
             same = other;
         }
-        if let (true, Some(bare)) = (same.is_different(), candidate.bare)
+        // A sign before the box is part of the answer whatever is meant.
+        let signed = |bare: &str| candidate.text == format!("-({bare})");
+        if let (true, Some(bare)) = (same.is_different(), candidate.bare.filter(|bare| !signed(bare)))
             && let Ok(bare) = parse(bare, false)
             && !Comparer::brief(settings, self.question).answers(&bare.expr, &expected.expr).is_different()
         {

@@ -115,9 +115,9 @@ pub fn labelled(text: &str, last: char) -> Option<(char, String)> {
         (true, None) => return None,
         (false, None) => {
             // The letter's own braces may close before its mark.
-            let shown = rest.trim_start_matches(['}', ' ']);
+            let shown = rest.trim_start_matches(['{', '}', ' ']);
             match shown.strip_prefix(['.', ':', '、', '．', '：']) {
-                Some(after) => after,
+                Some(after) => after.trim_start_matches([' ', '}']),
                 None if shown.is_empty() && letter.is_ascii_uppercase() => shown,
                 None => return None,
             }

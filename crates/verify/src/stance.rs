@@ -24,8 +24,9 @@ static DENYING: LazyLock<Regex> = LazyLock::new(|| {
 /// Words that call wrong what their clause names, wherever they stand in it.
 static WRONG: LazyLock<Regex> = LazyLock::new(|| {
     words(concat!(
-        r"(?i)(?-u:\b)(?:wrong|incorrect|erroneous|untrue|not true|false answer|not the case|mistaken|trap|tempting|falsche?r?|incorrecta?)(?-u:\b)",
-        r"|错误|錯誤|(?:不是|不为|並非|并非|不等于|不可能是|不能是)\s*$|틀린|неверн|неправильн",
+        r"(?i)(?-u:\b)(?:wrong|incorrect|erroneous|untrue|not true|false answer|false that|not the case|mistaken?|misconception|pitfall|fallacy|trap|tempting",
+        r"|doubt(?:s|ed|ful)?|den(?:y|ies)|disagree|refutes?|(?:do(?:es)? not|don['’]t|doesn['’]t|never|cannot) (?:think|believe|agree|claim|answer|choose)|falsche?r?|incorrecta?)(?-u:\b)",
+        r"|错误|錯誤|不认为|不觉得|怀疑|不相信|未必|(?:不是|不为|並非|并非|不等于|不可能是|不能是)\s*$|틀린|неверн|неправильн",
     ))
 });
 
@@ -33,7 +34,7 @@ static WRONG: LazyLock<Regex> = LazyLock::new(|| {
 static QUOTING: LazyLock<Regex> = LazyLock::new(|| {
     words(concat!(
         r"(?i)(?-u:\b)(?:says?|said|claims?|claimed|stat(?:es|ed) that|according to|the book|textbook|answer key|suppos(?:e|ing)|assum(?:e|ing)",
-        r"|perhaps|maybe|possibly|guess|guessing|unsure|such that the|whether|supposedly|allegedly|if the(?: correct)? answer",
+        r"|perhaps|maybe|possibly|guess|guessing|unsure|such that the|whether|supposedly|allegedly|(?:supposed|thought|believed|rumou?red) to|if the(?: correct)? answer",
         r"|quizás|vielleicht|peut-être|(?:might|could|may|should have)\s+(?:well\s+|also\s+|have\s+)?be(?:en)?\s*$)(?-u:\b|$)",
         r"|假设|如果答案|题目说|书上|可能是|也许|或许|어쩌면|возможно",
     ))
@@ -45,7 +46,7 @@ static COMPARING: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)(?-u:\b)(?:than|less|more|greater|fewer|smaller|larger|bigger|between|differs?|different|close|near|nearly|almost",
         r"|least|most|twice|thrice|half|double|triple|squared?|cubed?|reciprocal|negative|opposite|inverse|root|off|minus|plus",
         r"|times|divided|multiple|multiplied|beyond|above|below|under|over|exceeds?|exceed|up to|within|factor|power|percent of",
-        r"|point|sum of|product of|difference)(?-u:\b)|小于|大于|少于|多于|接近|倍|相反数|倒数|平方|立方|超过|不到",
+        r"|point|sum of|product of|difference|adding|subtracting|multiplying|dividing|obtained)(?-u:\b)|小于|大于|少于|多于|接近|倍|相反数|倒数|平方|立方|超过|不到",
     ))
 });
 
@@ -55,7 +56,7 @@ static RETRACTING: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)(?-u:\b)(?:wait|actually|wrong|incorrect|mistake|mistaken|error|oops|sorry|correction|cannot solve|can['’]t solve",
         r"|could ?n[o'’]t (?:solve|find)|found nothing|find nothing|not sure|unsure|don['’]t know|do not know|is not the answer",
         r"|isn['’]t the answer|but i (?:get|got|find|found)|not correct|isn['’]t correct|isn['’]t right|not right|no solution",
-        r"|let me re(?:check|consider|do|think)|should be)(?-u:\b)|不对|错了|錯了|等等|其实|有误|算错|更正|ошибка|틀렸",
+        r"|let me re(?:check|consider|do|think)|should be)(?-u:\b)|[.!?…,;]\s*no(?:pe)?[,.!]\s|不对|错了|錯了|等等|其实|有误|算错|更正|ошибка|틀렸",
     ))
 });
 
@@ -78,7 +79,7 @@ pub fn is_denied_between(words: &str) -> bool {
 fn given(clause: &str) -> &str {
     static GIVES: LazyLock<Regex> = LazyLock::new(|| {
         words(
-            r"(?i)(?-u:\b)(?:is|are|was|were|(?:must|will|would|should|to) be|equals?|has|have|gives?|answer|result)(?-u:\b)|[=:：是为得]",
+            r"(?i)(?-u:\b)(?:is|are|was|were|(?:must|will|would|should|to) be|equals?|has|have|gives?)(?-u:\b)|[=:：是为得]",
         )
     });
     GIVES.find_iter(clause).last().map_or(clause, |found| &clause[found.end()..])
@@ -100,8 +101,8 @@ fn is_denied(after: &str) -> bool {
     static AFTER: LazyLock<Regex> = LazyLock::new(|| {
         words(concat!(
             r"(?i)^[\s)\]}*_$]*(?:[?？]|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
-            r"|(?:is|was|are|does|do|can|could|would)n['’]t(?-u:\b)|(?:does|do|did|can|could|would)\s?not(?-u:\b)|cannot(?-u:\b)|(?:is|was) (?:a|the|an) (?:wrong|incorrect|false|trap|mistake)",
-            r"|不是|不对|是错|错误|错|不正确|有误|가 아니|이 아니|はない|では?ない|не )",
+            r"|(?:is|was|are|does|do|can|could|would)n['’]t(?-u:\b)|(?:does|do|did|can|could|would)\s?not(?-u:\b)|cannot(?-u:\b)|(?:is|are|was) too(?-u:\b)|(?:fails?|is excluded)(?-u:\b)|(?:more|less|fewer|greater|higher|lower|larger|smaller) than(?-u:\b)|(?:is|was) (?:a|the|an) (?:wrong|incorrect|false|trap|mistake)",
+            r"|吗|么？|不是|不对|是错|错误|错|不正确|有误|가 아니|이 아니|はない|では?ない|не )",
         ))
     });
     AFTER.is_match(after)
@@ -116,11 +117,21 @@ pub fn takes_back(after: &str) -> bool {
     RETRACTING.is_match(&after[..end])
 }
 
+/// Whether the word right before a box makes another value of it: `twice \boxed{5}`.
+pub fn changes_box(before: &str) -> bool {
+    let word = before.trim_end().rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or_default().to_lowercase();
+    let changing = [
+        "minus", "negative", "twice", "thrice", "double", "triple", "half", "than", "times", "plus", "between",
+        "nearly", "almost", "under", "over", "above", "below",
+    ];
+    changing.contains(&word.as_str())
+}
+
 /// Whether what follows a box takes it back.
 pub fn takes_back_box(after: &str) -> bool {
     static AGAIN: LazyLock<Regex> = LazyLock::new(|| {
         words(concat!(
-            r"(?i)(?-u:\b)(?:wait|actually,|oops|(?:that|this|it)(?: i|['’])s (?:wrong|incorrect|not (?:right|correct))|i made an? (?:error|mistake)",
+            r"(?i)(?-u:\b)(?:wait(?-u:\b)[^\n]{0,80}?(?-u:\b)(?:wrong|incorrect|not|no|mistake|error|should|redo|let me)|actually,|oops|(?:that|this|it)(?: i|['’])s (?:wrong|incorrect|not (?:right|correct))|i made an? (?:error|mistake)",
             r"|i was wrong|correction:|my mistake)(?-u:\b|)|这不对|我算错|算错了|等等，",
         ))
     });

@@ -152,6 +152,7 @@ fn doubted(text: &str, start: usize, end: usize) -> bool {
     let marks = |c: char| matches!(c, '$' | '\\' | ')' | ']' | '*' | '(' | '[');
     stance::denies(text[line..start].trim_end_matches(marks), rest[..line_end].trim_start_matches(marks))
         || stance::takes_back_box(rest)
+        || stance::changes_box(text[line..start].trim_end_matches(marks))
 }
 
 /// Commands around a box that change nothing but its looks, or lead to it.
@@ -198,6 +199,12 @@ fn touched(text: &str, start: usize, end: usize, content: &str) -> Option<String
     let spaced = |part: &str| SPACE.replace_all(part, " ").into_owned();
     let (spaced_before, spaced_after) = (spaced(before), spaced(after));
     (before, after) = (&spaced_before, &spaced_after);
+    // A bullet, or the number of an item.
+    static BULLET: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^\s*(?:[-*+>•]|\d+[.)])\s+$").expect("the pattern is constant"));
+    if opening.is_none() && BULLET.is_match(before) {
+        before = "";
+    }
     if formula {
         before = after_relation(before);
         after = before_relation(after);
@@ -205,7 +212,7 @@ fn touched(text: &str, start: usize, end: usize, content: &str) -> Option<String
         before = &before[before.rfind(char::is_whitespace).map_or(0, |at| at + 1)..];
         after = &after[..after.find(char::is_whitespace).unwrap_or(after.len())];
         before = before.trim_start_matches(|c: char| !matches!(c, '-' | '+' | '±') && !c.is_ascii_alphanumeric());
-        after = after.trim_end_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '}' | ')' | '%' | '°' | '!'));
+        after = after.trim_end_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '}' | ')' | '%' | '°'));
         if after.starts_with(['.', ',', ';', ':', '*', ')', ']', '。', '，', '"', '\'', '?', '-', '_', '`', '<']) {
             after = "";
         }
@@ -221,7 +228,7 @@ fn touched(text: &str, start: usize, end: usize, content: &str) -> Option<String
     let after = LOOKS.replace_all(after, " ");
     let unclosed = after.matches('{').count() > after.matches('}').count();
     let after = if unclosed { "".into() } else { after };
-    let empty = |part: &str| part.trim().trim_matches(['{', '}', '(', ')', '[', ']', '!']).trim().is_empty();
+    let empty = |part: &str| part.trim().trim_matches(['{', '}', '(', ')', '[', ']']).trim().is_empty();
     if empty(&before) && empty(&after) {
         return None;
     }

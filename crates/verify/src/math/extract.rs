@@ -156,7 +156,7 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
         match labelled(text) {
             Some(value) => add(Place::Whole, value.into()),
             None if short || !text.contains('=') && !text.trim().contains('\n') => {
-                add(Place::Whole, text.trim().into());
+                add(Place::Whole, stance::asserted(text).trim().into());
             }
             // A derivation without words: its last side may be the answer, or not.
             None => add(Place::LastValue, text.trim().into()),
@@ -169,7 +169,11 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
         {
             add(if short { Place::OnlyFormula } else { Place::LastValue }, (*only).into());
         }
-        if let Some((place, value)) = last_value(last_sentence(tail)) {
+        let sentence = last_sentence(tail);
+        let end = sentence.as_ptr() as usize - tail.as_ptr() as usize + sentence.len();
+        if !trusted && stance::takes_back(&tail[end..]) {
+            // A later sentence says that this is not it.
+        } else if let Some((place, value)) = last_value(sentence) {
             add(place, value.into());
         }
     }
@@ -194,7 +198,8 @@ fn announced(tail: &str, trusted: bool) -> Option<&str> {
         let before = &tail[..found.end() + (part.as_ptr() as usize - rest.as_ptr() as usize)];
         let before = format!("{before}{}", &part[..value]);
         let denied = stance::is_denied_between(&part[..value]) || !stance::asserts(&before, &part[value..]);
-        if trusted || !denied && !stance::takes_back(&tail[end..]) {
+        let asked = part.trim_end_matches(['$', '*', ' ', '.']).ends_with(['?', '？']);
+        if trusted || !denied && !asked && !stance::takes_back(&part[value..]) && !stance::takes_back(&tail[end..]) {
             return Some(part);
         }
     }

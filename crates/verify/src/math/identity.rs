@@ -8,7 +8,8 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use num_traits::Zero;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
 
 use super::{
     eval::{Eval, Family, Point},
@@ -128,10 +129,13 @@ impl Test<'_, '_> {
         if discrete(self.a) || discrete(self.b) {
             return self.over_integers();
         }
+        let kinks = has_kinks(self.a) || has_kinks(self.b);
+        if kinks && let Some(places) = pieces::places(self.a, self.b) {
+            return self.in_pieces(places);
+        }
         let (mut agreed, mut exact, mut one_sided) = (0, true, false);
         let mut unclear = None;
-        let mut differ = false;
-        'families: for family in [Family::Fractions, Family::Positive, Family::Unit] {
+        for family in [Family::Fractions, Family::Positive, Family::Unit] {
             for index in 0..POINTS {
                 match self.at(Point { family, index }) {
                     Verdict::Exact => agreed += 1,
@@ -139,10 +143,7 @@ impl Test<'_, '_> {
                         agreed += 1;
                         exact = false;
                     }
-                    Verdict::Differ => {
-                        differ = true;
-                        break 'families;
-                    }
+                    Verdict::Differ => return self.different_but_for_integers(),
                     Verdict::OneSided => one_sided = true,
                     Verdict::Neither => {}
                     Verdict::Unclear(stop @ (Stop::Exhausted | Stop::Unsupported)) => return Same::Unknown(said(stop)),
@@ -154,21 +155,15 @@ impl Test<'_, '_> {
                 break;
             }
         }
-        if differ {
-            return self.different_but_for_integers();
+        match (one_sided, unclear) {
+            (true, _) => ONE_SIDED,
+            _ if kinks && agreed > 0 && self.same_pieces() => Same::Equal("identity"),
+            _ if kinks => Same::Unknown("equal at all points tried, but not all pieces are known"),
+            _ if agreed >= ENOUGH => Same::Equal(if exact { "identity" } else { "numeric identity" }),
+            (false, Some(stop)) => Same::Unknown(said(stop)),
+            // `(-1)^n` has values at integers only.
+            (false, None) => self.over_integers(),
         }
-        if has_kinks(self.a) || has_kinks(self.b) {
-            return self.in_pieces(one_sided);
-        }
-        if agreed < ENOUGH {
-            return match (one_sided, unclear) {
-                (true, _) => ONE_SIDED,
-                (false, Some(stop)) => Same::Unknown(said(stop)),
-                // `(-1)^n` has values at integers only.
-                (false, None) => self.over_integers(),
-            };
-        }
-        if one_sided { ONE_SIDED } else { Same::Equal(if exact { "identity" } else { "numeric identity" }) }
     }
 
     /// `sin(nπ)` and `0` differ, unless `n` is meant to be an integer.
@@ -180,16 +175,9 @@ impl Test<'_, '_> {
         }
     }
 
-    /// Compares functions that change their formula: equal when they have the same changes and agree between them, or
-    /// when they agree on every piece.
-    fn in_pieces(&mut self, one_sided: bool) -> Same {
-        if !one_sided && self.same_pieces() {
-            return Same::Equal("identity");
-        }
-        let Some(places) = pieces::places(self.a, self.b) else {
-            return Same::Unknown("equal at all points tried, but not all pieces are known");
-        };
-        let (mut agreed, mut one_sided) = (0, one_sided);
+    /// Compares functions that change their formula at points on every piece.
+    fn in_pieces(&mut self, places: Vec<pieces::Place>) -> Same {
+        let (mut agreed, mut one_sided) = (0, false);
         for place in places {
             let placed = |expr: &Expr| {
                 place.iter().fold(expr.clone(), |expr, (name, value)| expr.with(name, &Expr::Num(value.clone(), 0)))
@@ -214,8 +202,19 @@ impl Test<'_, '_> {
     /// Whether the sides are the same function of the same changing parts.
     fn same_pieces(&mut self) -> bool {
         let (natural_log, budget) = (self.natural_log, &mut *self.budget);
-        let mut equal = |a: &Expr, b: &Expr| identical(a, b, natural_log, budget).is_equal();
-        let Some((a, b)) = pieces::abstracted(self.a, self.b, &mut equal) else { return false };
+        let mut proportion = |a: &Expr, b: &Expr| {
+            if identical(a, b, natural_log, budget).is_equal() {
+                return Some(BigRational::one());
+            }
+            let point = Point { family: Family::Fractions, index: 0 };
+            let mut at =
+                |expr: &Expr| Eval::new(point, FIRST_PRECISION, true, budget).value(expr).ok()?.as_exact().cloned();
+            let factor = at(a)? / at(b).filter(|value| !value.is_zero())?;
+            let multiplied = Expr::Mul(vec![Expr::Num(factor.clone(), 0), b.clone()]);
+            let proportional = !factor.is_zero() && identical(a, &multiplied, natural_log, budget).is_equal();
+            proportional.then_some(factor)
+        };
+        let Some((a, b)) = pieces::abstracted(self.a, self.b, &mut proportion) else { return false };
         identical(&a, &b, natural_log, self.budget).is_equal()
     }
 
@@ -486,6 +485,8 @@ mod tests {
             ("\\lfloor x+3\\rfloor", "\\lfloor x\\rfloor+3"),
             ("\\lfloor 2x\\rfloor", "\\lfloor x\\rfloor+\\lfloor x+\\frac12\\rfloor"),
             ("\\ln(x^2+1)-\\ln 2", "\\ln\\frac{x^2+1}{2}"),
+            ("2\\sqrt{a^2+b^2}", "\\sqrt{4a^2+4b^2}"),
+            ("x^n x", "x^{n+1}"),
             ("||x|-1|", "\\max(|x|-1,1-|x|)"),
             ("(-1)^n", "(-1)^{n+2}"),
             ("\\sum_{k=0}^n\\binom{n}{k}", "2^n"),

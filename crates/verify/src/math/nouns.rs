@@ -131,7 +131,6 @@ const COUNTED: &[&str] = &[
     "tree",
     "triangle",
     "trip",
-    "unit",
     "value",
     "vertex",
     "way",

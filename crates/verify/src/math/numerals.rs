@@ -102,6 +102,12 @@ pub fn multiplier(word: &str) -> Option<BigRational> {
 /// `minus five`, `three million`, `十五`, `百分之五`, `负五`.
 pub fn number_word(text: &str) -> Option<BigRational> {
     let text = text.trim().to_lowercase();
+    if let Some((_, value)) = FOREIGN.iter().find(|(name, _)| *name == text) {
+        return Some(integer(*value));
+    }
+    if let [half @ ("half" | "quarter"), "a" | "an", "dozen"] = text.split(' ').collect::<Vec<_>>().as_slice() {
+        return Some(integer(if *half == "half" { 6 } else { 3 }));
+    }
     if text.is_ascii() {
         let words: Vec<&str> = text.split([' ', '-', '\n', '\t']).filter(|word| !word.is_empty()).collect();
         let (negative, words) = match words.split_first()? {
@@ -115,6 +121,77 @@ pub fn number_word(text: &str) -> Option<BigRational> {
     let value = chinese(positive.unwrap_or(&text))?;
     Some(if positive.is_some() { -value } else { value })
 }
+
+/// Small numbers in German, French, Spanish, Italian and Portuguese.
+const FOREIGN: &[(&str, i64)] = &[
+    ("null", 0),
+    ("eins", 1),
+    ("zwei", 2),
+    ("drei", 3),
+    ("vier", 4),
+    ("fünf", 5),
+    ("sechs", 6),
+    ("sieben", 7),
+    ("acht", 8),
+    ("neun", 9),
+    ("zehn", 10),
+    ("elf", 11),
+    ("zwölf", 12),
+    ("zwanzig", 20),
+    ("hundert", 100),
+    ("tausend", 1000),
+    ("un", 1),
+    ("deux", 2),
+    ("trois", 3),
+    ("quatre", 4),
+    ("cinq", 5),
+    ("sept", 7),
+    ("huit", 8),
+    ("neuf", 9),
+    ("dix", 10),
+    ("onze", 11),
+    ("douze", 12),
+    ("vingt", 20),
+    ("cent", 100),
+    ("mille", 1000),
+    ("cero", 0),
+    ("uno", 1),
+    ("dos", 2),
+    ("tres", 3),
+    ("cuatro", 4),
+    ("cinco", 5),
+    ("seis", 6),
+    ("siete", 7),
+    ("ocho", 8),
+    ("nueve", 9),
+    ("diez", 10),
+    ("once", 11),
+    ("doce", 12),
+    ("veinte", 20),
+    ("cien", 100),
+    ("mil", 1000),
+    ("due", 2),
+    ("tre", 3),
+    ("quattro", 4),
+    ("cinque", 5),
+    ("sei", 6),
+    ("sette", 7),
+    ("otto", 8),
+    ("nove", 9),
+    ("dieci", 10),
+    ("dodici", 12),
+    ("venti", 20),
+    ("cento", 100),
+    ("um", 1),
+    ("dois", 2),
+    ("três", 3),
+    ("quatro", 4),
+    ("sete", 7),
+    ("oito", 8),
+    ("dez", 10),
+    ("doze", 12),
+    ("vinte", 20),
+];
 
 fn english(words: &[&str]) -> Option<BigRational> {
     let part = |word: &str, one: bool| {

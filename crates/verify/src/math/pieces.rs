@@ -253,12 +253,17 @@ pub fn places(a: &Expr, b: &Expr) -> Option<Vec<Place>> {
         for (_, polynomial) in found.iter().filter(|(found, _)| *found == name) {
             product = product.mul(polynomial);
         }
-        // A second variable's points must not be multiples of the first one's.
-        let shift = BigRational::new((1 + at as i64).into(), (1009 + at as i64).into());
         let mut points = Vec::new();
-        for [first, second] in product.pieces()? {
-            let between = &first + (&second - &first) * &shift;
-            points.extend([between, second]);
+        if product == Polynomial::one() {
+            // Nothing changes in this variable.
+            points.extend([BigRational::new(7.into(), 3.into()), BigRational::new((-5).into(), 2.into())]);
+        } else {
+            // A second variable's points must not be multiples of the first one's.
+            let shift = BigRational::new((at as i64).into(), 1009.into());
+            for [first, second] in product.pieces()? {
+                let between = &second + (&first - &second) * &shift;
+                points.extend([first, between]);
+            }
         }
         if points.len() * places.len() > MAX_POINTS {
             return None;
@@ -329,9 +334,12 @@ fn steps(name: &str, rounded: &[Expr]) -> Option<Vec<BigRational>> {
     )
 }
 
-/// Both expressions with every node that may change its formula replaced by a variable, the same one for nodes that
-/// `same` says are equal. `None` when there are none, or too many.
-pub fn abstracted(a: &Expr, b: &Expr, same: &mut dyn FnMut(&Expr, &Expr) -> bool) -> Option<(Expr, Expr)> {
+/// The rational number by which two expressions differ everywhere; `None` when they differ by more.
+pub type Proportion<'f> = &'f mut dyn FnMut(&Expr, &Expr) -> Option<BigRational>;
+
+/// Both expressions with every node that may change its formula replaced by a variable, the same one for nodes that are
+/// equal, and a multiple of it for those that are proportional. `None` when there are none, or too many.
+pub fn abstracted(a: &Expr, b: &Expr, proportion: Proportion<'_>) -> Option<(Expr, Expr)> {
     let summed = |expr: &Expr| expr.any(&|inner| matches!(inner, Expr::Fold(..)) && has_kinks(inner));
     if summed(a) || summed(b) {
         // Each term has pieces of its own.
@@ -345,12 +353,12 @@ pub fn abstracted(a: &Expr, b: &Expr, same: &mut dyn FnMut(&Expr, &Expr) -> bool
         if replaced > 24 {
             return None;
         }
-        let found = known.iter().position(|other| equal_kinks(&kink, other, same));
-        let at = found.unwrap_or_else(|| {
+        let found = known.iter().enumerate().find_map(|(at, other)| Some((at, multiple(&kink, other, proportion)?)));
+        let (at, factor) = found.unwrap_or_else(|| {
             known.push(kink.clone());
-            known.len() - 1
+            (known.len() - 1, Expr::int(1))
         });
-        let by = Expr::Var(format!("piece {at}"));
+        let by = Expr::Mul(vec![factor, Expr::Var(format!("piece {at}"))]);
         (a, b) = (substituted(&a, &kink, &by), substituted(&b, &kink, &by));
     }
     (replaced > 0).then_some((a, b))
@@ -378,23 +386,29 @@ fn ratio(expr: &Expr) -> Option<BigRational> {
     }
 }
 
-fn equal_kinks(a: &Expr, b: &Expr, same: &mut dyn FnMut(&Expr, &Expr) -> bool) -> bool {
+/// What the second node is multiplied by to be the first, if both are of one kind.
+fn multiple(a: &Expr, b: &Expr, proportion: Proportion<'_>) -> Option<Expr> {
+    let number = |value: BigRational| Expr::Num(value, 0);
+    let mut same = |a: &Expr, b: &Expr| proportion(a, b).is_some_and(|factor| factor.is_one());
+    let one = |equal: bool| equal.then(|| Expr::int(1));
     match (a, b) {
-        (Expr::Call(Func::Abs, x), Expr::Call(Func::Abs, y)) => match (x.as_slice(), y.as_slice()) {
-            ([x], [y]) => same(x, y) || same(x, &y.clone().negative()),
-            _ => false,
-        },
+        (Expr::Call(Func::Abs, x), Expr::Call(Func::Abs, y)) => {
+            let factor = proportion(x.first()?, y.first()?)?;
+            Some(number(factor.abs()))
+        }
         (Expr::Call(f @ (Func::Max | Func::Min | Func::Gcd | Func::Lcm), x), Expr::Call(g, y)) if f == g => {
-            x.len() == y.len()
-                && x.iter().all(|x| y.iter().any(|y| same(x, y)))
-                && y.iter().all(|y| x.iter().any(|x| same(x, y)))
+            let found =
+                x.iter().all(|x| y.iter().any(|y| same(x, y))) && y.iter().all(|y| x.iter().any(|x| same(x, y)));
+            one(x.len() == y.len() && found)
         }
         (Expr::Call(f, x), Expr::Call(g, y)) if f == g => {
-            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
+            one(x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y)))
         }
-        (Expr::Root(n, x) | Expr::Pow(x, n), Expr::Root(m, y) | Expr::Pow(y, m)) => {
-            std::mem::discriminant(a) == std::mem::discriminant(b) && same(n, m) && same(x, y)
+        (Expr::Root(n, x), Expr::Root(m, y)) if same(n, m) => {
+            let factor = proportion(x, y).filter(Signed::is_positive)?;
+            Some(if factor.is_one() { Expr::int(1) } else { Expr::Root(n.clone(), Box::new(number(factor))) })
         }
-        _ => false,
+        (Expr::Pow(x, n), Expr::Pow(y, m)) => one(same(n, m) && same(x, y)),
+        _ => None,
     }
 }

@@ -33,7 +33,11 @@ pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
         return None;
     }
     let only = NUMBER.find_iter(sentence).count() == 1;
-    let said = (only || says(before)) && stance::asserts(before, after) && !is_changed(before, after);
+    // `7 to the fourth`: what begins with its number is no more than that with its words.
+    let alone = before.trim_matches(|c: char| !c.is_alphanumeric()).is_empty();
+    let words = after.split(['.', ',', ';', '\n', '(']).next().unwrap_or_default();
+    let forgiven = !alone || units::Phrase::read(words, units::Question::default()).is_forgiven();
+    let said = (only && forgiven || says(before)) && stance::asserts(before, after) && !is_changed(before, after);
     Some((place(said), found.as_str()))
 }
 

@@ -20,6 +20,8 @@ pub enum Units {
     Factor(BigRational),
     /// Of different kinds, such as metres and seconds.
     Differ,
+    /// Of one kind, but without a factor that everybody takes, such as degrees of two scales.
+    Inexact,
     /// Nobody here knows.
     Unclear,
 }
@@ -38,7 +40,7 @@ const TABLE: &[(&str, i64, i64, &str)] = &[
     ("yd yard 码", 9144, 10000, "m"),
     ("mi mile 英里", 1_609_344, 1000, "m"),
     ("里", 500, 1, "m"),
-    ("公顷 hectare ha", 10000, 1, "m^2"),
+    ("公顷 hectare", 10000, 1, "m^2"),
     ("acre", 40_468_564_224, 10_000_000, "m^2"),
     ("平方米 平米", 1, 1, "m^2"),
     ("平方厘米", 1, 10000, "m^2"),
@@ -92,6 +94,7 @@ const TABLE: &[(&str, i64, i64, &str)] = &[
     ("rupee inr", 1, 1, "rupee"),
     ("yen jpy 日元 円", 1, 1, "yen"),
     ("ruble rouble rub", 1, 1, "ruble"),
+    ("unit", 1, 1, "unit"),
     ("radian rad rads", 1, 1, "radian"),
     ("revolution rev", 1, 1, "revolution"),
     ("celsius centigrade", 1, 1, "celsius"),
@@ -254,6 +257,9 @@ fn measures(
     if named && prefix == 1 { found } else { Vec::new() }
 }
 
+/// Base units that convert, but not by a factor that everybody takes.
+const INEXACT: [&[&str]; 2] = [&["celsius", "fahrenheit", "kelvin"], &["s", "month"]];
+
 /// Words that say where to or on which side: they tell `5 feet above` from `5 feet below`.
 const DIRECTIONS: &[&str] = &[
     "above",
@@ -308,8 +314,7 @@ const DIRECTIONS: &[&str] = &[
 
 /// Whether a word of a sentence tells the side on which a measure lies.
 pub fn is_side(word: &str) -> bool {
-    let sides =
-        ["above", "below", "left", "right", "north", "south", "east", "west", "clockwise", "counterclockwise", "under"];
+    let sides = ["above", "below", "north", "south", "east", "west", "clockwise", "counterclockwise", "under"];
     sides.contains(&word.to_lowercase().as_str())
 }
 
@@ -342,6 +347,11 @@ const FILLERS: &[&str] = &[
     "different",
     "distinct",
     "whole",
+    "です",
+    "でした",
+    "である",
+    "입니다",
+    "이다",
     "full",
     "complete",
     "any",
@@ -363,7 +373,10 @@ pub struct Phrase {
 impl Phrase {
     /// Reads the words beside a number; `question` names what may be counted.
     pub fn read(phrase: &str, question: Question<'_>) -> Self {
-        let mut all = pieces(phrase);
+        // `25^\circ C` is parsed as degrees of a scale.
+        let scales = [("degree C", "celsius"), ("degree F", "fahrenheit"), ("degree K", "kelvin")];
+        let phrase = scales.iter().fold(phrase.to_owned(), |phrase, (written, name)| phrase.replace(written, name));
+        let mut all = pieces(&phrase);
         // `$5 million` has its currency first.
         if let [Piece::Word(first), Piece::Word(second), ..] = all.as_slice()
             && multiplier(second).is_some()
@@ -421,7 +434,11 @@ impl Phrase {
 
     /// Whether a number without these words may be meant.
     pub fn is_forgiven(&self) -> bool {
-        !self.unclear && self.directions.is_empty()
+        // `5 left` remain, `20% increase` is 20% more.
+        let harmless = |word: &String| {
+            matches!(word.as_str(), "left" | "increase" | "gain" | "profit" | "older" | "taller" | "faster")
+        };
+        !self.unclear && self.directions.iter().all(harmless)
     }
 
     /// Whether it has a unit of the table.
@@ -448,17 +465,15 @@ impl Phrase {
         match all.find(|((a, _), (b, _))| a == b) {
             Some(((_, a), (_, b))) if a == b => Units::Agree,
             Some(((_, a), (_, b))) => Units::Factor(a / b),
-            // Two scales of temperature convert, but not by a factor.
-            None if self.is_temperature() && other.is_temperature() => Units::Unclear,
+            // Any unit may be meant by `square units`.
+            None if self.is_of(&["unit"]) != other.is_of(&["unit"]) => Units::Unclear,
+            None if INEXACT.iter().any(|bases| self.is_of(bases) && other.is_of(bases)) => Units::Inexact,
             None => Units::Differ,
         }
     }
 
-    fn is_temperature(&self) -> bool {
-        let scale = |(dims, _): &(Dimensions, BigRational)| {
-            dims.len() == 1 && dims.keys().all(|base| matches!(*base, "celsius" | "fahrenheit" | "kelvin"))
-        };
-        self.measures.iter().any(scale)
+    fn is_of(&self, bases: &[&str]) -> bool {
+        self.measures.iter().any(|(dims, _)| dims.len() == 1 && dims.keys().all(|base| bases.contains(base)))
     }
 }
 
@@ -499,7 +514,7 @@ mod tests {
             ("MW", "mW", factor(1_000_000_000, 1)),
             ("S", "s", Units::Unclear),
             ("feet above sea level", "feet below sea level", Units::Unclear),
-            ("celsius", "fahrenheit", Units::Unclear),
+            ("celsius", "fahrenheit", Units::Inexact),
             ("km/h", "m/s", factor(5, 18)),
             ("feet per second squared", "ft/s ^2", Units::Agree),
         ] {

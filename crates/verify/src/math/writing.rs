@@ -74,7 +74,8 @@ pub fn only_words(text: &str) -> Option<String> {
     let text = text.replace(['{', '}', '~'], " ");
     // A name has no plural.
     let singular = |word: &str| match word.starts_with(char::is_lowercase) {
-        true => nouns::singular(word),
+        true if word.len() > 4 => nouns::singular(word),
+        true => word.to_owned(),
         false => word.to_lowercase(),
     };
     let words = text.split_whitespace().map(singular).collect::<Vec<_>>().join(" ");

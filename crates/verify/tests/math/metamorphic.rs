@@ -100,9 +100,9 @@ fn changed_universe(a: &Gold, _: &Gold, random: &mut Random) -> Pair {
     let set = |universe: &str| format!("\\{{x \\in {universe} : x > {g}\\}}");
     let numbers = ["\\mathbb{Z}", "\\mathbb{Q}", "\\mathbb{N}"];
     match random.next() % 6 {
-        0 => pair(set("\\mathbb{R}"), set(random.pick(&numbers))),
-        1 => pair(format!("x > {g}"), set(random.pick(&numbers))),
-        2 => pair(set(random.pick(&numbers)), format!("({g}, \\infty)")),
+        0 => pair(set("\\mathbb{R}"), set(*random.pick::<&str>(&numbers))),
+        1 => pair(format!("x > {g}"), set(*random.pick::<&str>(&numbers))),
+        2 => pair(set(*random.pick::<&str>(&numbers)), format!("({g}, \\infty)")),
         3 => pair(set(&format!("[{g}, {g} + 5]")), format!("({g}, \\infty)")),
         4 => pair(format!("x > {g}, x \\text{{ is an integer}}"), format!("x > {g}")),
         5 => pair(set("\\mathbb{Z}"), set("\\mathbb{Q}")),

@@ -20,7 +20,11 @@ use super::{
 impl Comparer<'_> {
     /// Compares two values; a letter that may be a unit (`5 m`) is one when the other side has a unit.
     pub(super) fn scalars(&mut self, a: &Expr, b: &Expr) -> Same {
-        if let Some(same) = residues(a, b, &mut self.budget) {
+        let measured = |expr: &Expr| matches!(expr, Expr::Quantity(..));
+        if !measured(a)
+            && !measured(b)
+            && let Some(same) = residues(a, b, &mut self.budget)
+        {
             return same;
         }
         let same = self.measured(a, b);
@@ -119,7 +123,10 @@ impl Comparer<'_> {
                 Units::Agree => same,
                 Units::Unclear => Same::Unknown("the words beside the numbers may differ"),
                 _ if self.settings.units == UnitPolicy::Ignore => same,
-                Units::Differ if same.is_equal() => Same::Different("the units are of different kinds"),
+                Units::Differ | Units::Inexact if same.is_equal() => {
+                    Same::Different("the units are of different kinds")
+                }
+                Units::Inexact => Same::Unknown("the units do not convert by a factor"),
                 Units::Differ => same,
                 Units::Factor(factor) => {
                     let scaled = Expr::Mul(vec![a.expr.clone(), Expr::Num(factor, 0)]);

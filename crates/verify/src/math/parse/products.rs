@@ -1,6 +1,6 @@
 //! Sums, products, powers and what else stands between and behind factors.
 
-use num_traits::ToPrimitive;
+use num_traits::{Signed, ToPrimitive};
 
 use super::{
     super::{
@@ -75,7 +75,8 @@ impl Parser {
                     self.at += 1;
                     self.chain()?;
                     let right = self.signed()?;
-                    left = Expr::Apply("cross product".into(), vec![left, right]);
+                    // Its order counts: it is only compared by its writing.
+                    left = Expr::Opaque(format!("{left:?} × {right:?}"));
                 }
                 Some(Tok::Slash) if is_differential(&left) && self.differential_ahead() => {
                     // `dy/dx`
@@ -342,7 +343,17 @@ fn in_order(expr: Expr) -> Expr {
         }
         _ => false,
     };
+    let capital = |factor: &Expr| matches!(factor, Expr::Var(name) if name.len() == 1 && name.chars().all(|c| c.is_ascii_uppercase()));
+    let inverse = |factor: &Expr| match factor {
+        Expr::Pow(base, power) => capital(base) && matches!(&**power, Expr::Num(value, 0) if value.is_negative()),
+        _ => false,
+    };
     match expr {
+        Expr::Mul(factors)
+            if factors.iter().any(inverse) && factors.iter().all(|factor| inverse(factor) || capital(factor)) =>
+        {
+            Expr::Opaque(format!("{factors:?}"))
+        }
         Expr::Mul(factors) if factors.iter().any(transposed) => Expr::Apply("matrix product".into(), factors),
         other => other,
     }
