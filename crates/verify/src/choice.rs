@@ -170,6 +170,11 @@ impl Choice {
         let mut last: Option<(usize, Named)> = None;
         for anchor in ANCHOR.find_iter(text) {
             let rest = &text[anchor.end()..];
+            // `not B but C`
+            let sentence = rest.split(['\n', '。']).next().unwrap_or_default();
+            let part = stance::asserted(sentence);
+            let start = part.as_ptr() as usize - rest.as_ptr() as usize;
+            let rest = &rest[start..];
             let found =
                 CHOSEN.captures(rest).and_then(|captures| Some((captures.get(0)?.end(), captures.get(1)?.as_str())));
             let named = match found {
@@ -180,10 +185,8 @@ impl Choice {
                 _ => None,
             };
             // `ANSWER: none of these`
-            let named = named.or_else(|| {
-                let sentence = rest.split(['\n', '。']).next().unwrap_or_default();
-                self.by_words(sentence, options).filter(|_| stance::asserts(&text[..anchor.end()], ""))
-            });
+            let named =
+                named.or_else(|| self.by_words(part, options).filter(|_| stance::asserts(&text[..anchor.end()], "")));
             if let Some(named) = named {
                 last = Some((anchor.end(), named));
             }

@@ -2,15 +2,6 @@
 //!
 //! A text goes through [`extract`] (where the answer stands), `clean` and `lexer` (how it is spelled), `parse` (what it
 //! is) and `equal` (whether it is the same). Values are compared exactly or by proof where they can be.
-#![allow(
-    clippy::if_same_then_else,
-    clippy::unused_self,
-    clippy::explicit_counter_loop,
-    clippy::unnecessary_wraps,
-    clippy::manual_let_else,
-    reason = "a decision is one arm a reason, and a family of operations has one signature"
-)]
-
 mod ball;
 mod boxes;
 mod clean;
@@ -146,6 +137,8 @@ struct Expected<'t> {
     sure: bool,
     /// Whether it is so likely the reference answer that an equal answer is correct: the only value of a short sentence.
     likely: bool,
+    /// Whether it is the value of a sentence.
+    spoken: bool,
 }
 
 impl<'t> Expected<'t> {
@@ -158,11 +151,12 @@ impl<'t> Expected<'t> {
         for candidate in found {
             let parsed = parse(&candidate.text, false);
             let sure = candidate.place.is_sure();
-            let likely = sure || candidate.place == Place::LastValue && reference.len() <= extract::SHORT;
+            let spoken = candidate.place == Place::LastValue;
+            let likely = sure || spoken && reference.len() <= extract::SHORT;
             if parsed.is_ok() {
-                return Some(Self { question, text: candidate.text, parsed, sure, likely });
+                return Some(Self { question, text: candidate.text, parsed, sure, likely, spoken });
             }
-            first = first.or(Some(Self { question, text: candidate.text, parsed, sure, likely }));
+            first = first.or(Some(Self { question, text: candidate.text, parsed, sure, likely, spoken }));
         }
         let whole = reference.trim();
         first.or_else(|| {
@@ -172,6 +166,7 @@ impl<'t> Expected<'t> {
                 parsed: parse(whole, false),
                 sure: true,
                 likely: true,
+                spoken: false,
             })
         })
     }
@@ -180,6 +175,10 @@ impl<'t> Expected<'t> {
         let outcome = self.as_text(&candidate.text).unwrap_or_else(|| self.as_answer(candidate, settings));
         if candidate.doubted && outcome.verdict != Verdict::Undecided {
             return Outcome::new(Verdict::Undecided, "doubted", "a sentence around the answer denies it");
+        }
+        if outcome.verdict == Verdict::Correct && self.spoken && !candidate.place.is_sure() {
+            // `a gain of 5` and `a loss of 5`
+            return Outcome::new(Verdict::Undecided, outcome.method, "equal values of two sentences");
         }
         if outcome.verdict == Verdict::Correct && (!self.likely || candidate.place == Place::StrayValue) {
             let reason = "equal to the reference answer, if both were found in the right place";

@@ -48,7 +48,10 @@ pub fn letters(text: &str, last: char) -> Option<Named> {
     let text = bare(text);
     let bracketed = text.contains(['(', '[']);
     let text = text.replace(
-        ['{', '}', '~', '(', ')', '[', ']', '$', '*', '_', '\\', '.', ':', '、', '，', '。', ',', ';', '&', '/'],
+        [
+            '{', '}', '~', '(', ')', '[', ']', '$', '*', '_', '\\', '.', ':', '、', '，', '。', ',', ';', '&', '/',
+            '"', '“', '”',
+        ],
         " ",
     );
     let text = text.replace(['和', '与'], " ").replace('或', " or ").replace(" AND ", " ");

@@ -15,7 +15,7 @@ fn words(list: &str) -> Regex {
 static DENYING: LazyLock<Regex> = LazyLock::new(|| {
     words(concat!(
         r"(?i)(?-u:\b)(?:not|no|never|cannot|neither|nor|none|without|wrong|incorrect|false|impossible|mistaken|mistake|trap",
-        r"|untrue|invalid|excluded?|rejected|rejects?|extraneous|unable|except|anything but|anything except|other than|unlike",
+        r"|untrue|invalid|exclud\w*|reject\w*|discard\w*|eliminat\w*|rul(?:e|es|ed|ing) out|extraneous|unable|except|anything but|anything except|other than|unlike",
         r"|rather than|instead of|unlikely|\w+n['’]t|nicht|kein\w*|falsch\w*|ne|pas|faux|fausse|nunca|falso|incorrecta?|sbagliat\w*)(?-u:\b)",
         r"|不(?:是|对|对|为|能|会|可|应|选|等于|正确|成立)|并非|並非|没有|沒有|无解|无法|错|錯|有误|아니|아닌|틀린|ない|違|не\s|неверн|неправильн",
     ))
@@ -100,7 +100,7 @@ pub fn denies(before: &str, after: &str) -> bool {
 fn is_denied(after: &str) -> bool {
     static AFTER: LazyLock<Regex> = LazyLock::new(|| {
         words(concat!(
-            r"(?i)^[\s)\]}*_$]*(?:[?？]|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
+            r"(?i)^[\s()\]}*_$]*(?:[?？]|(?:was|were|is) (?:expected|supposed|claimed)(?-u:\b)|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
             r"|(?:is|was|are|does|do|can|could|would)n['’]t(?-u:\b)|(?:does|do|did|can|could|would)\s?not(?-u:\b)|cannot(?-u:\b)|(?:is|are|was) too(?-u:\b)|(?:fails?|is excluded)(?-u:\b)|(?:more|less|fewer|greater|higher|lower|larger|smaller) than(?-u:\b)|(?:is|was) (?:a|the|an) (?:wrong|incorrect|false|trap|mistake)",
             r"|吗|么？|不是|不对|是错|错误|错|不正确|有误|가 아니|이 아니|はない|では?ない|не )",
         ))

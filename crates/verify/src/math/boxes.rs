@@ -268,8 +268,15 @@ static RELATION: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is constant")
 });
 
+/// Relations that say other than that a value is the box's.
+static INEQUALITY: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:\\(?:le|leq|ge|geq|ne|neq|lt|gt)(?:[^A-Za-z]|$)|[<>≤≥])").expect("the pattern is constant")
+});
+
 fn after_relation(before: &str) -> &str {
-    RELATION.find_iter(before).last().map_or(before, |found| {
+    // An inequality belongs to what the box shows.
+    let separates = |found: &regex::Match<'_>| !INEQUALITY.is_match(found.as_str());
+    RELATION.find_iter(before).filter(separates).last().map_or(before, |found| {
         let kept = found
             .as_str()
             .ends_with(|c: char| !c.is_ascii_alphabetic() && matches!(c, '-' | '+' | '{' | '(') || c.is_ascii_digit());

@@ -26,7 +26,7 @@ pub fn clean(text: &str) -> String {
                 '\0' => {}
                 // Numbers on two lines are two.
                 '\n' | '\r' if out.ends_with(|c: char| c.is_ascii_digit()) && digit_follows(&chars) => {
-                    out.push_str(", ")
+                    out.push_str(", ");
                 }
                 // A damaged `\frac` or `\text`: the escape was read as a control character.
                 '\x0c' if chars.peek() == Some(&'r') => out.push_str("\\f"),

@@ -144,7 +144,7 @@ impl<'s> Comparer<'s> {
         if is_set(&a) || is_set(&b) {
             return self.sets(&a, &b);
         }
-        match (self.elements(&a), self.elements(&b)) {
+        match (Self::elements(&a), Self::elements(&b)) {
             (Some(a), Some(b)) => self.sequences(a, b),
             (Some(many), None) => self.one_and_many(&b, many),
             (None, Some(many)) => self.one_and_many(&a, many),
@@ -289,13 +289,8 @@ impl<'s> Comparer<'s> {
             }
             (Expr::List(a, _), Expr::List(b, _)) => {
                 let same = self.unordered(a, b);
-                if same.is_different() && a.len() == b.len() {
-                    same
-                } else if same.is_equal() {
-                    same
-                } else {
-                    Same::Unknown("conditions that are not understood")
-                }
+                let known = same.is_equal() || same.is_different() && a.len() == b.len();
+                if known { same } else { Same::Unknown("conditions that are not understood") }
             }
             // An equation and a value: `a + 3z = 0` is not `0`.
             (Expr::Chain(sides, relations), other) | (other, Expr::Chain(sides, relations)) if other.is_scalar() => {

@@ -251,7 +251,10 @@ impl Lexer {
                 }
                 (Tok::Word(c.to_string()), 1)
             }
-            c if c.is_alphabetic() => return self.other_letters(),
+            c if c.is_alphabetic() => {
+                self.other_letters();
+                return Ok(());
+            }
             _ => return Err("an unknown character"),
         };
         self.at += width;
@@ -266,12 +269,12 @@ impl Lexer {
     }
 
     /// Letters of other scripts: a Greek letter is a variable, a run of any other script is a word.
-    fn other_letters(&mut self) -> Result<(), LexError> {
+    fn other_letters(&mut self) {
         let c = self.peek(0);
         if let Some(name) = words::greek_letter(c) {
             self.at += 1;
             self.push(Tok::Var(name.to_owned()));
-            return Ok(());
+            return;
         }
         let start = self.at;
         while self.peek(0).is_alphabetic() && !self.peek(0).is_ascii() {
@@ -284,7 +287,6 @@ impl Lexer {
             "度" => Tok::Degree,
             _ => Tok::Word(word),
         });
-        Ok(())
     }
 
     /// Whether `\circ` composes two functions: a degree sign stands behind a number, or raised.
@@ -337,10 +339,16 @@ impl Lexer {
             [.., Token { tok: Tok::Num(_) | Tok::Close(_) | Tok::Word(_), .. }] => true,
             _ => false,
         };
+        // `18 years old`: a short word behind another.
+        let short_word = self.space
+            && matches!(run.len(), 2 | 3)
+            && run.bytes().all(|byte| byte.is_ascii_lowercase())
+            && matches!(self.out.last(), Some(Token { tok: Tok::Word(_), .. }))
+            && words::plain_word(run).is_none();
         let joins_units = run == "per"
             && matches!(self.out.last(), Some(Token { tok: Tok::Word(_) | Tok::Var(_), .. }))
             && self.space;
-        if joins_units || after_number && is_unit(run) && self.ends_unit(run) {
+        if short_word || joins_units || after_number && is_unit(run) && self.ends_unit(run) {
             // Before the functions: `5 min`.
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {

@@ -412,7 +412,7 @@ fn spoken(text: &str) -> Option<Expr> {
         return Some(Expr::Num(value, 0));
     }
     let ends = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at);
-    let (value, rest) = ends.filter_map(|at| Some((number_word(&text[..at])?, &text[at + 1..]))).last()?;
+    let (value, rest) = ends.filter_map(|at| Some((number_word(&text[..at])?, &text[at + 1..]))).next_back()?;
     Some(Expr::Quantity(Box::new(Expr::Num(value, 0)), rest.to_owned()))
 }
 

@@ -50,7 +50,9 @@ fn is_kink(expr: &Expr) -> bool {
         | Expr::Root(..) => varies(expr),
         Expr::Call(Func::Atan | Func::Acot, arguments) => {
             let mut poles = Vec::new();
-            arguments.iter().for_each(|argument| collect_poles(argument, &mut poles));
+            for argument in arguments {
+                collect_poles(argument, &mut poles);
+            }
             poles.iter().any(varies)
         }
         Expr::Pow(base, power) => varies(base) && !is_integer(power),
@@ -106,7 +108,9 @@ fn breaks(expr: &Expr, zeros: &mut Vec<Expr>, rounded: &mut Vec<Expr>) -> Option
                 }
             }
             Expr::Call(Func::Atan | Func::Acot, arguments) => {
-                arguments.iter().for_each(|argument| collect_poles(argument, zeros));
+                for argument in arguments {
+                    collect_poles(argument, zeros);
+                }
             }
             Expr::Root(_, base) | Expr::Pow(base, _) => zeros.push((**base).clone()),
             Expr::Call(Func::Floor | Func::Ceil, arguments) => rounded.extend(arguments.iter().cloned()),

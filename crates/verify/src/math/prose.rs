@@ -65,7 +65,7 @@ fn is_changed(before: &str, after: &str) -> bool {
     numerals::is_negative_sign(last)
         || numerals::multiplier(first).is_some()
         || nouns::is_changing(first)
-        || following.by_ref().take(6).any(|part| units::is_side(part))
+        || following.by_ref().take(6).any(units::is_side)
 }
 
 /// Whether a sentence so far ends in a word that gives a value, as in `the probability is`.

@@ -10,7 +10,7 @@ use super::{
     expr::{Expr, Func, Relation},
     identity::{Same, identical, is_constant},
     limits::Budget,
-    value::Number,
+    value::{Arithmetic, Number},
 };
 
 /// Both values of every `±`: `None` when there are too many. The signs of `±` and `∓` in one expression go together;
@@ -137,7 +137,7 @@ fn factor(f: &Expr, g: &Expr, budget: &mut Budget) -> Result<Option<Ordering>, &
             return Err("a side is infinite");
         }
         let ratio = eval.arithmetic.div(&at_f, &at_g).map_err(|_| "the ratio has no value")?;
-        let sign = eval.arithmetic.sign(&ratio).map_err(|_| "the ratio has no sign")?;
+        let sign = Arithmetic::sign(&ratio).map_err(|_| "the ratio has no sign")?;
         // f(x)·g(p) = g(x)·f(p) for all x.
         let (fixed_f, fixed_g) = (at_point(f, point), at_point(g, point));
         let left = Expr::Mul(vec![f.clone(), fixed_g]);
@@ -399,7 +399,7 @@ fn truths(f: &Expr, f_up: bool, g: &Expr, g_up: bool, budget: &mut Budget) -> Sa
         for index in 0..8 {
             let mut eval = Eval::new(Point { family, index }, 128, true, budget);
             let (Ok(at_f), Ok(at_g)) = (eval.value(f), eval.value(g)) else { continue };
-            let (Ok(at_f), Ok(at_g)) = (eval.arithmetic.sign(&at_f), eval.arithmetic.sign(&at_g)) else { continue };
+            let (Ok(at_f), Ok(at_g)) = (Arithmetic::sign(&at_f), Arithmetic::sign(&at_g)) else { continue };
             if at_f == Ordering::Equal || at_g == Ordering::Equal {
                 continue;
             }

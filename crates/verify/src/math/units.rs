@@ -367,7 +367,7 @@ pub struct Phrase {
     counted: BTreeSet<String>,
     directions: Vec<String>,
     unclear: bool,
-    written: String,
+    written: Vec<Piece>,
 }
 
 impl Phrase {
@@ -402,7 +402,7 @@ impl Phrase {
                 all.insert(0, Piece::Word(rest));
             }
         }
-        read.written = all.iter().map(|piece| format!("{piece:?} ")).collect();
+        read.written.clone_from(&all);
         let end =
             (0..=all.len()).rev().find(|end| *end == 0 || !measures(&all[..*end], &KNOWN).is_empty()).unwrap_or(0);
         read.measures = if end == 0 { Vec::new() } else { measures(&all[..end], &KNOWN) };

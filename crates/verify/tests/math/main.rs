@@ -4,6 +4,7 @@
 mod adversarial;
 mod attacks;
 mod banks;
+mod families;
 mod kinds;
 mod metamorphic;
 mod perturbations;

@@ -148,13 +148,7 @@ impl Comparer<'_> {
             return same;
         }
         let value = self.plain(&a.scaled(), &b.scaled());
-        if value.is_equal() {
-            value
-        } else if percent && self.settings.percent == Percent::Strict {
-            value
-        } else {
-            same
-        }
+        if value.is_equal() || percent && self.settings.percent == Percent::Strict { value } else { same }
     }
 
     /// Compares two expressions.

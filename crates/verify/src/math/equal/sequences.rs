@@ -30,7 +30,7 @@ pub(super) enum Kind {
 
 impl Comparer<'_> {
     /// The elements of a list, set or tuple, with each `±` as two elements.
-    pub(super) fn elements(&self, expr: &Expr) -> Option<Elements> {
+    pub(super) fn elements(expr: &Expr) -> Option<Elements> {
         let mut join = Join::Comma;
         let (items, kind) = match expr {
             Expr::List(items, how) => {

@@ -142,7 +142,7 @@ impl Lexer {
     /// `1 234,56`: behind groups that blanks set apart, a comma is decimal.
     fn decimal_comma(&mut self, digits: &mut String, start: usize) {
         let grouped = self.chars[start..self.at].contains(&' ');
-        let fraction = (1..).take_while(|ahead| self.peek(*ahead).is_ascii_digit()).count();
+        let fraction = (1..MAX_DIGITS).take_while(|ahead| self.peek(*ahead).is_ascii_digit()).count();
         if grouped && self.depth == 0 && self.peek(0) == ',' && fraction > 0 && !digits.contains('.') {
             digits.push('.');
             digits.extend(&self.chars[self.at + 1..=self.at + fraction]);

@@ -299,13 +299,10 @@ impl Parser {
     /// A subscript: part of the name, or an index that sums run over.
     pub(super) fn subscript(&mut self) -> Result<Subscript> {
         let start = self.at;
-        let expr = match self.script() {
-            Ok(expr) => expr,
+        let Ok(expr) = self.script() else {
             // Whatever else stands there is a name.
-            Err(_) => {
-                self.at = start;
-                return Ok(Subscript::Name(self.raw_group()?));
-            }
+            self.at = start;
+            return Ok(Subscript::Name(self.raw_group()?));
         };
         let written = self.written(start, self.at);
         let index = matches!(expr, Expr::Add(_) | Expr::Neg(_)) && !expr.variables().is_empty();

@@ -235,6 +235,15 @@ impl Parser {
                         self.at += 3;
                         return Ok(base);
                     }
+                    // `f^{(2)}` is a derivative, `x^{(2)}` a name.
+                    Some(Tok::Open(Bracket::Round))
+                        if matches!(base, Expr::Var(_) | Expr::Apply(..))
+                            && matches!(self.peek_at(2), Some(Tok::Num(_) | Tok::Var(_)))
+                            && self.peek_at(3) == Some(&Tok::Close(Bracket::Round))
+                            && self.peek_at(4) == Some(&Tok::Close(Bracket::Group)) =>
+                    {
+                        return Err("unsupported: a superscript in brackets");
+                    }
                     Some(Tok::Prime) if closed => {
                         self.at += 3;
                         return match base {
