@@ -9,7 +9,10 @@ use std::{
 use num_rational::BigRational;
 use num_traits::One;
 
-use super::{nouns, numerals::multiplier};
+use super::{
+    nouns::{self, Words, words_of},
+    numerals::multiplier,
+};
 
 /// How two units stand to each other.
 #[derive(Debug, Clone, PartialEq)]
@@ -261,56 +264,14 @@ fn measures(
 const INEXACT: [&[&str]; 2] = [&["celsius", "fahrenheit", "kelvin"], &["s", "month"]];
 
 /// Words that say where to or on which side: they tell `5 feet above` from `5 feet below`.
-const DIRECTIONS: &[&str] = &[
-    "above",
-    "below",
-    "left",
-    "right",
-    "up",
-    "down",
-    "north",
-    "south",
-    "east",
-    "west",
-    "northeast",
-    "northwest",
-    "southeast",
-    "southwest",
-    "before",
-    "after",
-    "earlier",
-    "later",
-    "ahead",
-    "behind",
-    "under",
-    "over",
-    "forward",
-    "backward",
-    "forwards",
-    "backwards",
-    "clockwise",
-    "counterclockwise",
-    "anticlockwise",
-    "gain",
-    "loss",
-    "profit",
-    "deficit",
-    "increase",
-    "decrease",
-    "older",
-    "younger",
-    "faster",
-    "slower",
-    "taller",
-    "shorter",
-    "farther",
-    "nearer",
-    "inside",
-    "outside",
-    "upward",
-    "downward",
-    "ago",
-];
+static DIRECTIONS: LazyLock<Words> = LazyLock::new(|| {
+    words_of(
+        "above below left right up down north south east west northeast northwest southeast southwest before after \
+         earlier later ahead behind under over forward backward forwards backwards clockwise counterclockwise \
+         anticlockwise gain loss profit deficit increase decrease older younger faster slower taller shorter farther \
+         nearer inside outside upward downward ago",
+    )
+});
 
 /// Whether a word of a sentence tells the side on which a measure lies.
 pub fn is_side(word: &str) -> bool {
@@ -319,44 +280,12 @@ pub fn is_side(word: &str) -> bool {
 }
 
 /// Words that add nothing to a measure or a count.
-const FILLERS: &[&str] = &[
-    "of",
-    "the",
-    "a",
-    "an",
-    "in",
-    "total",
-    "altogether",
-    "each",
-    "approximately",
-    "about",
-    "exactly",
-    "only",
-    "all",
-    "long",
-    "wide",
-    "tall",
-    "high",
-    "deep",
-    "thick",
-    "away",
-    "apart",
-    "old",
-    "such",
-    "possible",
-    "different",
-    "distinct",
-    "whole",
-    "です",
-    "でした",
-    "である",
-    "입니다",
-    "이다",
-    "full",
-    "complete",
-    "any",
-    "some",
-];
+static FILLERS: LazyLock<Words> = LazyLock::new(|| {
+    words_of(
+        "of the a an in total altogether each approximately about exactly only all long wide tall high deep thick \
+         away apart old such possible different distinct whole です でした である 입니다 이다 full complete any some",
+    )
+});
 
 /// What the words beside a number mean.
 #[derive(Debug, Clone, Default)]
@@ -411,9 +340,9 @@ impl Phrase {
             match piece {
                 Piece::Word(word) => {
                     let lower = word.to_lowercase();
-                    if DIRECTIONS.contains(&lower.as_str()) {
+                    if DIRECTIONS.contains(lower.as_str()) {
                         read.directions.push(lower);
-                    } else if FILLERS.contains(&lower.as_str()) {
+                    } else if FILLERS.contains(lower.as_str()) {
                         of |= lower == "of";
                     } else if nouns::is_counted(word, question.0) || of && nouns::is_asked(&lower, question.0) {
                         read.counted.insert(nouns::singular(&lower));
