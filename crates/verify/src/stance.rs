@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Regex, RegexSet};
 
 /// Bytes after an announced answer in which it may be taken back.
 const REACH: usize = 600;
@@ -12,33 +12,34 @@ fn words(list: &str) -> Regex {
 }
 
 /// Words that deny what their clause names.
-static DENYING: LazyLock<Regex> = LazyLock::new(|| {
-    words(concat!(
-        r"(?i)(?-u:\b)(?:not|no|never|cannot|neither|nor|none|without|wrong|incorrect|false|impossible|mistaken|mistake|trap",
-        r"|untrue|invalid|exclud\w*|reject\w*|discard\w*|eliminat\w*|rul(?:e|es|ed|ing) out|extraneous|unable|except|anything but|anything except|other than|unlike",
-        r"|rather than|instead of|unlikely|\w+n['’]t|nicht|kein\w*|falsch\w*|ne|pas|faux|fausse|nunca|falso|incorrecta?|sbagliat\w*)(?-u:\b)",
-        r"|不(?:是|对|对|为|能|会|可|应|选|等于|正确|成立)|并非|並非|没有|沒有|无解|无法|错|錯|有误|아니|아닌|틀린|ない|違|не\s|неверн|неправильн",
-    ))
-});
+const DENYING_WORDS: &str = concat!(
+    r"(?i)(?-u:\b)(?:not|no|never|cannot|neither|nor|none|without|wrong|incorrect|false|impossible|mistaken|mistake|trap",
+    r"|untrue|invalid|exclud\w*|reject\w*|discard\w*|eliminat\w*|rul(?:e|es|ed|ing) out|extraneous|unable|except|anything but|anything except|other than|unlike",
+    r"|rather than|instead of|unlikely|\w+n['’]t|nicht|kein\w*|falsch\w*|ne|pas|faux|fausse|nunca|falso|incorrecta?|sbagliat\w*)(?-u:\b)",
+    r"|不(?:是|对|对|为|能|会|可|应|选|等于|正确|成立)|并非|並非|没有|沒有|无解|无法|错|錯|有误|아니|아닌|틀린|ない|違|не\s|неверн|неправильн",
+);
+static DENYING: LazyLock<Regex> = LazyLock::new(|| words(DENYING_WORDS));
 
 /// Words that call wrong what their clause names, wherever they stand in it.
-static WRONG: LazyLock<Regex> = LazyLock::new(|| {
-    words(concat!(
-        r"(?i)(?-u:\b)(?:wrong|incorrect|erroneous|untrue|not true|false answer|false that|not the case|mistaken?|misconception|pitfall|fallacy|trap|tempting",
-        r"|doubt(?:s|ed|ful)?|den(?:y|ies)|disagree|refutes?|(?:do(?:es)? not|don['’]t|doesn['’]t|never|cannot) (?:think|believe|agree|claim|answer|choose)|falsche?r?|incorrecta?)(?-u:\b)",
-        r"|错误|錯誤|不认为|不觉得|怀疑|不相信|未必|(?:不是|不为|並非|并非|不等于|不可能是|不能是)\s*$|틀린|неверн|неправильн",
-    ))
-});
+const WRONG_WORDS: &str = concat!(
+    r"(?i)(?-u:\b)(?:wrong|incorrect|erroneous|untrue|not true|false answer|false that|not the case|mistaken?|misconception|pitfall|fallacy|trap|tempting",
+    r"|doubt(?:s|ed|ful)?|den(?:y|ies)|disagree|refutes?|(?:do(?:es)? not|don['’]t|doesn['’]t|never|cannot) (?:think|believe|agree|claim|answer|choose)|falsche?r?|incorrecta?)(?-u:\b)",
+    r"|错误|錯誤|不认为|不觉得|怀疑|不相信|未必|(?:不是|不为|並非|并非|不等于|不可能是|不能是)\s*$|틀린|неверн|неправильн",
+);
+static WRONG: LazyLock<Regex> = LazyLock::new(|| words(WRONG_WORDS));
 
 /// Words that say that somebody else, or nobody, holds it.
-static QUOTING: LazyLock<Regex> = LazyLock::new(|| {
-    words(concat!(
-        r"(?i)(?-u:\b)(?:says?|said|claims?|claimed|stat(?:es|ed) that|according to|the book|textbook|answer key|suppos(?:e|ing)|assum(?:e|ing)",
-        r"|perhaps|maybe|possibly|guess|guessing|unsure|such that the|whether|supposedly|allegedly|(?:supposed|thought|believed|rumou?red) to|if the(?: correct)? answer",
-        r"|quizás|vielleicht|peut-être|(?:might|could|may|should have)\s+(?:well\s+|also\s+|have\s+)?be(?:en)?\s*$)(?-u:\b|$)",
-        r"|假设|如果答案|题目说|书上|可能是|也许|或许|어쩌면|возможно",
-    ))
-});
+const QUOTING_WORDS: &str = concat!(
+    r"(?i)(?-u:\b)(?:says?|said|claims?|claimed|stat(?:es|ed) that|according to|the book|textbook|answer key|suppos(?:e|ing)|assum(?:e|ing)",
+    r"|perhaps|maybe|possibly|guess|guessing|unsure|such that the|whether|supposedly|allegedly|(?:supposed|thought|believed|rumou?red) to|if the(?: correct)? answer",
+    r"|quizás|vielleicht|peut-être|(?:might|could|may|should have)\s+(?:well\s+|also\s+|have\s+)?be(?:en)?\s*$)(?-u:\b|$)",
+    r"|假设|如果答案|题目说|书上|可能是|也许|或许|어쩌면|возможно",
+);
+static QUOTING: LazyLock<Regex> = LazyLock::new(|| words(QUOTING_WORDS));
+
+/// All of them: a clause that has none is looked at once.
+static DOUBTING: LazyLock<RegexSet> =
+    LazyLock::new(|| RegexSet::new([DENYING_WORDS, WRONG_WORDS, QUOTING_WORDS]).expect("the patterns are constant"));
 
 /// Words that make another value of the one they stand before.
 static COMPARING: LazyLock<Regex> = LazyLock::new(|| {
@@ -93,7 +94,11 @@ pub fn asserts(before: &str, after: &str) -> bool {
 /// Whether a value is denied or only quoted by its clause.
 pub fn denies(before: &str, after: &str) -> bool {
     let clause = clause(before);
-    DENYING.is_match(given(clause)) || WRONG.is_match(clause) || QUOTING.is_match(clause) || is_denied(after)
+    let spoken = |text: &str| text.contains(|c: char| c.is_alphabetic());
+    let doubted = spoken(clause)
+        && DOUBTING.is_match(clause)
+        && (WRONG.is_match(clause) || QUOTING.is_match(clause) || DENYING.is_match(given(clause)));
+    doubted || after.contains(['?', '？']) && is_denied(after) || spoken(after) && is_denied(after)
 }
 
 /// Whether the rest of a sentence denies the value before it: `5 is not the answer`, `5 is wrong`, `5? No`.
@@ -139,7 +144,7 @@ pub fn takes_back_box(after: &str) -> bool {
     while !after.is_char_boundary(end) {
         end -= 1;
     }
-    AGAIN.is_match(&after[..end])
+    after[..end].contains(|c: char| c.is_alphabetic()) && AGAIN.is_match(&after[..end])
 }
 
 /// What a list of alternatives asserts: `7, not 5` and `not 5 but 7` are 7.

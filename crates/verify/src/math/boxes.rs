@@ -174,6 +174,25 @@ static SPACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\\[,;:! ]").expect
 /// nothing does.
 fn touched(text: &str, start: usize, end: usize, content: &str) -> Option<String> {
     let (before, after) = (&text[..start], &text[end..]);
+    // Most boxes stand alone: `$\boxed{5}$`, `x = \boxed{5}.`
+    let ends = |part: &str| {
+        let relation = part.ends_with("<=") || part.ends_with(">=") || part.ends_with("!=");
+        let ratio = part.strip_suffix(':').is_some_and(|rest| rest.ends_with(|c: char| c.is_ascii_digit()));
+        let opened =
+            part.is_empty() || part.ends_with(['$', '=', ':', '\n']) || part.ends_with("\\[") || part.ends_with("\\(");
+        opened && !relation && !ratio
+    };
+    let begins = |part: &str| {
+        part.is_empty()
+            || part.starts_with(['$', '\n'])
+            || part.starts_with(".$")
+            || part.starts_with("\\]")
+            || part.starts_with("\\)")
+    };
+    let blank = |c: char| c == ' ';
+    if ends(before.trim_end_matches(blank)) && begins(after.trim_start_matches(blank)) {
+        return None;
+    }
     let line = before.rfind('\n').map_or(0, |at| at + 1);
     let (mut before, mut after) = (&before[line..], &after[..after.find('\n').unwrap_or(after.len())]);
     let opening = ["$", "\\[", "\\("].into_iter().filter_map(|mark| Some((before.rfind(mark)?, mark.len()))).max();

@@ -18,7 +18,7 @@ static COUNTED: LazyLock<Words> = LazyLock::new(|| {
          customer cut diagonal digit divisor dog duck edge egg employee event face factor family fish flower friend \
          function game girl goal guest hat horse house integer item kid lap letter line man marble match meal member \
          multiple muffin number object orange outcome page painting pair pancake part passenger path pen pencil \
-         people permutation person piece pizza plant player possibility prime problem question rabbit rectangle root \
+         people permutation person piece pizza plant player point possibility prime problem question rabbit rectangle root \
          rose route row sandwich seat set sheep shirt shoe side slice solution square step sticker stone student \
          subset teacher team term text ticket tile toy tree triangle trip value vertex way win woman word worker zero \
          个 只 支 本 张 人 名 岁 枚 条 件 次 种 辆 棵 盒 瓶 袋 位 头 匹 朵 页 颗 层 场 组 筐 箱 台 座 间 道 片 根 把 艘 架 步 排 题 班 桶 杯",

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        expr::{Bracket, Const, Expr, Join},
+        expr::{Bracket, Expr, Join},
         identity::Same,
         limits::MAX_ITEMS,
         relations::{assigned, plus_minus},
@@ -135,12 +135,9 @@ impl Comparer<'_> {
             return if vector { self.ordered(&rows.concat(), &many.items) } else { DIFFERENT };
         }
         if let Kind::Tuple(..) = many.kind
-            && one.any(&|part| {
-                matches!(part, Expr::Const(Const::I))
-                    || matches!(part, Expr::Var(name) if matches!(name.as_str(), "j" | "k"))
-            })
+            && one.any(&|part| matches!(part, Expr::Var(name) if matches!(name.as_str(), "j" | "k")))
         {
-            return Same::Unknown("unit vectors or a complex number, and a tuple");
+            return Same::Unknown("a sum of unit vectors, and a tuple");
         }
         match many.items.as_slice() {
             [only] => self.answers(one, only),
