@@ -64,6 +64,14 @@ fn is_integer(expr: &Expr) -> bool {
     ratio(expr).is_some_and(|value| value.is_integer())
 }
 
+/// Nodes that may change their formula of one expression: more are not looked at one by one.
+const MAX_KINKS: usize = 40;
+
+/// How many nodes of an expression may change its formula.
+fn kinks(expr: &Expr) -> usize {
+    usize::from(is_kink(expr)) + expr.children().into_iter().map(kinks).sum::<usize>()
+}
+
 /// Whether an expression has a node that may change its formula.
 pub fn has_kinks(expr: &Expr) -> bool {
     expr.any(&is_kink)
@@ -239,6 +247,9 @@ fn is_positive(expr: &Expr) -> Option<bool> {
 /// Points on every piece of both expressions, at least two on each; `None` where their pieces are not known.
 pub fn places(a: &Expr, b: &Expr) -> Option<Vec<Place>> {
     let (mut at_zero, mut rounded) = (Vec::new(), Vec::new());
+    if kinks(a) + kinks(b) > MAX_KINKS {
+        return None;
+    }
     for expr in [a, b] {
         breaks(expr, &mut at_zero, &mut rounded)?;
     }
@@ -253,10 +264,15 @@ pub fn places(a: &Expr, b: &Expr) -> Option<Vec<Place>> {
     at_zero.iter().try_for_each(|expr| zeros(expr, 12, &mut found))?;
     let mut places = vec![Place::new()];
     for (at, name) in names.into_iter().enumerate() {
-        let mut product = Polynomial::one();
+        let mut own: Vec<&Polynomial> = Vec::new();
         for (_, polynomial) in found.iter().filter(|(found, _)| *found == name) {
-            product = product.mul(polynomial);
+            if !own.contains(&polynomial) {
+                own.push(polynomial);
+            }
         }
+        let product = own.into_iter().try_fold(Polynomial::one(), |product, polynomial| {
+            Some(product.mul(polynomial)).filter(Polynomial::fits)
+        })?;
         let mut points = Vec::new();
         if product == Polynomial::one() {
             // Nothing changes in this variable.
@@ -345,7 +361,7 @@ pub type Proportion<'f> = &'f mut dyn FnMut(&Expr, &Expr) -> Option<BigRational>
 /// equal, and a multiple of it for those that are proportional. `None` when there are none, or too many.
 pub fn abstracted(a: &Expr, b: &Expr, proportion: Proportion<'_>) -> Option<(Expr, Expr)> {
     let summed = |expr: &Expr| expr.any(&|inner| matches!(inner, Expr::Fold(..)) && has_kinks(inner));
-    if summed(a) || summed(b) {
+    if summed(a) || summed(b) || kinks(a) + kinks(b) > MAX_KINKS {
         // Each term has pieces of its own.
         return None;
     }

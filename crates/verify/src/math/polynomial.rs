@@ -9,9 +9,9 @@ use num_traits::{One, Signed, ToPrimitive, Zero};
 use super::expr::Expr;
 
 /// Largest degree whose roots are isolated.
-const MAX_DEGREE: usize = 16;
+const MAX_DEGREE: usize = 10;
 /// Bits of all coefficients together.
-const MAX_BITS: u64 = 4096;
+const MAX_BITS: u64 = 1024;
 /// Halvings of one interval: roots closer than this are not told apart.
 const MAX_HALVINGS: u32 = 400;
 
@@ -180,7 +180,8 @@ impl Polynomial {
         }
     }
 
-    fn fits(&self) -> bool {
+    /// Whether it is small enough for its roots to be isolated.
+    pub fn fits(&self) -> bool {
         self.degree() <= MAX_DEGREE && self.size() <= MAX_BITS
     }
 }
