@@ -179,7 +179,7 @@ pub fn encode_completion(
         (None, None) => return Err(ChatError::NoEndOfSequence),
     };
     layout.text.push_str(end_of_turn);
-    layout.trained = vec![Trained { bytes: start..end, end_within: end_of_turn.len(), last: true }];
+    layout.trained = vec![Trained { bytes: start..end, closing: 0, end_within: end_of_turn.len(), last: true }];
     finish(tokenizer, layout)
 }
 
@@ -220,9 +220,11 @@ fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatErro
     let mut labels_mask = vec![false; tokens.len()];
     let mut supplied = None;
     for span in &layout.trained {
-        let end = span.bytes.end;
-        let ending = end_tokens(tokenizer, &layout, &tokens, end, end + span.end_within);
         let first = tokens.partition_point(|token| token.bytes.start < span.bytes.start);
+        let closed = closing_token(tokenizer, &layout, &tokens, span);
+        let end = closed.map_or(span.bytes.end, |at| tokens[at].bytes.end);
+        let ending =
+            if closed.is_some() { None } else { end_tokens(tokenizer, &layout, &tokens, end, end + span.end_within) };
         for (token, counts) in tokens.iter().zip(&mut labels_mask).skip(first) {
             *counts |= token.bytes.end <= end && token.bytes.start < end;
         }
@@ -235,7 +237,7 @@ fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatErro
                 }
                 *counts = true;
             }
-        } else if span.last {
+        } else if span.last && closed.is_none() {
             supplied = Some(end);
         }
     }
@@ -259,8 +261,18 @@ fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatErro
     Ok(Encoded { input_ids, labels_mask, warnings: layout.warnings })
 }
 
+/// The last control token of what the template writes on behind a span, unless it opens another turn.
+fn closing_token(tokenizer: &Tokenizer, layout: &Layout, tokens: &[Placed], span: &Trained) -> Option<usize> {
+    let (from, to) = (span.bytes.end, span.bytes.end + span.closing);
+    let first = tokens.partition_point(|token| token.bytes.start < from);
+    let inside = tokens[first..].iter().take_while(|token| token.bytes.end <= to);
+    let closes = |token: &Placed| !layout.opening.contains(&layout.text[token.bytes.clone()]);
+    let own = inside.take_while(|token| !tokenizer.is_control(token.id) || closes(token));
+    own.enumerate().filter(|(_, token)| tokenizer.is_control(token.id)).last().map(|(at, _)| first + at)
+}
+
 /// The control tokens that end a turn: the first behind byte `from`, but for white space, that ends by `to`, and those
-/// right behind it up to the end-of-sequence token. A token that opens turns ends none.
+/// right behind it. A token that opens turns ends none.
 fn end_tokens(
     tokenizer: &Tokenizer,
     layout: &Layout,
@@ -277,11 +289,8 @@ fn end_tokens(
     if !ends(&tokens[at]) || !text[from..tokens[at].bytes.start].trim().is_empty() {
         return None;
     }
-    let eos = tokenizer.eos().map(|eos| eos.id);
     let run = tokens[at..].windows(2).take_while(|pair| pair[0].bytes.end == pair[1].bytes.start && ends(&pair[1]));
-    let run = at..at + 1 + run.count();
-    let to_eos = tokens[run.clone()].iter().position(|token| Some(token.id) == eos);
-    Some(at..at + 1 + to_eos.unwrap_or(0))
+    Some(at..at + 1 + run.count())
 }
 
 /// The tokens' ids. A second beginning-of-sequence token right after the first is left out: some templates write one

@@ -35,6 +35,9 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trained {
     pub bytes: Range<usize>,
+    /// How far behind the span the template may write on the turn, such as the brackets of a tool call: it is trained
+    /// up to the last control token that lies in it.
+    pub closing: usize,
     /// How far the end of the turn may lie behind the span: the control token found in it is trained as well.
     pub end_within: usize,
     /// Whether this is the end of the conversation, where a missing end of turn is supplied.
@@ -77,7 +80,11 @@ impl Layout {
         let mut regions = Vec::new();
         for (turn, said) in spoken.iter().enumerate().filter(|(turn, _)| given.turns[*turn].train) {
             let restored = deleted.contains(&turn).then(|| said.reasoning.clone().unwrap_or_default());
-            regions.extend(rendering.region(turn, restored, &given, &habits)?);
+            let Some(mut region) = rendering.region(turn, restored, &given, &habits)? else { continue };
+            if region.trained.closing > 0 {
+                region.trained.closing = rendering.closing(turn, &region, template, &given, options)?;
+            }
+            regions.push(region);
         }
         let mut layout = rendering.assemble(&given, regions, &habits);
         layout.warnings.extend(deleted.into_iter().map(|message| Warning::ReasoningRestored { message }));
@@ -118,7 +125,8 @@ impl Layout {
             }
             if turn.train && !said.is_empty() {
                 let end_within = layout.text.len() - end;
-                layout.trained.push(Trained { bytes: start..end, end_within, last: index + 1 == given.turns.len() });
+                let last = index + 1 == given.turns.len();
+                layout.trained.push(Trained { bytes: start..end, closing: 0, end_within, last });
             }
         }
         Ok(layout)
@@ -174,10 +182,10 @@ impl Rendering {
         let rewritten = || ChatError::Rewritten { index: turn, role: given.turns[turn].role().to_owned() };
         let marks = self.text.marks();
         let text = self.text.as_str();
-        let Some(first) = marks.iter().position(|mark| self.is_said(mark, turn)) else {
+        let said = self.said(turn);
+        let (Some(&first), Some(&last)) = (said.first(), said.last()) else {
             return if given.turns[turn].says_something() || restored.is_some() { Err(rewritten()) } else { Ok(None) };
         };
-        let last = marks.iter().rposition(|mark| self.is_said(mark, turn)).unwrap_or(first);
         let interrupted = marks[first..=last].iter().any(|mark| self.part_of(mark).0 != Some(turn));
         if interrupted || !self.keeps(turn) {
             return Err(rewritten());
@@ -186,15 +194,51 @@ impl Rendering {
         let before = marks[..first].last().map_or(0, |mark| mark.range.end);
         let after = marks.get(last + 1).map_or(text.len(), |mark| mark.range.start);
         let literal = &text[before..begin];
-        let (said_behind, end_within) = closing(&text[end..after], habits);
+        let (said_behind, closing, end_within) = behind(&text[end..after], habits);
         let start = match &restored {
             Some(_) => restored_start(literal, habits),
             None => completion_start(literal, &habits.generation_prompt, &habits.gap),
         };
         let start = before + start;
         let bytes = start..end + said_behind;
-        let trained = Trained { bytes, end_within, last: after == text.len() };
+        let trained = Trained { bytes, closing, end_within, last: after == text.len() };
         Ok(Some(Region { trained, restored: restored.map(|reasoning| (start..begin, reasoning)) }))
+    }
+
+    /// The marks of what a turn says, by position. What a template repeats later (the name of the tool whose result it
+    /// writes) is not said again.
+    fn said(&self, turn: usize) -> Vec<usize> {
+        let marks = self.text.marks();
+        let mut said: Vec<usize> = Vec::new();
+        for (index, mark) in marks.iter().enumerate().filter(|(_, mark)| self.is_said(mark, turn)) {
+            let again = mark.source.is_some_and(|source| {
+                said.iter().map(|&other| &marks[other]).any(|other| {
+                    other.origin == mark.origin && other.source.is_some_and(|begin| source < begin + other.range.len())
+                })
+            });
+            if !again {
+                said.push(index);
+            }
+        }
+        said
+    }
+
+    /// How much of what stands behind a turn also stands there when nothing follows the turn.
+    fn closing(
+        &self,
+        turn: usize,
+        region: &Region,
+        template: &ChatTemplate,
+        given: &Conversation,
+        options: RenderOptions,
+    ) -> Result<usize, ChatError> {
+        let until = Conversation { turns: given.turns[..=turn].to_vec(), ..given.clone() };
+        let options = RenderOptions { add_generation_prompt: false, ..options };
+        let Ok(alone) = Self::of(template, &until, options) else { return Ok(0) };
+        let Some(&last) = alone.said(turn).last() else { return Ok(0) };
+        let end = alone.text.marks()[last].range.end;
+        let from = region.trained.bytes.end;
+        Ok(common_prefix(&self.text.as_str()[from..], &alone.text.as_str()[end..]).min(region.trained.closing))
     }
 
     /// Whether everything that a turn says is in the rendering, in order. White space at the ends and around think
@@ -209,6 +253,9 @@ impl Rendering {
             let mut any = false;
             for mark in self.text.marks().iter().filter(|mark| mark.origin as usize == number) {
                 let Some(source) = mark.source else { return false };
+                if any && source + mark.range.len() <= kept {
+                    continue;
+                }
                 if source < kept || !is_dispensable(text, kept..source) {
                     return false;
                 }
@@ -243,7 +290,7 @@ impl Rendering {
             done = to;
         };
         for Region { trained, restored } in regions {
-            let Trained { bytes, end_within, last } = trained;
+            let bytes = trained.bytes.clone();
             let mut start = bytes.start;
             if let Some((replaced, reasoning)) = restored {
                 copy(&mut layout, replaced.start);
@@ -255,7 +302,7 @@ impl Rendering {
                 start = start.wrapping_add(layout.text.len().wrapping_sub(bytes.start));
             }
             copy(&mut layout, bytes.end);
-            layout.trained.push(Trained { bytes: start..layout.text.len(), end_within, last });
+            layout.trained.push(Trained { bytes: start..layout.text.len(), ..trained });
         }
         copy(&mut layout, text.len());
         layout
@@ -305,18 +352,17 @@ fn is_dispensable(text: &str, bytes: Range<usize>) -> bool {
     bare.trim().is_empty() && (at_tag || bytes.start == 0 || bytes.end == text.len())
 }
 
-/// What of the text behind a turn's last word still belongs to it (the brackets of a tool call, say), and how far
-/// behind that its end may lie.
-fn closing(literal: &str, habits: &Habits) -> (usize, usize) {
+/// What of the text behind a turn's last word certainly belongs to it, how much more may, and how far behind its end
+/// may lie.
+fn behind(literal: &str, habits: &Habits) -> (usize, usize, usize) {
     let end = habits.end_of_turn.trim();
     if !end.is_empty()
         && let Some(at) = literal.find(end)
     {
-        let blank = literal[..at].trim_end().len();
-        let begins = if blank == 0 { 0 } else { at };
-        return (begins, at - begins + common_prefix(&literal[at..], habits.end_of_turn.trim_start()));
+        let begins = if literal[..at].trim().is_empty() { 0 } else { at };
+        return (begins, 0, at - begins + common_prefix(&literal[at..], habits.end_of_turn.trim_start()));
     }
-    (0, literal.len())
+    (0, literal.len(), literal.len())
 }
 
 /// Where the completion begins in the literal before a trained turn: behind the generation prompt, or behind as much

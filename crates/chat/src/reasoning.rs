@@ -1,7 +1,8 @@
 //! What a trained assistant says: its reasoning and its answer, and how they are handed to the template.
 //!
 //! - Reasoning that a row gives apart, or in `<think>…</think>` before an answer, is handed over as `reasoning_content`
-//!   to templates that read it, and written in the usual form before the answer for all others.
+//!   to templates that read it. For all others it stays in the content to the letter; reasoning given apart, or without
+//!   its opening tag, is written there in the usual form.
 //! - Everything else stays to the letter: an empty think block, a block with nothing behind it, several closing tags,
 //!   and tags that are spoken of in a text. What the template makes of it must keep every word, or the row is dropped.
 //! - Reasoning that never ends was cut off: it is not trained, because an end of turn must not stand inside a thought.
@@ -41,6 +42,13 @@ pub(crate) fn prepared(conversation: &Conversation, habits: &Habits) -> Result<(
                 ThinkForm::Complete | ThinkForm::Prefilled if parts.answer.is_some() && !only_spoken_of(text) => {
                     said.reasoning = parts.reasoning.map(ToOwned::to_owned);
                     said.answer = parts.answer.unwrap_or_default().to_owned();
+                    if parts.form == ThinkForm::Complete && !habits.reads_reasoning {
+                        // It stands where such templates want it: to the letter.
+                        let start = parts.reasoning.map_or(0, |reasoning| offset(text, reasoning));
+                        let length = parts.reasoning.map_or(0, str::len);
+                        spoken.push(Spoken { inline: Some(start..start + length), ..said });
+                        continue;
+                    }
                 }
                 _ => {}
             }
@@ -60,6 +68,11 @@ pub(crate) fn prepared(conversation: &Conversation, habits: &Habits) -> Result<(
         spoken.push(said);
     }
     Ok((given, spoken))
+}
+
+/// Where a part of a text begins.
+fn offset(text: &str, part: &str) -> usize {
+    part.as_ptr() as usize - text.as_ptr() as usize
 }
 
 /// Whether `</think>` without an opening tag is a word of the text rather than the end of a thought: white space or a

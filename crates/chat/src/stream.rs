@@ -20,8 +20,8 @@ pub struct TextStream<'a> {
 
 /// What an unfinished character decodes to.
 const UNFINISHED: char = '\u{fffd}';
-/// Tokens that an unfinished character may span; more are text that is no UTF-8 at all.
-const LONGEST_CHARACTER: usize = 8;
+/// Tokens that are waited for; more are text that is no UTF-8 at all.
+const LONGEST_WAIT: usize = 64;
 
 impl<'a> TextStream<'a> {
     /// A stream at its beginning; `skip_special` as for [`Tokenizer::decode`].
@@ -35,12 +35,14 @@ impl<'a> TextStream<'a> {
         let before = self.tokenizer.decode(&self.ids[..self.settled], self.skip_special);
         let text = self.tokenizer.decode(&self.ids, self.skip_special);
         let waiting = self.ids.len() - self.settled;
-        if text.ends_with(UNFINISHED) && waiting < LONGEST_CHARACTER {
+        if text.ends_with(UNFINISHED) && waiting < LONGEST_WAIT {
             return String::new();
         }
         let new = text.get(before.len()..).unwrap_or_default().to_owned();
-        // An empty text (a special token that is skipped) settles nothing: the next token needs its neighbour.
-        if !new.is_empty() {
+        if new.is_empty() {
+            // A special token that is skipped: no other looks at it.
+            self.ids.pop();
+        } else {
             self.ids.drain(..self.settled);
             self.settled = self.ids.len();
         }

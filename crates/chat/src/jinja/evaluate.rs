@@ -14,8 +14,8 @@ type Evaluated = Result<Value, RenderError>;
 
 impl Interpreter<'_> {
     pub(super) fn evaluate(&mut self, expression: &Expr, scope: &Rc<Scope>) -> Evaluated {
-        self.step()?;
-        let value = self.evaluate_kind(&expression.kind, scope).map_err(|error| error.at(expression.line))?;
+        let value = self.enter(|interpreter| interpreter.evaluate_kind(&expression.kind, scope));
+        let value = value.map_err(|error| error.at(expression.line))?;
         if let Value::Str(text) = &value
             && matches!(
                 expression.kind,

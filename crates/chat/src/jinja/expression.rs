@@ -8,11 +8,19 @@ use super::syntax::{Arguments, Binary, Call, Comparison, Expr, ExprKind, Unary};
 use super::{SyntaxError, filters, predicates};
 
 /// Expressions nested this deep are refused, so that no template overflows the stack.
-const DEPTH: usize = 150;
+const DEPTH: usize = 200;
 
 type Parsed = Result<Expr, SyntaxError>;
 
 impl Parser {
+    fn node(&self, line: u32, kind: ExprKind) -> Parsed {
+        let height = kind.inner_height() + 1;
+        if usize::from(height) > DEPTH {
+            return Err(self.error("expressions are nested too deeply"));
+        }
+        Ok(Expr { line, height, kind })
+    }
+
     /// One expression, or several with commas between: a tuple.
     pub(super) fn tuple(&mut self, with_condition: bool) -> Parsed {
         let line = self.line();
@@ -29,7 +37,7 @@ impl Parser {
             Some(item) if !is_tuple => Ok(item),
             Some(item) => {
                 items.push(item);
-                Ok(Expr { line, kind: ExprKind::Tuple(items) })
+                self.node(line, ExprKind::Tuple(items))
             }
             None => Err(self.unexpected("an expression")),
         }
@@ -57,9 +65,9 @@ impl Parser {
             // Which of its filters are used is known only when it runs, as in the branch of a statement.
             self.unknown = None;
             let condition = self.or()?;
-            let otherwise = if self.skip_name("else") { Some(Box::new(self.condition()?)) } else { None };
+            let otherwise = if self.skip_name("else") { Some(Box::new(self.expression()?)) } else { None };
             let kind = ExprKind::If { condition: Box::new(condition), then: Box::new(value), otherwise };
-            value = Expr { line, kind };
+            value = self.node(line, kind)?;
             self.unknown = None;
         }
         self.unknown = unknown.or(self.unknown.take());
@@ -71,7 +79,7 @@ impl Parser {
         let mut left = self.and()?;
         while self.skip_name("or") {
             let right = self.and()?;
-            left = Expr { line, kind: ExprKind::Or(Box::new(left), Box::new(right)) };
+            left = self.node(line, ExprKind::Or(Box::new(left), Box::new(right)))?;
         }
         Ok(left)
     }
@@ -81,20 +89,21 @@ impl Parser {
         let mut left = self.not()?;
         while self.skip_name("and") {
             let right = self.not()?;
-            left = Expr { line, kind: ExprKind::And(Box::new(left), Box::new(right)) };
+            left = self.node(line, ExprKind::And(Box::new(left), Box::new(right)))?;
         }
         Ok(left)
     }
 
     fn not(&mut self) -> Parsed {
         let line = self.line();
-        let mut count = 0;
+        let mut count = 0usize;
         while self.skip_name("not") {
             count += 1;
         }
         let mut value = self.comparison()?;
-        for _ in 0..count {
-            value = Expr { line, kind: ExprKind::Unary(Unary::Not, Box::new(value)) };
+        // Two are as good as any even number: the value's truth.
+        for _ in 0..if count > 2 { 2 - count % 2 } else { count } {
+            value = self.node(line, ExprKind::Unary(Unary::Not, Box::new(value)))?;
         }
         Ok(value)
     }
@@ -124,7 +133,7 @@ impl Parser {
             self.next();
             rest.push((comparison, self.sum()?));
         }
-        Ok(if rest.is_empty() { first } else { Expr { line, kind: ExprKind::Compare(Box::new(first), rest) } })
+        if rest.is_empty() { Ok(first) } else { self.node(line, ExprKind::Compare(Box::new(first), rest)) }
     }
 
     fn sum(&mut self) -> Parsed {
@@ -141,7 +150,7 @@ impl Parser {
         while self.skip_op("~") {
             parts.push(self.product()?);
         }
-        Ok(Expr { line, kind: ExprKind::Concat(parts) })
+        self.node(line, ExprKind::Concat(parts))
     }
 
     fn product(&mut self) -> Parsed {
@@ -160,7 +169,7 @@ impl Parser {
         while let Some((_, operator)) = operators.iter().find(|(text, _)| self.is_op(text)) {
             self.next();
             let right = operand(self)?;
-            left = Expr { line, kind: ExprKind::Binary(*operator, Box::new(left), Box::new(right)) };
+            left = self.node(line, ExprKind::Binary(*operator, Box::new(left), Box::new(right)))?;
         }
         Ok(left)
     }
@@ -183,7 +192,7 @@ impl Parser {
                 }
                 let operand = self.unary(false)?;
                 self.depth -= 1;
-                Expr { line, kind: ExprKind::Unary(sign, Box::new(operand)) }
+                self.node(line, ExprKind::Unary(sign, Box::new(operand)))?
             }
         };
         let value = self.postfix(value)?;
@@ -227,7 +236,7 @@ impl Parser {
             TokenKind::Op("(") => {
                 self.next();
                 let inner =
-                    if self.is_op(")") { Expr { line, kind: ExprKind::Tuple(Vec::new()) } } else { self.tuple(true)? };
+                    if self.is_op(")") { self.node(line, ExprKind::Tuple(Vec::new()))? } else { self.tuple(true)? };
                 self.expect_op(")")?;
                 return Ok(inner);
             }
@@ -265,7 +274,7 @@ impl Parser {
             }
             _ => return Err(self.unexpected("an expression")),
         };
-        Ok(Expr { line, kind })
+        self.node(line, kind)
     }
 
     fn postfix(&mut self, mut value: Expr) -> Parsed {
@@ -275,7 +284,7 @@ impl Parser {
                 match self.next() {
                     TokenKind::Name(name) => ExprKind::Attribute(Box::new(value), name),
                     TokenKind::Int(index) => {
-                        let index = Expr { line, kind: ExprKind::Int(index) };
+                        let index = self.node(line, ExprKind::Int(index))?;
                         ExprKind::Item(Box::new(value), Box::new(index))
                     }
                     _ => return Err(self.error("expected a name or a number behind `.`")),
@@ -287,7 +296,7 @@ impl Parser {
             } else {
                 return Ok(value);
             };
-            value = Expr { line, kind };
+            value = self.node(line, kind)?;
         }
     }
 
@@ -314,7 +323,7 @@ impl Parser {
             while self.skip_op(",") && !self.is_op("]") {
                 items.push(self.expression()?);
             }
-            Expr { line, kind: ExprKind::Tuple(items) }
+            self.node(line, ExprKind::Tuple(items))?
         } else {
             *first
         };
@@ -364,18 +373,18 @@ impl Parser {
             let line = self.line();
             if self.skip_op("|") {
                 let call = self.filter_call()?;
-                value = Expr { line, kind: ExprKind::Filter(Box::new(value), Box::new(call)) };
+                value = self.node(line, ExprKind::Filter(Box::new(value), Box::new(call)))?;
             } else if self.skip_name("is") {
                 let negated = self.skip_name("not");
                 let call = self.test_call()?;
-                value = Expr { line, kind: ExprKind::Test(Box::new(value), Box::new(call)) };
+                value = self.node(line, ExprKind::Test(Box::new(value), Box::new(call)))?;
                 if negated {
-                    value = Expr { line, kind: ExprKind::Unary(Unary::Not, Box::new(value)) };
+                    value = self.node(line, ExprKind::Unary(Unary::Not, Box::new(value)))?;
                 }
             } else if self.is_op("(") {
                 // A call may follow a filter: `(x | attr('f'))()` without the brackets.
                 let arguments = self.arguments()?;
-                value = Expr { line, kind: ExprKind::Call(Box::new(value), arguments) };
+                value = self.node(line, ExprKind::Call(Box::new(value), arguments))?;
             } else {
                 return Ok(value);
             }

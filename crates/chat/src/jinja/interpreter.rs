@@ -22,6 +22,8 @@ const FUEL: u64 = 20_000_000;
 const BYTES: usize = 4 << 30;
 /// How deeply macros, call blocks and recursive loops may call one another.
 const CALLS: usize = 100;
+/// How many levels of statements and expressions may be at work at once, so that no template overflows the stack.
+const LEVELS: usize = 1000;
 
 /// The names of one block, on top of those around it.
 #[derive(Debug, Default)]
@@ -81,6 +83,7 @@ pub(crate) struct Interpreter<'a> {
     pub(super) date: Date,
     fuel: u64,
     bytes: usize,
+    levels: usize,
     calls: usize,
     /// Scopes that macros hold on to, which hold the macros: emptied at the end, so that nothing is leaked.
     closures: Vec<Rc<Scope>>,
@@ -98,7 +101,7 @@ impl Drop for Interpreter<'_> {
 impl<'a> Interpreter<'a> {
     pub(crate) fn new(context: &'a Dict, date: Date) -> Self {
         let loop_name = Arc::from("loop");
-        Self { context, date, fuel: FUEL, bytes: BYTES, calls: 0, closures: Vec::new(), loop_name }
+        Self { context, date, fuel: FUEL, bytes: BYTES, levels: 0, calls: 0, closures: Vec::new(), loop_name }
     }
 
     /// Renders a whole template.
@@ -110,6 +113,18 @@ impl<'a> Interpreter<'a> {
     pub(super) fn step(&mut self) -> Result<(), RenderError> {
         self.fuel = self.fuel.checked_sub(1).ok_or_else(|| RenderError::limit("the template runs too long"))?;
         Ok(())
+    }
+
+    /// Goes one level deeper.
+    pub(super) fn enter<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, RenderError>) -> Result<T, RenderError> {
+        self.step()?;
+        self.levels += 1;
+        if self.levels > LEVELS {
+            return Err(RenderError::limit("the template nests too deeply"));
+        }
+        let value = run(self);
+        self.levels -= 1;
+        value
     }
 
     /// Accounts for a string that was made.
@@ -139,8 +154,7 @@ impl<'a> Interpreter<'a> {
 
     fn run(&mut self, nodes: &[Node], scope: &Rc<Scope>, output: &mut TextBuilder) -> Result<Flow, RenderError> {
         for node in nodes {
-            self.step()?;
-            let flow = self.statement(node, scope, output)?;
+            let flow = self.enter(|interpreter| interpreter.statement(node, scope, output))?;
             if flow != Flow::On {
                 return Ok(flow);
             }

@@ -80,6 +80,8 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct Expr {
     pub line: u32,
+    /// Levels of the tree below, itself included: bounded, so that no template overflows the stack.
+    pub height: u16,
     pub kind: ExprKind,
 }
 
@@ -107,6 +109,34 @@ pub(crate) enum ExprKind {
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
     If { condition: Box<Expr>, then: Box<Expr>, otherwise: Option<Box<Expr>> },
+}
+
+impl ExprKind {
+    /// The height of the highest part.
+    pub(crate) fn inner_height(&self) -> u16 {
+        let highest = |parts: &[Expr]| parts.iter().map(|part| part.height).max().unwrap_or(0);
+        let option = |part: &Option<Box<Expr>>| part.as_ref().map_or(0, |part| part.height);
+        match self {
+            Self::None | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Name(_) => 0,
+            Self::List(items) | Self::Tuple(items) | Self::Concat(items) => highest(items),
+            Self::Dict(pairs) => pairs.iter().map(|(key, value)| key.height.max(value.height)).max().unwrap_or(0),
+            Self::Attribute(value, _) | Self::Unary(_, value) => value.height,
+            Self::Item(a, b) | Self::Binary(_, a, b) | Self::And(a, b) | Self::Or(a, b) => a.height.max(b.height),
+            Self::Slice(value, bounds) => bounds.iter().map(option).max().unwrap_or(0).max(value.height),
+            Self::Call(value, arguments) => value.height.max(arguments.height()),
+            Self::Filter(value, call) | Self::Test(value, call) => value.height.max(call.arguments.height()),
+            Self::Compare(first, rest) => rest.iter().map(|(_, part)| part.height).max().unwrap_or(0).max(first.height),
+            Self::If { condition, then, otherwise } => condition.height.max(then.height).max(option(otherwise)),
+        }
+    }
+}
+
+impl Arguments {
+    fn height(&self) -> u16 {
+        let named = self.keywords.iter().map(|(_, value)| value);
+        let stars = self.star.iter().chain(&self.double_star).map(|value| &**value);
+        self.positional.iter().chain(named).chain(stars).map(|value| value.height).max().unwrap_or(0)
+    }
 }
 
 /// A filter or a test with its arguments.
