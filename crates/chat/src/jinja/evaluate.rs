@@ -3,19 +3,22 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::globals::Function;
-use super::interpreter::{Arguments, Interpreter, Scope};
+use super::arguments::Arguments;
+use super::error::RenderError;
+use super::interpreter::Interpreter;
+use super::scope::Scope;
 use super::syntax::{self, Comparison, Expr, ExprKind, Unary};
 use super::text::Text;
+use super::value::Function;
 use super::value::{Object, Value, concatenated};
-use super::{RenderError, filters, globals, methods, operators, predicates};
+use super::{filters, globals, methods, operators, predicates};
 
 type Evaluated = Result<Value, RenderError>;
 
 impl Interpreter<'_> {
     pub(super) fn evaluate(&mut self, expression: &Expr, scope: &Rc<Scope>) -> Evaluated {
-        let value = self.enter(|interpreter| interpreter.evaluate_kind(&expression.kind, scope));
-        let value = value.map_err(|error| error.at(expression.line))?;
+        self.enter()?;
+        let value = self.evaluate_kind(&expression.kind, scope).map_err(|error| error.at(expression.line))?;
         if let Value::Str(text) = &value
             && matches!(
                 expression.kind,

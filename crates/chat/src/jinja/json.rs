@@ -1,7 +1,7 @@
 //! `tojson` as `transformers` has it: Python's `json.dumps`.
 
-use super::RenderError;
-use super::interpreter::Arguments;
+use super::arguments::Arguments;
+use super::error::RenderError;
 use super::operators::{self, LARGEST};
 use super::text::Text;
 use super::value::{Value, float};
@@ -48,7 +48,7 @@ pub(crate) fn dumps(value: &Value, mut arguments: Arguments) -> Result<Value, Re
 
 impl Style {
     fn write(&self, output: &mut String, value: &Value, depth: usize) -> Result<(), RenderError> {
-        if depth > super::DEPTH {
+        if depth > super::value::DEPTH {
             return Err(RenderError::limit("a value is nested too deeply for tojson"));
         }
         if output.len() > LARGEST {
@@ -138,7 +138,7 @@ impl Style {
         }
         let mut units = [0; 2];
         for character in quoted.chars() {
-            if character.is_ascii() {
+            if character.is_ascii() && character != '\u{7f}' {
                 output.push(character);
             } else {
                 for unit in character.encode_utf16(&mut units) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::SyntaxError;
+use super::error::SyntaxError;
 use super::text::is_space;
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Filters that make numbers.
 
-use super::RenderError;
-use super::interpreter::Arguments;
+use super::arguments::Arguments;
+use super::error::RenderError;
 use super::operators;
 use super::text::is_space;
 use super::value::Value;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::RenderError;
+use super::error::RenderError;
 use super::format::percent;
 use super::syntax::{Binary, Comparison, Unary};
 use super::text::{Text, TextBuilder};
@@ -56,11 +56,12 @@ pub(crate) fn binary(operator: Binary, left: &Value, right: &Value) -> Evaluated
         (Binary::Multiply, Value::List(items), count) | (Binary::Multiply, count, Value::List(items))
             if count.as_int().is_some() =>
         {
-            let count = usize::try_from(count.as_int().unwrap_or_default().max(0)).unwrap_or(usize::MAX);
-            if items.len().saturating_mul(count) > MOST_ITEMS {
-                return Err(RenderError::limit("a list grows too long"));
-            }
-            Ok(Value::list((0..count).flat_map(|_| items.iter().cloned()).collect()))
+            again(items, count).map(Value::List)
+        }
+        (Binary::Multiply, Value::Tuple(items), count) | (Binary::Multiply, count, Value::Tuple(items))
+            if count.as_int().is_some() =>
+        {
+            again(items, count).map(Value::Tuple)
         }
         _ => arithmetic(operator, left, right),
     }
@@ -68,6 +69,14 @@ pub(crate) fn binary(operator: Binary, left: &Value, right: &Value) -> Evaluated
 
 fn many(items: Vec<Value>) -> Result<Rc<Vec<Value>>, RenderError> {
     if items.len() > MOST_ITEMS { Err(RenderError::limit("a list grows too long")) } else { Ok(Rc::new(items)) }
+}
+
+fn again(items: &[Value], count: &Value) -> Result<Rc<Vec<Value>>, RenderError> {
+    let count = usize::try_from(count.as_int().unwrap_or_default().max(0)).unwrap_or(usize::MAX);
+    if items.len().saturating_mul(count) > MOST_ITEMS {
+        return Err(RenderError::limit("a list grows too long"));
+    }
+    Ok(Rc::new((0..count).flat_map(|_| items.iter().cloned()).collect()))
 }
 
 /// `+` of two strings; where one is markup, the other is escaped.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::SyntaxError;
+use super::error::SyntaxError;
 use super::lexer::{Token, TokenKind, tokens};
 use super::syntax::{Call, Expr, ExprKind, For, Macro, Node, Target};
 
