@@ -143,7 +143,7 @@ pub fn encode_completion(
 ) -> Result<Encoded, ChatError> {
     let mut layout = prompt_layout(tokenizer, template, prompt)?;
     let habits = template.map(|template| template.for_tools(prompt).habits(prompt));
-    let prefilled = habits.as_deref().is_some_and(Habits::prefills_think);
+    let prefilled = habits.as_ref().is_some_and(Habits::prefills_think);
     let closed = layout.text.trim_end().ends_with(THINK_CLOSE);
     let mut said = completion;
     let form = completion::split(completion).form;

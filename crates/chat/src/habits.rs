@@ -101,8 +101,8 @@ fn opens(closed: &str, open: &str) -> String {
 /// What opens the turn at the end of a header: the text behind the end of the turn before it (a system prompt of the
 /// template's own, say), and from the tag with which turns are opened.
 fn last_opening<'a>(header: &'a str, end_of_turn: &str, generation_prompt: &str) -> &'a str {
-    let suffixes = end_of_turn.char_indices().map(|(at, _)| &end_of_turn[at..]).filter(|suffix| suffix.len() > 2);
-    let behind = suffixes.filter_map(|suffix| header.rfind(suffix).map(|at| at + suffix.len())).next();
+    let mut suffixes = end_of_turn.char_indices().map(|(at, _)| &end_of_turn[at..]).filter(|suffix| suffix.len() > 2);
+    let behind = suffixes.find_map(|suffix| header.rfind(suffix).map(|at| at + suffix.len()));
     let header = &header[behind.unwrap_or(0)..];
     let tag = generation_prompt.find(['>', ']']).map_or("", |at| &generation_prompt[..=at]);
     if tag.is_empty() { header } else { header.rfind(tag).map_or(header, |at| &header[at..]) }

@@ -82,7 +82,7 @@ impl Layout {
             let restored = deleted.contains(&turn).then(|| said.reasoning.clone().unwrap_or_default());
             let Some(mut region) = rendering.region(turn, restored, said.literal, &given, &habits)? else { continue };
             if region.trained.closing > 0 {
-                region.trained.closing = rendering.closing(turn, &region, template, &given, options)?;
+                region.trained.closing = rendering.closing(turn, &region, template, &given, options);
             }
             regions.push(region);
         }
@@ -232,14 +232,14 @@ impl Rendering {
         template: &ChatTemplate,
         given: &Conversation,
         options: RenderOptions,
-    ) -> Result<usize, ChatError> {
+    ) -> usize {
         let until = Conversation { turns: given.turns[..=turn].to_vec(), ..given.clone() };
         let options = RenderOptions { add_generation_prompt: false, ..options };
-        let Ok(alone) = Self::of(template, &until, options) else { return Ok(0) };
-        let Some(&last) = alone.said(turn).last() else { return Ok(0) };
+        let Ok(alone) = Self::of(template, &until, options) else { return 0 };
+        let Some(&last) = alone.said(turn).last() else { return 0 };
         let end = alone.text.marks()[last].range.end;
         let from = region.trained.bytes.end;
-        Ok(common_prefix(&self.text.as_str()[from..], &alone.text.as_str()[end..]).min(region.trained.closing))
+        common_prefix(&self.text.as_str()[from..], &alone.text.as_str()[end..]).min(region.trained.closing)
     }
 
     /// Whether everything that a turn says is in the rendering, in order. White space at the ends and around think

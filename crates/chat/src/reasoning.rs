@@ -43,7 +43,7 @@ pub(crate) fn prepared(conversation: &Conversation, habits: &Habits) -> Result<(
                 ThinkForm::Unclosed => return Err(ChatError::UnfinishedReasoning { index }),
                 ThinkForm::Complete | ThinkForm::Prefilled if parts.answer.is_some() && !only_spoken_of(text) => {
                     said.reasoning = parts.reasoning.map(ToOwned::to_owned);
-                    said.answer = parts.answer.unwrap_or_default().to_owned();
+                    parts.answer.unwrap_or_default().clone_into(&mut said.answer);
                     if parts.form == ThinkForm::Complete && !habits.reads_reasoning {
                         // It stands where such templates want it: to the letter.
                         let start = parts.reasoning.map_or(0, |reasoning| offset(text, reasoning));

@@ -1,7 +1,6 @@
 //! A model's chat template: messages to text.
 
 use std::path::Path;
-use std::rc::Rc;
 
 use retort_records::id_of;
 use serde_json::{Map, Value as Json};
@@ -83,12 +82,14 @@ impl ChatTemplate {
 
     /// The same template with these variables, such as `enable_thinking`, for every conversation: what
     /// `transformers`, vLLM and SGLang call `chat_template_kwargs`. A conversation's own go before them.
+    #[must_use]
     pub fn with_kwargs(self, kwargs: Map<String, Json>) -> Self {
         let tool_use = self.tool_use.map(|template| Box::new(template.with_kwargs(kwargs.clone())));
         Self { tool_use, ..Self::build(self.source, self.special, kwargs, self.date) }
     }
 
     /// The same template with its `enable_thinking` set: the switch of models that answer with and without reasoning.
+    #[must_use]
     pub fn with_thinking(self, enabled: bool) -> Self {
         let mut kwargs = self.kwargs.clone();
         kwargs.insert("enable_thinking".into(), enabled.into());
@@ -188,11 +189,11 @@ impl ChatTemplate {
     }
 
     /// The habits of the template under a conversation's own arguments and tools.
-    pub(crate) fn habits(&self, conversation: &Conversation) -> Rc<Habits> {
+    pub(crate) fn habits(&self, conversation: &Conversation) -> Habits {
         if conversation.template_kwargs.is_empty() {
-            return Rc::new(self.habits.clone());
+            return self.habits.clone();
         }
-        Rc::new(self.probe(&conversation.template_kwargs))
+        self.probe(&conversation.template_kwargs)
     }
 
     /// Learns the template's habits under these arguments.

@@ -45,10 +45,7 @@ fn additional(folder: &Path) -> Result<Vec<(String, String)>, ChatError> {
     let read = |path: &Path| {
         std::fs::read_to_string(path).map_err(|source| ChatError::Read { path: path.to_path_buf(), source })
     };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(_) => return Ok(Vec::new()),
-    };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut named = Vec::new();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_some_and(|extension| extension == "jinja")

@@ -70,7 +70,9 @@ fn table(title: &str, counts: &BTreeMap<String, BTreeMap<&'static str, usize>>) 
     for (case, outcomes) in counts {
         let row: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         eprintln!("  {case:24} {}", row.join(", "));
-        outcomes.iter().for_each(|(outcome, count)| *totals.entry(outcome).or_default() += count);
+        for (outcome, count) in outcomes {
+            *totals.entry(outcome).or_default() += count;
+        }
     }
     eprintln!("  {:24} {totals:?}", "all");
 }

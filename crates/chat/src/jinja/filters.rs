@@ -1,5 +1,6 @@
 //! Jinja's filters, and `tojson` as `transformers` writes it.
 
+use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -180,7 +181,7 @@ fn url_quoted(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"_.-~/".contains(&byte) {
             output.push(byte as char);
         } else {
-            output.push_str(&format!("%{byte:02X}"));
+            let _ = write!(output, "%{byte:02X}");
         }
     }
     output

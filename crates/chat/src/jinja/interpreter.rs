@@ -21,7 +21,7 @@ use super::text::{Text, TextBuilder};
 use super::value::{Dict, Object, Value};
 
 /// Steps that one rendering may take; a turn of a real template takes some hundred.
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 5_000_000;
 /// Bytes that one rendering may copy or write in all.
 const BYTES: usize = 4 << 30;
 /// Bytes of the stack that one rendering may use, of the 2 MiB that threads usually have.

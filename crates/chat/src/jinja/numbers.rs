@@ -66,7 +66,7 @@ pub(crate) fn apply(name: &str, value: &Value, mut arguments: Arguments) -> Eval
 }
 
 fn whole(value: &Value, base: u32) -> Result<Option<Value>, RenderError> {
-    let truncated = |number: f64| (number.is_finite() && number.abs() < 1e38).then(|| Value::Int(number as i128));
+    let truncated = |number: f64| (number.is_finite() && number.abs() < 1e38).then_some(Value::Int(number as i128));
     Ok(match value {
         Value::Undefined(what) => return Err(operators::undefined(what)),
         Value::Float(number) => truncated(*number),

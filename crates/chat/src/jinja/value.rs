@@ -369,12 +369,12 @@ fn write_repr(value: &Value, output: &mut String, origin: &mut Option<u32>, dept
             }
             output.push('}');
         }
-        Value::Range(start, stop, 1) => output.push_str(&format!("range({start}, {stop})")),
-        Value::Range(start, stop, step) => output.push_str(&format!("range({start}, {stop}, {step})")),
+        Value::Range(start, stop, 1) => write_into(output, format_args!("range({start}, {stop})")),
+        Value::Range(start, stop, step) => write_into(output, format_args!("range({start}, {stop}, {step})")),
         Value::Object(object) => match &**object {
             Object::Group(key, items) => many(output, "(", &[key.clone(), items.clone()], ")")?,
             Object::Macro { definition, .. } => match &definition.name {
-                Some(name) => output.push_str(&format!("<Macro '{name}'>")),
+                Some(name) => write_into(output, format_args!("<Macro '{name}'>")),
                 None => output.push_str("<Macro anonymous>"),
             },
             Object::Namespace(_) => return Err(RenderError::refused("printing a namespace")),
@@ -415,9 +415,9 @@ fn quote(text: &str, output: &mut String) {
             '\\' => output.push_str("\\\\"),
             c if c == mark => output.extend(['\\', c]),
             c if c == ' ' || !(c.is_control() || is_space(c) || is_unprintable(c)) => output.push(c),
-            c if (c as u32) < 0x100 => output.push_str(&format!("\\x{:02x}", c as u32)),
-            c if (c as u32) < 0x10000 => output.push_str(&format!("\\u{:04x}", c as u32)),
-            c => output.push_str(&format!("\\U{:08x}", c as u32)),
+            c if (c as u32) < 0x100 => write_into(output, format_args!("\\x{:02x}", c as u32)),
+            c if (c as u32) < 0x10000 => write_into(output, format_args!("\\u{:04x}", c as u32)),
+            c => write_into(output, format_args!("\\U{:08x}", c as u32)),
         }
     }
     output.push(mark);
@@ -437,4 +437,9 @@ pub(crate) fn concatenated<'a>(texts: impl IntoIterator<Item = &'a Text>) -> Tex
         builder.push(text);
     }
     builder.finish()
+}
+
+/// Appends formatted text; writing to a string does not fail.
+fn write_into(output: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = std::fmt::Write::write_fmt(output, text);
 }
