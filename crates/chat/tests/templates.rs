@@ -250,9 +250,11 @@ fn masks_hold_the_assistants_words_and_the_end_of_its_turn() {
                     complain("more than the generation tags", &stretches);
                 }
             }
-            let control = |text: &String| text.ends_with(['>', ']']) || text.ends_with("</s>");
-            if endless || !stretches.last().is_some_and(control) {
+            let ends = |text: &String| text.ends_with(['>', ']']);
+            if endless || !stretches.last().is_some_and(ends) {
                 outcome = "trained, no end of turn";
+            } else if !stretches.iter().all(ends) {
+                outcome = "trained, an earlier turn has no token that ends it";
             }
             *counts.entry(label.to_owned()).or_default().entry(outcome).or_default() += 1;
         }

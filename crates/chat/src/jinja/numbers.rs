@@ -15,7 +15,7 @@ pub(crate) fn apply(name: &str, value: &Value, mut arguments: Arguments) -> Eval
             let [] = arguments.bind(name, [])?;
             match value {
                 Value::Float(number) => Ok(Value::Float(number.abs())),
-                _ => value.as_int().map(|number| Value::Int(number.abs())).ok_or_else(wrong),
+                _ => value.as_int().map(|number| Value::Int(number.saturating_abs())).ok_or_else(wrong),
             }
         }
         "int" => {

@@ -27,7 +27,8 @@ pub(crate) fn unary(operator: Unary, value: &Value) -> Evaluated {
         (Unary::Negative, Value::Float(number)) => Ok(Value::Float(-number)),
         (Unary::Positive, Value::Float(number)) => Ok(Value::Float(*number)),
         _ => match value.as_int() {
-            Some(number) => Ok(Value::Int(if operator == Unary::Negative { -number } else { number })),
+            Some(number) if operator == Unary::Positive => Ok(Value::Int(number)),
+            Some(number) => number.checked_neg().map(Value::Int).ok_or_else(overflow),
             None => Err(RenderError::new(format!("bad operand type for unary operator: '{}'", value.type_name()))),
         },
     }
@@ -144,7 +145,6 @@ fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Evaluated {
             ),
         })
     };
-    let overflow = || RenderError::refused("integers of more than 127 bits");
     let by_zero = || RenderError::new("division by zero");
     if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
         return Ok(match operator {
@@ -155,7 +155,10 @@ fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Evaluated {
             Binary::Divide => Value::Float(a as f64 / b as f64),
             Binary::FloorDivide | Binary::Modulo if b == 0 => return Err(by_zero()),
             Binary::FloorDivide => Value::Int(floor_divide(a, b).ok_or_else(overflow)?),
-            Binary::Modulo => Value::Int(a - floor_divide(a, b).ok_or_else(overflow)? * b),
+            Binary::Modulo => {
+                let rest = a.checked_rem(b).ok_or_else(overflow)?;
+                Value::Int(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
             Binary::Power => match u32::try_from(b) {
                 Ok(power) => Value::Int(a.checked_pow(power).ok_or_else(overflow)?),
                 Err(_) if a == 0 => return Err(RenderError::new("0.0 cannot be raised to a negative power")),
@@ -177,6 +180,10 @@ fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Evaluated {
         }
         Binary::Power => a.powf(b),
     }))
+}
+
+fn overflow() -> RenderError {
+    RenderError::refused("an integer of more than 127 bits")
 }
 
 fn floor_divide(a: i128, b: i128) -> Option<i128> {
@@ -319,6 +326,8 @@ pub(crate) fn slice(value: &Value, bounds: [Option<Value>; 3]) -> Evaluated {
     if step == 0 {
         return Err(RenderError::new("slice step cannot be zero"));
     }
+    // A longer step leads nowhere else.
+    let step = step.clamp(-(length as i128) - 1, length as i128 + 1);
     let (low, high) = if step > 0 { (0, length as i128) } else { (-1, length as i128 - 1) };
     let clamp = |bound: Option<i128>, default: i128| match bound {
         None => default,
