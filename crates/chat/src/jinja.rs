@@ -42,7 +42,7 @@ use interpreter::Interpreter;
 
 /// A parsed template.
 #[derive(Debug)]
-pub(crate) struct Template(Vec<syntax::Node>);
+pub(crate) struct Template(parser::Parsed);
 
 impl Template {
     pub(crate) fn parse(source: &str) -> Result<Self, SyntaxError> {
@@ -51,6 +51,6 @@ impl Template {
 
     /// Renders the template with these variables. `date` is the day of `strftime_now`.
     pub(crate) fn render(&self, context: &Dict, date: Date) -> Result<Text, RenderError> {
-        Interpreter::new(context, date).render(&self.0)
+        Interpreter::new(context, date).render(&self.0.body, &self.0.hidden)
     }
 }

@@ -181,7 +181,9 @@ impl Interpreter<'_> {
                 _ => Value::undefined(format!("'LoopContext' object has no attribute '{name}'")),
             });
         }
-        if let Value::Undefined(what) = value {
+        if let Value::Undefined(what) = value
+            && !name.starts_with("__")
+        {
             return Err(operators::undefined(what));
         }
         if let Some(found) = methods::attribute(value, name) {

@@ -212,9 +212,7 @@ impl Parser {
                     "false" | "False" => ExprKind::Bool(false),
                     "none" | "None" => ExprKind::None,
                     _ => {
-                        for read in &mut self.names_read {
-                            read.push(name.clone());
-                        }
+                        self.reads(&name);
                         ExprKind::Name(name)
                     }
                 }

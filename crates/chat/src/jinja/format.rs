@@ -89,7 +89,8 @@ pub(crate) fn percent(format: &Text, values: &Value) -> Formatted {
         check(builder.len())?;
     }
     builder.push_slice(format, done..string.len());
-    let may_be_left = named || matches!(values, Value::Dict(_) | Value::List(_) | Value::Range(..));
+    let may_be_left =
+        named || matches!(values, Value::Dict(_) | Value::List(_) | Value::Range(..) | Value::Undefined(_));
     if given.next().is_some() && !may_be_left {
         return Err(RenderError::new("not all arguments converted during string formatting"));
     }

@@ -62,9 +62,12 @@ impl<'a> Interpreter<'a> {
         Self { context, date, fuel: FUEL, bytes: BYTES, stack: stack_address(), closures: Vec::new(), loop_name }
     }
 
-    /// Renders a whole template.
-    pub(crate) fn render(&mut self, nodes: &[Node]) -> Result<Text, RenderError> {
+    /// Renders a whole template; variables of the `hidden` names are not seen until the template sets its own.
+    pub(crate) fn render(&mut self, nodes: &[Node], hidden: &[Arc<str>]) -> Result<Text, RenderError> {
         let scope = Rc::new(Scope::default());
+        for name in hidden {
+            scope.set(name, Value::undefined(format!("'{name}' is undefined")));
+        }
         self.rendered(nodes, &scope)
     }
 
