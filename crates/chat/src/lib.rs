@@ -4,15 +4,25 @@
 //! are deliberate: reasoning in a trained turn is never deleted, and text inside a message that happens to look like a
 //! control token (`<|im_end|>`) stays text. This crate knows nothing about tensors, checkpoints or the network.
 
+mod conversation;
 mod encode;
 mod error;
+mod habits;
 mod jinja;
 mod layout;
+mod reasoning;
+mod stream;
 mod template;
+mod template_files;
 mod tokenizer;
 
-pub use encode::{Encoded, Warning, encode_example, encode_pair, encode_prompt, stop_ids};
+pub use conversation::{Conversation, Turn};
+pub use encode::{
+    Encoded, Warning, encode_completion, encode_conversation, encode_conversation_prompt, encode_example, encode_pair,
+    encode_prompt, stop_ids,
+};
 pub use error::ChatError;
 pub use jinja::Date;
+pub use stream::{StopTexts, TextStream};
 pub use template::{ChatMessage, ChatTemplate, DeletedReasoning, RenderOptions};
 pub use tokenizer::{SpecialToken, Tokenizer};
