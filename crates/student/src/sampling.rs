@@ -6,20 +6,25 @@ use crate::random::Random;
 /// top-p, min-p, all on the distribution after temperature, as in transformers. `scratch` is overwritten. Nothing where the
 /// largest logit is no number.
 pub(crate) fn pick(logits: &[f32], settings: &GenerateSettings, random: f64, scratch: &mut Vec<f32>) -> Option<u32> {
-    /// Below this, all but the largest logits weigh nothing, unless two of them are neighbours in f32; and the product of a
-    /// logit and the inverse would be rounded by more than they differ.
-    const GREEDY: f64 = 1e-6;
+    /// From here on, rounding the largest logit times the inverse temperature would shift every weight by more than f32 holds.
+    const LARGEST_SHIFT: f32 = 1e5;
     let maximum = largest(logits);
     if !maximum.is_finite() {
         return None;
     }
-    if settings.temperature < GREEDY {
+    let inverse = (1.0 / settings.temperature) as f32;
+    if !inverse.is_finite() {
         return logits.iter().position(|x| *x == maximum).map(|at| at as u32);
     }
     scratch.clear();
     scratch.extend_from_slice(logits);
-    let inverse = (1.0 / settings.temperature) as f32;
-    exponentials(scratch, inverse, maximum * inverse);
+    if (maximum * inverse).abs() < LARGEST_SHIFT {
+        exponentials(scratch, inverse, maximum * inverse);
+    } else {
+        // Differences to the largest logit are exact enough at any scale.
+        scratch.iter_mut().for_each(|x| *x = ((*x - maximum) * inverse).max(-1e4));
+        exponentials(scratch, 1.0, 0.0);
+    }
     let filtered = settings.top_k > 0 || settings.top_p < 1.0 || settings.min_p > 0.0;
     if !filtered {
         return Some(draw(scratch.iter().map(|p| f64::from(*p)), random) as u32);

@@ -20,7 +20,11 @@ impl Train {
     pub(super) fn size_problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
         let config = match (&self.init, &self.base) {
             (Some(init), _) => init.architecture.config().ok(),
-            (None, base) => base.as_ref().and_then(|base| model_config(around, base)),
+            (None, Some(base)) => match model_config(around, base) {
+                Ok(config) => config,
+                Err(error) => return vec![SettingProblem::new("/base", error.to_string())],
+            },
+            (None, None) => None,
         };
         let Some(config) = config else { return Vec::new() };
         let mut problems = Vec::new();
@@ -87,6 +91,11 @@ impl Train {
         if self.method == Method::Dpo { 2 } else { 1 }
     }
 
+    /// What turns rows into tokens, with the tokenizer in `folder`.
+    pub(super) fn encoder(&self, folder: &Path) -> Result<Encoder, StageError> {
+        Encoder::open(folder, self.chat_template.as_deref(), &self.chat_template_kwargs)
+    }
+
     /// What the model is, read from its settings alone.
     pub(super) fn config(&self, base: Option<&Finished>) -> Result<ModelConfig, StageError> {
         match (base, &self.init) {
@@ -103,7 +112,7 @@ impl Train {
 
     /// What the run would take on rows like the first of `data`.
     fn forecast_on(&self, base: Option<&Finished>, data: &Finished, tokenizer: &Path) -> Result<Forecast, StageError> {
-        let encoder = Encoder::open(tokenizer)?;
+        let encoder = self.encoder(tokenizer)?;
         let (rows, lengths) = encoder.lengths(data, FORECAST_ROWS, self.method == Method::Dpo)?;
         let wanted = rows as usize * self.sequences_per_row();
         let lengths: Vec<usize> =
