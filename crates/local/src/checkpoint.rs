@@ -3,7 +3,7 @@
 use crate::error::LocalError;
 use retort_chat::{ChatError, ChatTemplate, Conversation, Tokenizer, encode_conversation_prompt, stop_ids};
 use retort_records::completion::THINK_OPEN;
-use retort_records::json_lines::Fields;
+use retort_records::json_lines::RowFields;
 use retort_student::{GenerateRequest, Student, Target};
 use retort_weights::{Checkpoint, end_of_sequence_ids, without_tokenizer};
 use serde_json::{Map, Value, json};
@@ -46,7 +46,8 @@ impl LoadedCheckpoint {
     /// their own (`chat_template_kwargs`).
     #[must_use]
     pub fn with_template_kwargs(self, kwargs: Map<String, Value>) -> Self {
-        let template = self.template.map(|template| if kwargs.is_empty() { template } else { template.with_kwargs(kwargs) });
+        let template =
+            self.template.map(|template| if kwargs.is_empty() { template } else { template.with_kwargs(kwargs) });
         Self { template, ..self }
     }
 
@@ -78,7 +79,7 @@ impl LoadedCheckpoint {
     /// Tokens of a row's prompt, or why there are none: `input_ids`, or `messages`, or `prompt`, which is a text or a
     /// list of messages. `chat` makes a text the message of a user. Messages go to the chat template with all they hold,
     /// and with the row's `tools`, `documents` and `chat_template_kwargs`.
-    pub(crate) fn prompt_of(&self, row: &Fields<'_>, chat: bool) -> Result<Vec<u32>, String> {
+    pub(crate) fn prompt_of(&self, row: &RowFields<'_>, chat: bool) -> Result<Vec<u32>, String> {
         if let Some(json) = row.get("input_ids") {
             return token_ids(json);
         }
@@ -126,11 +127,11 @@ impl LoadedCheckpoint {
     }
 
     /// Whether the model can read so many of these tokens.
-    pub(crate) fn check(&self, ids: &[u32], most: usize) -> Result<(), String> {
+    pub(crate) fn check(&self, ids: &[u32], max_tokens: usize) -> Result<(), String> {
         let vocabulary = self.student.config().vocab_size;
         match ids {
             [] => Err("the row has no tokens".into()),
-            _ if ids.len() > most => Err(format!("{} tokens, allowed are {most}", ids.len())),
+            _ if ids.len() > max_tokens => Err(format!("{} tokens, allowed are {max_tokens}", ids.len())),
             _ => match ids.iter().find(|id| **id as usize >= vocabulary) {
                 Some(id) => Err(format!("token {id} is not among the {vocabulary} of the model")),
                 None => Ok(()),
@@ -140,7 +141,13 @@ impl LoadedCheckpoint {
 
     /// The text of a completion, up to the first of the stop texts; none without a tokenizer. With `chat`, reasoning that
     /// the prompt has opened gets its opening tag.
-    pub(crate) fn completion(&self, request: &GenerateRequest, ids: &[u32], stop: &[String], chat: bool) -> Option<String> {
+    pub(crate) fn completion(
+        &self,
+        request: &GenerateRequest,
+        ids: &[u32],
+        stop: &[String],
+        chat: bool,
+    ) -> Option<String> {
         let tokenizer = self.tokenizer.as_ref()?;
         let text = completion_text(tokenizer, ids, stop);
         let opened = chat && self.opens_reasoning(request);
@@ -155,7 +162,7 @@ impl LoadedCheckpoint {
 }
 
 /// A row's conversation: these messages, and what else the row gives the chat template.
-pub(crate) fn conversation(row: &Fields<'_>, messages: Value) -> Result<Conversation, String> {
+pub(crate) fn conversation(row: &RowFields<'_>, messages: Value) -> Result<Conversation, String> {
     let mut given = json!({"messages": messages});
     for key in ["tools", "documents", "chat_template_kwargs"] {
         if let Some(json) = row.get(key) {

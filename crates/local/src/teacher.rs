@@ -55,7 +55,8 @@ impl LocalTeacher {
     /// The same with these variables of the chat template, such as `enable_thinking`.
     #[must_use]
     pub fn with_template_kwargs(self, kwargs: &Map<String, Value>) -> Self {
-        let set = |template: ChatTemplate| if kwargs.is_empty() { template } else { template.with_kwargs(kwargs.clone()) };
+        let set =
+            |template: ChatTemplate| if kwargs.is_empty() { template } else { template.with_kwargs(kwargs.clone()) };
         Self { template: self.template.map(set), ..self }
     }
 
@@ -137,9 +138,7 @@ impl LocalTeacher {
             .collect();
         let watches = Watches::new(Some(&self.tokenizer), asked.stop, wanted.len());
         // Asked after every token, so that Ctrl-C need not wait for the chunk.
-        let done = |request: usize, ids: &[u32]| {
-            asked.cancel.load(Ordering::Relaxed) || watches.stopped(request, ids)
-        };
+        let done = |request: usize, ids: &[u32]| asked.cancel.load(Ordering::Relaxed) || watches.stopped(request, ids);
         let mut generated = asked.generator.generate_until(&wanted, &asked.settings, &done)?.into_iter();
         let latency_ms = started.elapsed().as_millis() as u64;
         let mut tokens = 0;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::BufRead;
 
-/// Lines that are judged together.
+/// Lines that are read together.
 const BATCH_LINES: usize = 2048;
 /// Bytes after which a batch is full.
 const BATCH_BYTES: usize = 8 << 20;
@@ -15,13 +15,13 @@ const BATCH_BYTES: usize = 8 << 20;
 const MAX_LINE: usize = 64 << 20;
 
 /// Numbered lines.
-pub struct Lines<'a> {
-    input: &'a mut (dyn BufRead + Send),
+pub struct JsonLines<R> {
+    input: R,
     number: u64,
 }
 
 /// One line.
-pub struct Line {
+pub struct JsonLine {
     /// From 1.
     pub number: u64,
     text: Vec<u8>,
@@ -29,26 +29,24 @@ pub struct Line {
     pub bytes: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<R: BufRead> JsonLines<R> {
     /// The lines of `input` from its beginning.
-    pub fn new(input: &'a mut (dyn BufRead + Send)) -> Self {
+    pub fn new(input: R) -> Self {
         Self { input, number: 0 }
     }
 
     /// The next lines that are not blank; none at the end.
-    pub fn batch(&mut self) -> std::io::Result<Vec<Line>> {
+    pub fn batch(&mut self) -> std::io::Result<Vec<JsonLine>> {
         let (mut batch, mut held) = (Vec::new(), 0);
         while batch.len() < BATCH_LINES && held < BATCH_BYTES {
-            let Some(line) = self.line()? else { break };
-            if !line.text.trim_ascii().is_empty() || line.bytes > MAX_LINE {
-                held += line.text.len();
-                batch.push(line);
-            }
+            let Some(line) = self.next().transpose()? else { break };
+            held += line.text.len();
+            batch.push(line);
         }
         Ok(batch)
     }
 
-    fn line(&mut self) -> std::io::Result<Option<Line>> {
+    fn line(&mut self) -> std::io::Result<Option<JsonLine>> {
         let (mut text, mut bytes) = (Vec::new(), 0);
         loop {
             let buffer = match self.input.fill_buf() {
@@ -75,21 +73,43 @@ impl<'a> Lines<'a> {
         if self.number == 1 && text.starts_with("\u{feff}".as_bytes()) {
             text.drain(..3);
         }
-        Ok(Some(Line { number: self.number, text, bytes }))
+        Ok(Some(JsonLine { number: self.number, text, bytes }))
     }
 }
 
-impl Line {
-    /// The line as a row; else a word and a sentence for why it is none.
-    pub fn fields(&self) -> Result<Fields<'_>, (&'static str, String)> {
-        if self.bytes > MAX_LINE {
-            return Err(("not_json", format!("the line is longer than {} MiB", MAX_LINE >> 20)));
+/// The lines that are not blank, one by one.
+impl<R: BufRead> Iterator for JsonLines<R> {
+    type Item = std::io::Result<JsonLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.line().transpose()? {
+                Ok(line) if line.text.trim_ascii().is_empty() && line.bytes <= MAX_LINE => {}
+                line => return Some(line),
+            }
         }
-        let text = match std::str::from_utf8(&self.text) {
-            Ok(text) => text.trim(),
-            Err(error) => return Err(("not_json", format!("not UTF-8 after {} bytes", error.valid_up_to()))),
-        };
-        match serde_json::from_str(text) {
+    }
+}
+
+impl JsonLine {
+    /// The line as text, without its end; else why it is none.
+    pub fn text(&self) -> Result<&str, String> {
+        if self.bytes > MAX_LINE {
+            return Err(format!("the line is longer than {} MiB", MAX_LINE >> 20));
+        }
+        match std::str::from_utf8(&self.text) {
+            Ok(text) => {
+                let text = text.strip_suffix('\n').unwrap_or(text);
+                Ok(text.strip_suffix('\r').unwrap_or(text))
+            }
+            Err(error) => Err(format!("not UTF-8 after {} bytes", error.valid_up_to())),
+        }
+    }
+
+    /// The line as a row; else a word and a sentence for why it is none.
+    pub fn fields(&self) -> Result<RowFields<'_>, (&'static str, String)> {
+        let text = self.text().map_err(|reason| ("not_json", reason))?;
+        match serde_json::from_str(text.trim()) {
             Ok(row) => Ok(row),
             Err(error) if error.is_data() => Err(("not_object", "the line is no JSON object".into())),
             Err(error) => Err(("not_json", error.to_string())),
@@ -98,13 +118,13 @@ impl Line {
 }
 
 /// The keys of a row in their order, with their values as they were written.
-pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct RowFields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'de> serde::Deserialize<'de> for Fields<'de> {
+impl<'de> serde::Deserialize<'de> for RowFields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Keys;
         impl<'de> Visitor<'de> for Keys {
-            type Value = Fields<'de>;
+            type Value = RowFields<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(out, "a JSON object")
@@ -119,14 +139,14 @@ impl<'de> serde::Deserialize<'de> for Fields<'de> {
                         None => fields.push((key.into(), value)),
                     }
                 }
-                Ok(Fields(fields))
+                Ok(RowFields(fields))
             }
         }
         deserializer.deserialize_map(Keys)
     }
 }
 
-impl Fields<'_> {
+impl RowFields<'_> {
     /// A value as it is written.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())

@@ -3,11 +3,12 @@
 mod fields;
 mod layout;
 mod read;
+mod rollouts;
 mod spill;
 mod tables;
 
-use fields::Fields;
-use layout::{Becomes, Column, Format, Layout};
+use fields::RowReader;
+use layout::{Becomes, Format, ImportColumn, RowLayout};
 use read::rows_of;
 use retort_pipeline::{
     Context, OutputKind, OutsideFile, PipelineError, RowCounts, SettingProblem, StageKind, StageOutput, Surroundings,
@@ -35,7 +36,7 @@ pub struct Import {
     pub becomes: Option<Becomes>,
     /// Which column holds what, where the names differ from the format's own. Dots reach into nested values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub columns: BTreeMap<Column, String>,
+    pub columns: BTreeMap<ImportColumn, String>,
     /// The reference answer is what follows the last occurrence of this text in its column, such as `####` or `A:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_pattern: Option<String>,
@@ -122,7 +123,7 @@ impl StageKind for Import {
         }
         context.started(Self::NAME, None, "rows");
         let mut tables = Tables::create(self.becomes(), context)?;
-        let fields = Fields::new(self.layout());
+        let reader = RowReader::new(self.layout());
         'files: for file in &files {
             let source = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             for (number, row) in rows_of(file)?.enumerate() {
@@ -130,8 +131,8 @@ impl StageKind for Import {
                     break 'files;
                 }
                 let place = format!("{source}:{}", number + 1);
-                match row {
-                    Ok(row) => tables.take(fields.read(&row, &source, self.becomes()), &place)?,
+                match row? {
+                    Ok(row) => tables.take(reader.read(&row, &source, self.becomes()), &place)?,
                     Err(reason) => tables.take(Err(("not_json", reason)), &place)?,
                 }
                 if tables.rows_in().is_multiple_of(1024) {
@@ -146,7 +147,7 @@ impl StageKind for Import {
 impl Import {
     fn becomes(&self) -> Becomes {
         self.becomes.unwrap_or(match self.format {
-            Format::Messages | Format::Sharegpt | Format::Trl if self.columns.contains_key(&Column::Chosen) => {
+            Format::Messages | Format::Sharegpt | Format::Trl if self.columns.contains_key(&ImportColumn::Chosen) => {
                 Becomes::Pairs
             }
             Format::Messages | Format::Sharegpt | Format::Trl => Becomes::Sft,
@@ -166,8 +167,8 @@ impl Import {
     }
 
     /// What the settings say of the rows.
-    fn layout(&self) -> Layout<'_> {
-        Layout {
+    fn layout(&self) -> RowLayout<'_> {
+        RowLayout {
             format: self.format,
             columns: &self.columns,
             answer_pattern: self.answer_pattern.as_deref(),

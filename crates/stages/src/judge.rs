@@ -81,7 +81,16 @@ impl Orders {
 }
 
 fn greedy() -> Sampling {
-    Sampling { n: 1, temperature: 0.0, top_p: 1.0, top_k: None, min_p: None, max_tokens: 4096, stop: Vec::new(), chat_template_kwargs: serde_json::Map::new() }
+    Sampling {
+        n: 1,
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: None,
+        min_p: None,
+        max_tokens: 4096,
+        stop: Vec::new(),
+        chat_template_kwargs: serde_json::Map::new(),
+    }
 }
 
 /// What is to be done about a row.
@@ -239,7 +248,7 @@ impl Judge {
             Ok(())
         })?;
         context.started(Self::NAME, Some(total), "requests");
-        let (judge, sampling) = (asker.name(), asking::sampling_text(&self.sampling));
+        let (judge, sampling) = (asker.name(), asking::sampling_text(&self.sampling)?);
         let requests = self.requests(context, &drawn, &judge, &sampling)?;
         asker.ask(context, &self.sampling, requests, total)?;
         self.collect(context, asker, &drawn, &sampling)

@@ -217,8 +217,8 @@ impl<'a> Generator<'a> {
         for (index, request) in requests.iter().enumerate() {
             let tokens = request.prompt_ids.len();
             if tokens == 0 || tokens >= self.context() {
-                let most = self.context() - 1;
-                return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {most}")));
+                let max_tokens = self.context() - 1;
+                return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {max_tokens}")));
             }
             self.student
                 .check_tokens(&request.prompt_ids)
@@ -232,7 +232,8 @@ impl<'a> Generator<'a> {
         };
         let workers = if decoder.parallel { 1 } else { rayon::current_num_threads().min(settings.batch_size).max(1) };
         let next = AtomicUsize::new(0);
-        let finished: Vec<Mutex<Option<Result<Generated, Error>>>> = requests.iter().map(|_| Mutex::new(None)).collect();
+        let finished: Vec<Mutex<Option<Result<Generated, Error>>>> =
+            requests.iter().map(|_| Mutex::new(None)).collect();
         let work = |worker: usize| {
             // Sequences are shared out as they come: who decodes which changes nothing.
             let places = (settings.batch_size + worker) / workers;

@@ -262,7 +262,8 @@ impl ModelConfig {
 pub fn end_of_sequence_ids(folder: &Path) -> Result<Vec<u32>, Error> {
     let generation = folder.join("generation_config.json");
     if generation.is_file() {
-        let ids = token_ids(&read_json(&generation)?, "eos_token_id").map_err(|error| Error::malformed(&generation, error))?;
+        let ids = token_ids(&read_json(&generation)?, "eos_token_id")
+            .map_err(|error| Error::malformed(&generation, error))?;
         if !ids.is_empty() {
             return Ok(ids);
         }

@@ -57,7 +57,9 @@ pub enum Error {
         reason: String,
     },
     /// A file of the folder is a git-lfs pointer: a few lines that stand for the file itself.
-    #[error("`{path}` is a git-lfs pointer, not the file itself: fetch it with `git lfs pull` in its repository, or download it again")]
+    #[error(
+        "`{path}` is a git-lfs pointer, not the file itself: fetch it with `git lfs pull` in its repository, or download it again"
+    )]
     GitLfsPointer {
         /// The file in question.
         path: PathBuf,
@@ -71,7 +73,9 @@ pub enum Error {
         base: Option<String>,
     },
     /// A tensor holds values that are no numbers: a broken download, an overflow in half precision, or training that diverged.
-    #[error("tensor `{name}` in `{path}` holds {count} values that are not finite, the first `{value}` at element {index}")]
+    #[error(
+        "tensor `{name}` in `{path}` holds {count} values that are not finite, the first `{value}` at element {index}"
+    )]
     NotFinite {
         /// The tensor's name.
         name: String,

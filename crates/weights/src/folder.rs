@@ -56,13 +56,21 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
         return Err(Error::malformed(path, "it is UTF-16; save it as UTF-8"));
     }
     serde_json::from_slice(&bytes).map_err(|error| {
-        let line = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\n').nth(error.line().max(1) - 1).unwrap_or_default());
+        let line = String::from_utf8_lossy(
+            bytes.split(|byte| *byte == b'\n').nth(error.line().max(1) - 1).unwrap_or_default(),
+        );
         let from = line.char_indices().nth(error.column().saturating_sub(2)).map_or(line.len(), |(at, _)| at);
         // The parser stops at the first letter, or at the one after a minus sign.
-        match NO_NUMBERS.iter().find(|word| line[from..].starts_with(*word) || line[from..].trim_start().starts_with(*word)) {
+        match NO_NUMBERS
+            .iter()
+            .find(|word| line[from..].starts_with(*word) || line[from..].trim_start().starts_with(*word))
+        {
             Some(word) => Error::malformed(
                 path,
-                format!("`{word}` in line {} is no JSON (Python writes it): put a number or null in its place", error.line()),
+                format!(
+                    "`{word}` in line {} is no JSON (Python writes it): put a number or null in its place",
+                    error.line()
+                ),
             ),
             None => Error::malformed(path, error),
         }
@@ -71,7 +79,8 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
 
 /// Why a folder has no `tokenizer.json`, and what to do, for people.
 pub fn without_tokenizer(folder: &Path) -> String {
-    let convert = "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` of transformers writes `tokenizer.json`";
+    let convert =
+        "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)` of transformers writes `tokenizer.json`";
     let older = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tekken.json", "qwen.tiktoken"];
     match older.iter().find(|name| folder.join(name).is_file()) {
         Some(name) => format!("the checkpoint has `{name}` but no `tokenizer.json`: {convert}"),

@@ -62,9 +62,11 @@ fn same_config(first: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>, Er
                 ("rope_scaling", config.rope_scaling.map_or("null".to_owned(), |scaling| format!("{scaling:?}"))),
                 ("rms_norm_eps", config.rms_norm_eps.to_string()),
             ],
-            Err(_) => ["model_type", "num_attention_heads", "num_key_value_heads", "head_dim", "rope_theta", "rope_scaling"]
-                .map(|name| (name, json.get(name).unwrap_or(&Value::Null).to_string()))
-                .into(),
+            Err(_) => {
+                ["model_type", "num_attention_heads", "num_key_value_heads", "head_dim", "rope_theta", "rope_scaling"]
+                    .map(|name| (name, json.get(name).unwrap_or(&Value::Null).to_string()))
+                    .into()
+            }
         }
     };
     let mut warnings = Vec::new();
@@ -95,7 +97,8 @@ fn same_tokens(first: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>, Er
         let tokens = |checkpoint: &Checkpoint| read_json(&checkpoint.path().join("tokenizer.json"));
         let (a, b) = (tokens(first)?, tokens(other)?);
         let (a, b) = (tokens_by_id(&a), tokens_by_id(&b));
-        let differing = a.iter().filter(|(id, token)| b.get(*id).is_some_and(|other| other != *token)).map(|(id, _)| *id);
+        let differing =
+            a.iter().filter(|(id, token)| b.get(*id).is_some_and(|other| other != *token)).map(|(id, _)| *id);
         if let Some(id) = differing.min() {
             return Err(Error::Merge(format!(
                 "token {id} is `{}` and `{}` in the tokenizers of {paths}: the rows of their embeddings mean different things",
@@ -110,7 +113,8 @@ fn same_tokens(first: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>, Er
             ));
         }
     }
-    let config = |checkpoint: &Checkpoint| read_json(&checkpoint.path().join("tokenizer_config.json")).unwrap_or(Value::Null);
+    let config =
+        |checkpoint: &Checkpoint| read_json(&checkpoint.path().join("tokenizer_config.json")).unwrap_or(Value::Null);
     let (a, b) = (config(first), config(other));
     for (key, what) in [("eos_token", "end-of-sequence tokens"), ("chat_template", "chat templates")] {
         if a.get(key) != b.get(key) {

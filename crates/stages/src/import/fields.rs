@@ -1,6 +1,6 @@
 //! Rows of other people's files to rows of ours.
 
-use super::layout::{Becomes, Column, Format, Layout};
+use super::layout::{Becomes, Format, ImportColumn, RowLayout};
 use retort_records::{FinishReason, Message, Pair, Prompt, Rollout, SftExample, SftMessage, completion, id_of};
 use serde_json::Value;
 
@@ -17,13 +17,13 @@ pub enum Imported {
 pub type Unusable = (&'static str, String);
 
 /// Finds the values of a row by the format's names or the user's.
-pub struct Fields<'a> {
-    layout: Layout<'a>,
+pub struct RowReader<'a> {
+    layout: RowLayout<'a>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RowReader<'a> {
     /// Reads rows of a layout.
-    pub fn new(layout: Layout<'a>) -> Self {
+    pub fn new(layout: RowLayout<'a>) -> Self {
         Self { layout }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
             Becomes::Prompts => Ok(Imported::Prompt(self.prompt(row, source)?)),
             Becomes::Rollouts => {
                 let prompt = self.prompt(row, source)?;
-                let rollouts = match self.find(row, Column::Samples, &["samples", "completions", "generations"]) {
+                let rollouts = match self.find(row, ImportColumn::Samples, &["samples", "completions", "generations"]) {
                     Some(Value::Array(samples)) => {
                         samples.iter().map(|sample| self.rollout(sample, row, &prompt)).collect()
                     }
@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of `column`: by the user's name for it, else by the first of the usual names that the row has.
-    fn find<'row>(&self, row: &'row Value, column: Column, usual: &[&str]) -> Option<&'row Value> {
+    fn find<'row>(&self, row: &'row Value, column: ImportColumn, usual: &[&str]) -> Option<&'row Value> {
         let found = match self.layout.columns.get(&column) {
             Some(path) => path.split('.').try_fold(row, |value, step| match step.parse::<usize>() {
                 Ok(index) if value.is_array() => value.get(index),
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
         found.filter(|value| !value.is_null())
     }
 
-    fn text(&self, row: &Value, column: Column, usual: &[&str]) -> Option<String> {
+    fn text(&self, row: &Value, column: ImportColumn, usual: &[&str]) -> Option<String> {
         text_of(self.find(row, column, usual)?)
     }
 
@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
             _ => &["prompt", "problem", "question", "instruction", "messages", "conversations"],
         };
         let value = self
-            .find(row, Column::Prompt, usual)
+            .find(row, ImportColumn::Prompt, usual)
             .ok_or_else(|| ("no_prompt", format!("no column {}; found {}", names(usual), keys(row))))?;
         let mut messages = messages_of(value).ok_or(("no_prompt", "the prompt is empty".to_owned()))?;
         // A conversation that ends with the assistant asks up to there.
@@ -86,18 +86,18 @@ impl<'a> Fields<'a> {
             ordinal: 0,
             reference_answer: self.reference_answer(row),
             domain: self
-                .text(row, Column::Domain, &["domain"])
+                .text(row, ImportColumn::Domain, &["domain"])
                 .or_else(|| self.layout.domain.map(str::to_owned))
                 .unwrap_or_else(|| match self.layout.format {
                     Format::Gsm8k | Format::Math => "math".into(),
                     _ => "general".into(),
                 }),
             source: source.to_owned(),
-            source_id: self.text(row, Column::SourceId, &["id", "prompt_id", "task_id", "uuid"]),
+            source_id: self.text(row, ImportColumn::SourceId, &["id", "prompt_id", "task_id", "uuid"]),
             language: self
-                .text(row, Column::Language, &["language"])
+                .text(row, ImportColumn::Language, &["language"])
                 .or_else(|| self.layout.language.map(str::to_owned)),
-            tests: self.find(row, Column::Tests, &["tests"]).map(|tests| match tests {
+            tests: self.find(row, ImportColumn::Tests, &["tests"]).map(|tests| match tests {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             }),
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
 
     fn reference_answer(&self, row: &Value) -> Option<String> {
         let usual = ["reference_answer", "expected_answer", "answer", "final_answer"];
-        let given = self.text(row, Column::ReferenceAnswer, &usual);
+        let given = self.text(row, ImportColumn::ReferenceAnswer, &usual);
         let pattern = match (self.layout.answer_pattern, self.layout.format) {
             (Some(pattern), _) => Some(pattern),
             (None, Format::Gsm8k) => Some("####"),
@@ -132,13 +132,13 @@ impl<'a> Fields<'a> {
 
     fn rollout(&self, sample: &Value, row: &Value, prompt: &Prompt) -> (Rollout, Option<&'static str>) {
         let usual = ["completion", "full", "text", "response", "generation", "output"];
-        let reasoning = self.text(sample, Column::Reasoning, &["reasoning", "reasoning_content", "thinking"]);
+        let reasoning = self.text(sample, ImportColumn::Reasoning, &["reasoning", "reasoning_content", "thinking"]);
         let given = if let Value::String(text) = sample {
             Some(text.clone())
         } else if reasoning.is_some() {
-            self.text(sample, Column::Completion, &["answer_text", "text", "completion", "response", "content"])
+            self.text(sample, ImportColumn::Completion, &["answer_text", "text", "completion", "response", "content"])
         } else {
-            self.text(sample, Column::Completion, &usual)
+            self.text(sample, ImportColumn::Completion, &usual)
         };
         let reasoning = reasoning.as_deref().and_then(non_empty);
         let completion = match (&reasoning, given) {
@@ -150,22 +150,22 @@ impl<'a> Fields<'a> {
         };
         let parts = completion::split(&completion);
         let tokens = self
-            .find(sample, Column::CompletionTokens, &["completion_tokens", "tokens", "num_tokens"])
+            .find(sample, ImportColumn::CompletionTokens, &["completion_tokens", "tokens", "num_tokens"])
             .and_then(Value::as_u64)
             .map(|tokens| tokens as u32);
         let cut = self.layout.max_tokens.zip(tokens).is_some_and(|(limit, tokens)| tokens >= limit);
         let finish_reason = if cut {
             FinishReason::Length
         } else {
-            finish_reason(self.text(sample, Column::FinishReason, &["finish_reason", "stop_reason"]).as_deref())
+            finish_reason(self.text(sample, ImportColumn::FinishReason, &["finish_reason", "stop_reason"]).as_deref())
         };
         let rollout = Rollout {
             rollout_id: String::new(),
             prompt_id: prompt.prompt_id.clone(),
             sample_index: 0,
             teacher: self
-                .text(sample, Column::Teacher, &["teacher", "model"])
-                .or_else(|| self.text(row, Column::Teacher, &["teacher", "model"]))
+                .text(sample, ImportColumn::Teacher, &["teacher", "model"])
+                .or_else(|| self.text(row, ImportColumn::Teacher, &["teacher", "model"]))
                 .or_else(|| self.layout.teacher.map(str::to_owned))
                 .unwrap_or_else(|| "unknown".into()),
             reasoning: parts.reasoning.map(str::to_owned),
@@ -186,13 +186,13 @@ impl<'a> Fields<'a> {
         let prompt = self.prompt(row, source)?;
         let conversation = match self.layout.format {
             Format::Trl => None,
-            _ => self.find(row, Column::Prompt, &["messages", "conversations"]).and_then(messages_of),
+            _ => self.find(row, ImportColumn::Prompt, &["messages", "conversations"]).and_then(messages_of),
         };
         let messages = match conversation {
             Some(messages) => messages,
             None => {
                 let completion = self
-                    .find(row, Column::Completion, &["completion", "response", "output"])
+                    .find(row, ImportColumn::Completion, &["completion", "response", "output"])
                     .and_then(|value| messages_of_role(value, "assistant"))
                     .ok_or_else(|| ("no_completion", format!("no column `completion`; found {}", keys(row))))?;
                 prompt.messages.iter().cloned().chain(completion).collect()
@@ -221,7 +221,7 @@ impl<'a> Fields<'a> {
             let text = messages.and_then(|messages| messages.last().map(|message| message.content.clone()));
             text.ok_or_else(|| ("no_completion", format!("no column `{name}`; found {}", keys(row))))
         };
-        let (chosen, rejected) = (side(Column::Chosen, "chosen")?, side(Column::Rejected, "rejected")?);
+        let (chosen, rejected) = (side(ImportColumn::Chosen, "chosen")?, side(ImportColumn::Rejected, "rejected")?);
         let id = |text: &str| id_of("rollout", &[prompt.prompt_id.as_bytes(), text.as_bytes()]);
         let (chosen_id, rejected_id) = (id(&chosen), id(&rejected));
         Ok(Imported::Pair(Pair {

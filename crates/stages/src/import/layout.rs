@@ -41,7 +41,7 @@ pub enum Becomes {
 /// What a column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Column {
+pub enum ImportColumn {
     /// What is asked: text or a list of messages.
     Prompt,
     /// The known right answer.
@@ -74,11 +74,11 @@ pub enum Column {
 
 /// What the settings say of the rows.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout<'a> {
+pub struct RowLayout<'a> {
     /// How the rows are laid out.
     pub format: Format,
     /// Which column holds what.
-    pub columns: &'a BTreeMap<Column, String>,
+    pub columns: &'a BTreeMap<ImportColumn, String>,
     /// What stands before the reference answer.
     pub answer_pattern: Option<&'a str>,
     /// Domain of rows that name none.
