@@ -2,7 +2,7 @@
 
 use super::Train;
 use crate::error::StageError;
-use crate::token_rows::{Encoder, FirstRow};
+use crate::token_rows::FirstRow;
 use retort_chat::Tokenizer;
 use retort_pipeline::{Finished, PipelineError, Surroundings};
 use retort_student::TokenRow;
