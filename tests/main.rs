@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod checkpoints;
 mod exports;
 mod filtering;
 mod from_rollouts;
@@ -17,5 +18,7 @@ mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/endpoint/server.rs"]
 mod server;
+#[path = "../crates/local/tests/mutations/tiny_model.rs"]
+mod tiny_model;
 mod training;
 mod verify_command;
