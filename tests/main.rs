@@ -3,6 +3,7 @@
 mod architecture;
 mod binary;
 mod checkpoints;
+mod composing;
 mod exports;
 mod filtering;
 mod from_rollouts;
