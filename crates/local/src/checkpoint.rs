@@ -5,9 +5,10 @@ use retort_chat::{ChatError, ChatTemplate, Conversation, Tokenizer, encode_conve
 use retort_records::completion::THINK_OPEN;
 use retort_records::json_lines::RowFields;
 use retort_student::{GenerateRequest, Student, Target};
-use retort_weights::{Checkpoint, end_of_sequence_ids, without_tokenizer};
+use retort_weights::{Checkpoint, check_json, end_of_sequence_ids, without_tokenizer};
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 /// A checkpoint ready to be asked.
@@ -26,10 +27,7 @@ impl LoadedCheckpoint {
     /// Loads a Hugging Face folder. A folder without a tokenizer serves rows of token ids.
     pub fn open(folder: &Path, device: Target) -> Result<Self, LocalError> {
         let checkpoint = Checkpoint::open(folder)?;
-        let tokenizer = match Tokenizer::load(folder) {
-            Err(ChatError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => None,
-            found => Some(found?),
-        };
+        let tokenizer = find_tokenizer(folder)?;
         let template = ChatTemplate::load(folder)?;
         let stop_token_ids = stop_tokens(folder, tokenizer.as_ref(), template.as_ref())?;
         Ok(Self {
@@ -174,11 +172,23 @@ pub(crate) fn conversation(row: &RowFields<'_>, messages: Value) -> Result<Conve
 
 /// The tokenizer of a checkpoint's folder, or what to do where there is none.
 pub fn load_tokenizer(folder: &Path) -> Result<Tokenizer, LocalError> {
-    match Tokenizer::load(folder) {
-        Err(ChatError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            Err(LocalError::NoTokenizer { reason: without_tokenizer(folder) })
+    find_tokenizer(folder)?.ok_or_else(|| LocalError::NoTokenizer { reason: without_tokenizer(folder) })
+}
+
+/// The tokenizer of a checkpoint's folder, if it has one.
+fn find_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, LocalError> {
+    let file = if folder.is_dir() { folder.join("tokenizer.json") } else { folder.to_owned() };
+    if file.is_file() {
+        // The library that reads it panics on some files that are no JSON.
+        check_json(&file)?;
+    }
+    match catch_unwind(|| Tokenizer::load(folder)) {
+        Ok(Err(ChatError::Read { source, .. })) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(found) => Ok(Some(found?)),
+        Err(_) => {
+            let reason = "the library that reads tokenizers fails on it".to_owned();
+            Err(ChatError::Malformed { path: file, reason }.into())
         }
-        found => Ok(found?),
     }
 }
 

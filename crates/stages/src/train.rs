@@ -145,8 +145,8 @@ fn is_zero(count: &u64) -> bool {
 
 impl StageKind for Train {
     const NAME: &'static str = "train";
-    /// 4: gradients of adapters are added up chunk by chunk.
-    const VERSION: u32 = 4;
+    /// 5: what a turn ends with stands in every file; reasoning that never ends is not trained, empty thoughts are.
+    const VERSION: u32 = 5;
     const EXPLAIN: &'static str = include_str!("explain/train.md");
     type Facts = TrainFacts;
 

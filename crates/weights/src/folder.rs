@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::Error;
@@ -75,6 +76,13 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, Error> {
             None => Error::malformed(path, error),
         }
     })
+}
+
+/// Refuses a file that is no JSON at all, without keeping what it says.
+pub fn check_json(path: &Path) -> Result<(), Error> {
+    refuse_pointer(path)?;
+    let bytes = std::fs::read(path).map_err(Error::file(path))?;
+    serde_json::from_slice::<IgnoredAny>(&bytes).map(drop).map_err(|error| Error::malformed(path, error))
 }
 
 /// Why a folder has no `tokenizer.json`, and what to do, for people.

@@ -20,7 +20,7 @@ pub use checkpoint::Checkpoint;
 pub use config::{Llama3Scaling, ModelConfig, ModelType, end_of_sequence_ids};
 pub use ending::set_ending;
 pub use error::Error;
-pub use folder::without_tokenizer;
+pub use folder::{check_json, without_tokenizer};
 pub use merge::{MergeMethod, MergeModel, MergeParameters, MergeSettings, Merged, ModelParameters, merge};
 pub use write::{CheckpointWriter, TensorShape, companions, copy_companions, write_checkpoint, write_config};
 

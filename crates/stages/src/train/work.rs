@@ -125,9 +125,8 @@ impl Train {
             eval_loss = Some(EvalLossFacts { last, best, best_step, rows: evaluation.len() });
             let _ = write!(notes, ", evaluation loss {last:.4} (best {best:.4} at step {best_step})");
         }
-        if let Some(EndOfTurn { token, id, changed }) = &end_of_turn {
-            let changed = if *changed { ", which the base's files did not name" } else { "" };
-            let _ = write!(notes, ", a turn ends with `{token}` ({id}{changed})");
+        if let Some(EndOfTurn { token, id, changed: true }) = &end_of_turn {
+            let _ = write!(notes, ", a turn ends with `{token}` ({id}), which the files of the base did not name");
         }
         let what = if self.method == Method::Sft { "examples" } else { "pairs" };
         let summary = format!(
