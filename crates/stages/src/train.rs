@@ -80,6 +80,9 @@ pub struct Init {
     pub tokenizer: String,
 }
 
+/// The word for rows that are plain texts.
+const PLAIN: &str = "plain";
+
 fn default_save_seconds() -> u64 {
     60
 }
@@ -194,7 +197,8 @@ impl StageKind for Train {
         if let Some(base) = self.base.as_ref().filter(|_| self.lora.is_some() || self.method == Method::Dpo) {
             settings["base"] = label(base).into();
         }
-        if let Some(name) = &self.chat_template {
+        // Plain texts are what a base without a template was always trained on.
+        if let Some(name) = self.chat_template.as_ref().filter(|name| *name != PLAIN) {
             settings["chat_template"] = json!(name);
         }
         if !self.chat_template_kwargs.is_empty() {

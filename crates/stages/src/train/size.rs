@@ -1,9 +1,10 @@
 //! How much training takes, as far as it can be known before it begins.
 
-use super::Train;
+use super::{PLAIN, Train};
 use crate::error::StageError;
 use crate::model_config::model_config;
 use crate::token_rows::{Encoder, LengthLimit};
+use retort_chat::ChatTemplate;
 use retort_pipeline::{Finished, PipelineError, PlannedInputs, SettingProblem, Surroundings, machine};
 use retort_student::Forecast;
 use retort_training::Method;
@@ -92,8 +93,11 @@ impl Train {
     }
 
     /// What turns rows into tokens, with the tokenizer in `folder`.
-    pub(super) fn encoder(&self, folder: &Path) -> Result<Encoder, StageError> {
-        Encoder::open(folder, self.chat_template.as_deref(), &self.chat_template_kwargs)
+    pub(crate) fn encoder(&self, folder: &Path) -> Result<Encoder, StageError> {
+        // A model made from random weights has no other form that it could miss.
+        let plain = self.init.is_some() && ChatTemplate::load(folder)?.is_none();
+        let named = self.chat_template.as_deref().or(plain.then_some(PLAIN));
+        Encoder::open(folder, named, &self.chat_template_kwargs)
     }
 
     /// What the model is, read from its settings alone.
