@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::FinishReason;
+
 /// A row of a table.
 pub trait Row: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {
     /// The table's name: also the name of its folder and of its file in `schemas/`.
@@ -82,22 +84,6 @@ pub struct Prompt {
     pub tests: Option<String>,
 }
 
-/// Why the text of a rollout ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// The model ended its turn.
-    Stop,
-    /// The token limit cut it off: truncated, never correct and never shortest.
-    Length,
-    /// The server withheld it.
-    ContentFilter,
-    /// The server or the run gave up on it.
-    Abort,
-    /// The source does not say.
-    Unknown,
-}
-
 /// One sampled completion with its sampling facts. The text lives here, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rollout {
@@ -132,7 +118,7 @@ pub struct Rollout {
 impl Rollout {
     /// Whether the text was cut off: by the limit, by the server, or in the middle of its reasoning.
     pub fn truncated(&self) -> bool {
-        matches!(self.finish_reason, FinishReason::Length | FinishReason::ContentFilter | FinishReason::Abort)
+        self.finish_reason.truncates()
             || crate::completion::split(&self.completion).form == crate::completion::ThinkForm::Unclosed
     }
 }

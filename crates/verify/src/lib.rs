@@ -7,6 +7,7 @@
 pub mod answer_pattern;
 pub mod choice;
 pub mod code;
+mod decimal;
 mod error;
 mod explain;
 pub mod format;
