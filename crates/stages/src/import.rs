@@ -1,14 +1,22 @@
 //! `import`: files of others to tables of ours.
 
+mod evidence;
+mod example_rows;
 mod fields;
 mod layout;
+mod layouts;
+mod pair_rows;
 mod read;
+mod rollout_rows;
 mod spill;
 mod tables;
+mod turns;
+mod usage;
+mod values;
 
-use fields::Fields;
-use layout::{Becomes, Column, Format, Layout};
-use read::rows_of;
+use fields::{NONE, RowReader, listed};
+use layout::{Becomes, Format, ImportColumn, RowLayout};
+use read::RawRow;
 use retort_pipeline::{
     Context, OutputKind, OutsideFile, PipelineError, RowCounts, SettingProblem, StageKind, StageOutput, Surroundings,
     expand_glob,
@@ -17,14 +25,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tables::Tables;
+use usage::ColumnsRead;
 
 /// Reads prompts, rollouts, training examples or preference pairs from files.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
-    /// The file or files: `.jsonl`, `.json`, `.csv` or `.parquet`, also as a glob (`data/*.jsonl`).
+    /// The file or files: `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv`, `.parquet`, `.arrow` or `.feather`, text also with `.gz` or
+    /// `.zst` behind it, also as a glob (`data/*.jsonl`); or a folder that `save_to_disk` of datasets wrote.
     pub path: Paths,
     /// How the rows are laid out.
     #[serde(default)]
@@ -33,9 +43,10 @@ pub struct Import {
     /// become pairs, everything else prompts.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub becomes: Option<Becomes>,
-    /// Which column holds what, where the names differ from the format's own. Dots reach into nested values.
+    /// Which column holds what, where the names differ from the layout's own. Dots reach into nested values and lists
+    /// (`outputs.0.text`); `none` says that the rows have no such column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub columns: BTreeMap<Column, String>,
+    pub columns: BTreeMap<ImportColumn, String>,
     /// The reference answer is what follows the last occurrence of this text in its column, such as `####` or `A:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_pattern: Option<String>,
@@ -68,11 +79,25 @@ pub enum Paths {
     Many(Vec<String>),
 }
 
+/// What a finished import tells of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportFacts {
+    /// Rows that came, stayed and were dropped.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+    /// Which columns were read as what.
+    #[serde(flatten)]
+    pub columns: ColumnsRead,
+    /// Rows whose prompt an earlier row gave another reference answer, which counts.
+    #[serde(default)]
+    pub conflicting_references: u64,
+}
+
 impl StageKind for Import {
     const NAME: &'static str = "import";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/import.md");
-    type Facts = RowCounts;
+    type Facts = ImportFacts;
 
     fn output(&self) -> OutputKind {
         match self.becomes() {
@@ -95,18 +120,26 @@ impl StageKind for Import {
     }
 
     fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
-        let known = ["jsonl", "json", "csv", "parquet"];
         let mut problems = Vec::new();
         for (pointer, path) in self.written_paths() {
-            let extension = path.rsplit('.').next().unwrap_or_default();
-            if !known.contains(&extension) && !extension.ends_with('*') && !extension.ends_with('}') {
-                let message = format!("`{path}` ends in `.{extension}`; allowed: .jsonl, .json, .csv, .parquet");
+            let ending = read::ending(Path::new(path));
+            let name = path.rsplit('/').next().unwrap_or_default();
+            // A folder has no ending, and a glob may match several.
+            if !read::ENDINGS.contains(&ending.as_str()) && name.contains('.') && !ending.ends_with(['*', '}', '?']) {
+                let endings = read::ENDINGS.map(|ending| format!(".{ending}")).join(", ");
+                let message = format!("`{path}` ends in `.{ending}`; allowed: {endings}, text also with .gz or .zst behind it");
                 problems.push(SettingProblem::new(pointer, message));
             }
         }
-        if self.becomes() == Becomes::Rollouts && matches!(self.format, Format::Messages | Format::Sharegpt) {
-            let message = "conversations cannot be read as rollouts; allowed: auto, gsm8k, math, trl";
-            problems.push(SettingProblem::new("/format", message));
+        let becomes = self.becomes();
+        for column in self.columns.keys().filter(|column| !becomes.columns().contains(column)) {
+            let allowed = listed(becomes.columns().iter().map(|column| column.word()));
+            let message = format!(
+                "rows that become {} have no use for `{}`; allowed: {allowed}",
+                becomes.word(),
+                column.word()
+            );
+            problems.push(SettingProblem::new(format!("/columns/{}", column.word()), message));
         }
         problems
     }
@@ -114,7 +147,8 @@ impl StageKind for Import {
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         let mut files: Vec<PathBuf> = Vec::new();
         for (_, written) in self.written_paths() {
-            let found = expand_glob(&context.locate(written)?);
+            let path = context.locate(written)?;
+            let found = if path.is_dir() { vec![path] } else { expand_glob(&path) };
             if found.is_empty() {
                 return Err(context.fail(format!("there is no file `{written}`")));
             }
@@ -122,36 +156,70 @@ impl StageKind for Import {
         }
         context.started(Self::NAME, None, "rows");
         let mut tables = Tables::create(self.becomes(), context)?;
-        let fields = Fields::new(self.layout());
+        let reader = RowReader::new(self.layout(), self.becomes());
         'files: for file in &files {
             let source = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            for (number, row) in rows_of(file)?.enumerate() {
+            let opened = read::open(file, |column| self.may_read(column))?;
+            reader.saw_columns(opened.columns.iter());
+            for row in opened.rows {
                 if self.limit.is_some_and(|limit| tables.rows_in() >= limit) {
                     break 'files;
                 }
-                let place = format!("{source}:{}", number + 1);
-                match row {
-                    Ok(row) => tables.take(fields.read(&row, &source, self.becomes()), &place)?,
-                    Err(reason) => tables.take(Err(("not_json", reason)), &place)?,
+                let RawRow { number, value, unreadable } = row?;
+                let place = format!("{source}:{number}");
+                let read = value.and_then(|row| reader.read(&row, &source));
+                match unreadable.into_iter().find(|value| reader.used(&value.column)) {
+                    Some(value) => {
+                        let detail = format!("column `{}`: {}", value.column, value.reason);
+                        tables.take(Err(("unreadable_value", detail)), &place)?;
+                    }
+                    None => tables.take(read, &place)?,
                 }
                 if tables.rows_in().is_multiple_of(1024) {
                     context.advanced(tables.rows_in(), "")?;
                 }
             }
         }
-        tables.finish(context)
+        let usage = reader.into_usage();
+        if let Some(missing) = usage.missing().filter(|_| tables.rows_in() > 0) {
+            return Err(context.fail(missing).with_hint("`retort explain import` lists every layout and its columns"));
+        }
+        if let Some(limit) = self.max_tokens.filter(|_| self.becomes() == Becomes::Rollouts && usage.uncounted > 0) {
+            if usage.counted == 0 {
+                let reason = format!(
+                    "`max_tokens: {limit}` cannot be applied: no rollout has a token count; columns: {}",
+                    listed(usage.columns_read().unused.iter().map(String::as_str))
+                );
+                let hint = "name the column with `columns.completion_tokens`, or leave `max_tokens` out where no rollout was cut off";
+                return Err(context.fail(reason).with_hint(hint));
+            }
+            let uncounted = usage.uncounted;
+            context.warn(&format!("{uncounted} rollouts have no token count: `max_tokens` could not be applied to them"));
+        }
+        if usage.alternatives > 0 {
+            let rows = usage.alternatives;
+            context.warn(&format!("{rows} rows have several reference answers: any of them counts as right"));
+        }
+        tables.finish(context, usage.columns_read())
     }
 }
 
 impl Import {
     fn becomes(&self) -> Becomes {
         self.becomes.unwrap_or(match self.format {
-            Format::Messages | Format::Sharegpt | Format::Trl if self.columns.contains_key(&Column::Chosen) => {
+            Format::Messages | Format::Sharegpt | Format::Trl if self.columns.contains_key(&ImportColumn::Chosen) => {
                 Becomes::Pairs
             }
             Format::Messages | Format::Sharegpt | Format::Trl => Becomes::Sft,
             Format::Auto | Format::Gsm8k | Format::Math => Becomes::Prompts,
         })
+    }
+
+    /// Whether a column of this name may be read, by any layout or by the user's names.
+    fn may_read(&self, name: &str) -> bool {
+        let within = |path: &str| path == name || path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let written = self.columns.values().filter(|path| *path != NONE);
+        written.map(String::as_str).any(within) || layouts::any_path(within)
     }
 
     /// The paths as written, each with its place in the settings.
@@ -166,8 +234,8 @@ impl Import {
     }
 
     /// What the settings say of the rows.
-    fn layout(&self) -> Layout<'_> {
-        Layout {
+    fn layout(&self) -> RowLayout<'_> {
+        RowLayout {
             format: self.format,
             columns: &self.columns,
             answer_pattern: self.answer_pattern.as_deref(),
