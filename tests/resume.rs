@@ -78,7 +78,7 @@ fn aborted_at_every_commit_point_the_bytes_are_the_same() {
     write_pipeline(work.path(), "{ replay: recorded.jsonl, model: recorded }", 4);
     succeed(work.path(), &["run", "pipeline.yaml", "--out", "undisturbed", "--quiet"]);
     let undisturbed = results(&work.path().join("undisturbed"), "resumed");
-    assert!(undisturbed.len() > 20, "{:?}", undisturbed.keys());
+    assert!(undisturbed.len() >= 20, "{:?}", undisturbed.keys());
 
     let mut aborted = 0;
     for point in

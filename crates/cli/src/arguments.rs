@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use crate::device_flag::DeviceFlag;
+use crate::pipeline_flags::{OutFlag, PipelineFlags};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -30,31 +30,31 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check a pipeline file and report all its problems.
-    Check(Check),
+    Check(CheckArguments),
     /// Say what a run would do, and why.
-    Plan(Plan),
+    Plan(PlanArguments),
     /// Run a pipeline, going on where it stopped.
-    Run(Run),
+    Run(RunArguments),
     /// Judge the rows of a JSONL file, or one prediction, with one verifier.
-    Verify(crate::verify_command::Verify),
+    Verify(crate::verify_command::VerifyArguments),
     /// Complete a prompt, or the prompts of a JSONL file, with a checkpoint.
-    Generate(crate::generate_command::Generate),
+    Generate(crate::generate_command::GenerateArguments),
     /// Score the tokens of a JSONL file's rows with a checkpoint.
-    Logprobs(crate::checkpoint_commands::Logprobs),
+    Logprobs(crate::checkpoint_commands::LogprobsArguments),
     /// Measure how fast a checkpoint trains or generates here.
-    Bench(crate::checkpoint_commands::Bench),
+    Bench(crate::checkpoint_commands::BenchArguments),
     /// Show which tokens a train stage trains.
-    Inspect(crate::inspect_command::Inspect),
+    Inspect(crate::inspect_command::InspectArguments),
     /// Print a table or the record of a finished stage.
-    Show(Show),
+    Show(ShowArguments),
     /// Print the JSON Schema of pipeline files, or write all schemas to a folder.
-    Schema(Schema),
+    Schema(SchemaArguments),
     /// Explain a stage kind, verifier, selection rule or filter.
-    Explain(Explain),
+    Explain(ExplainArguments),
     /// Remove outputs that no run points to.
-    Gc(Gc),
+    Gc(GcArguments),
     /// Hash every stored file again and compare it with what was written.
-    VerifyData(VerifyData),
+    VerifyData(VerifyDataArguments),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -64,50 +64,24 @@ pub enum Command {
     Man,
 }
 
-/// Which pipeline file, and what to change in it.
-#[derive(Debug, Args)]
-pub struct Pipeline {
-    /// The pipeline file.
-    pub file: PathBuf,
-    /// Change a setting: `stage.key=value`, also `seed=3`; the value is YAML. May be given several times.
-    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Allow absolute paths and `..` in the file.
-    #[arg(long)]
-    pub allow_path: bool,
-    /// Memory that training may take, such as `3GB`; by default what the machine has.
-    #[arg(long, value_name = "SIZE", value_parser = retort_pipeline::machine::parse_size)]
-    pub memory: Option<u64>,
-    #[command(flatten)]
-    pub device: DeviceFlag,
-}
-
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  retort check pipeline.yaml\n  retort check pipeline.yaml --set rollouts.sampling.n=4"
 )]
-pub struct Check {
+pub struct CheckArguments {
     #[command(flatten)]
-    pub pipeline: Pipeline,
-}
-
-/// Where results are kept.
-#[derive(Debug, Args)]
-pub struct Out {
-    /// Folder for results: finished stages in OUT/store, each run's in OUT/runs/NAME.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub out: PathBuf,
+    pub pipeline: PipelineFlags,
 }
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  retort plan pipeline.yaml\n  retort plan pipeline.yaml --set short.rule=random-correct"
 )]
-pub struct Plan {
+pub struct PlanArguments {
     #[command(flatten)]
-    pub pipeline: Pipeline,
+    pub pipeline: PipelineFlags,
     #[command(flatten)]
-    pub out: Out,
+    pub out: OutFlag,
 }
 
 #[derive(Debug, Args)]
@@ -118,11 +92,11 @@ Examples:
   retort run pipeline.yaml --set rollouts.sampling.n=4 --out /data/experiments --allow-path
 
 A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.")]
-pub struct Run {
+pub struct RunArguments {
     #[command(flatten)]
-    pub pipeline: Pipeline,
+    pub pipeline: PipelineFlags,
     #[command(flatten)]
-    pub out: Out,
+    pub out: OutFlag,
     /// Run only this stage and what it needs.
     #[arg(long, value_name = "STAGE")]
     pub only: Option<String>,
@@ -138,7 +112,7 @@ pub struct Run {
 #[command(
     after_help = "Examples:\n  retort show runs/from-rollouts/verdicts --limit 5\n  retort show runs/from-rollouts/short --join\n  retort show runs/from-rollouts/short --table dropped --json"
 )]
-pub struct Show {
+pub struct ShowArguments {
     /// The folder of a finished stage, of one of its tables, or of a run.
     pub folder: PathBuf,
     /// Which of the stage's tables.
@@ -156,7 +130,7 @@ pub struct Show {
 }
 
 #[derive(Debug, Args)]
-pub struct Schema {
+pub struct SchemaArguments {
     /// Write every schema file into this folder instead of printing the pipeline's.
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
@@ -166,15 +140,15 @@ pub struct Schema {
 #[command(
     after_help = "Examples:\n  retort explain select\n  retort explain math\n  retort explain   (lists all names)"
 )]
-pub struct Explain {
+pub struct ExplainArguments {
     /// A stage kind, verifier, rule or filter; without one, all names are listed.
     pub name: Option<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct Gc {
+pub struct GcArguments {
     #[command(flatten)]
-    pub out: Out,
+    pub out: OutFlag,
     /// Only say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
@@ -184,7 +158,7 @@ pub struct Gc {
 }
 
 #[derive(Debug, Args)]
-pub struct VerifyData {
+pub struct VerifyDataArguments {
     #[command(flatten)]
-    pub out: Out,
+    pub out: OutFlag,
 }

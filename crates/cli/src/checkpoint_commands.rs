@@ -2,7 +2,7 @@
 
 use crate::device_flag::DeviceFlag;
 use crate::generate_command::open;
-use crate::screen::{Outcome, duration, line, note};
+use crate::screen::{CommandResult, duration, line, note};
 use clap::{Args, Subcommand};
 use retort_local::{GenerateBench, LoadedCheckpoint, ScoredRow, TrainBench, bench_generate, bench_train, score_lines};
 use std::io::BufReader;
@@ -21,7 +21,7 @@ the completion. Each row is written as it stands, with `token_logprobs` (natural
 Examples:
   retort logprobs --checkpoint student --input rows.jsonl > scored.jsonl
   echo '{\"prompt\": \"2 + 2 =\", \"completion\": \" 4\"}' | retort logprobs --checkpoint student --input -")]
-pub struct Logprobs {
+pub struct LogprobsArguments {
     /// Folder of the checkpoint: `config.json`, safetensors and, for text, `tokenizer.json`.
     #[arg(long, value_name = "DIR")]
     pub checkpoint: PathBuf,
@@ -45,17 +45,17 @@ Examples:
   retort bench train --checkpoint models/Qwen2.5-0.5B --sequence 8192 --lora-rank 16 --gradient-checkpointing
   retort bench generate --checkpoint models/Qwen2.5-0.5B --batch 8
   retort bench generate --checkpoint models/Qwen2.5-0.5B --batch 8 --requests 64 --ragged")]
-pub struct Bench {
+pub struct BenchArguments {
     #[command(subcommand)]
-    pub what: Measured,
+    pub what: BenchWork,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Measured {
+pub enum BenchWork {
     /// Optimizer steps on random tokens.
     Train {
         #[command(flatten)]
-        common: Common,
+        common: BenchFlags,
         /// Tokens of a row.
         #[arg(long, value_name = "T", default_value_t = 256, value_parser = clap::value_parser!(u32).range(2..))]
         sequence: u32,
@@ -69,7 +69,7 @@ pub enum Measured {
     /// Completions of random prompts.
     Generate {
         #[command(flatten)]
-        common: Common,
+        common: BenchFlags,
         /// Tokens of a prompt.
         #[arg(long, value_name = "T", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
         sequence: u32,
@@ -89,7 +89,7 @@ pub enum Measured {
 }
 
 #[derive(Debug, Args)]
-pub struct Common {
+pub struct BenchFlags {
     /// Folder of the checkpoint.
     #[arg(long, value_name = "DIR")]
     pub checkpoint: PathBuf,
@@ -107,7 +107,7 @@ pub struct Common {
 }
 
 /// `logprobs`.
-pub fn logprobs(arguments: &Logprobs) -> Outcome {
+pub fn logprobs(arguments: &LogprobsArguments) -> CommandResult {
     let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device.device)?;
     let started = Instant::now();
     let mut input = BufReader::new(open(&arguments.input)?);
@@ -125,9 +125,9 @@ pub fn logprobs(arguments: &Logprobs) -> Outcome {
 }
 
 /// `bench`.
-pub fn bench(arguments: &Bench) -> Outcome {
+pub fn bench(arguments: &BenchArguments) -> CommandResult {
     let measured = match &arguments.what {
-        Measured::Train { common, sequence, lora_rank, gradient_checkpointing } => {
+        BenchWork::Train { common, sequence, lora_rank, gradient_checkpointing } => {
             let bench = TrainBench {
                 batch: common.batch as usize,
                 sequence: *sequence as usize,
@@ -138,7 +138,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
             };
             bench_train(&common.checkpoint, common.device.device, &bench)?
         }
-        Measured::Generate { common, sequence, new_tokens, requests, ragged, static_batches } => {
+        BenchWork::Generate { common, sequence, new_tokens, requests, ragged, static_batches } => {
             let bench = GenerateBench {
                 batch: common.batch as usize,
                 sequence: *sequence as usize,

@@ -1,25 +1,21 @@
 //! What each command does with what was typed.
 
-use crate::arguments::{Arguments, Check, Explain, Gc, Pipeline, Plan, Run, Schema, Show, VerifyData};
+use crate::arguments::{
+    Arguments, CheckArguments, ExplainArguments, GcArguments, PlanArguments, RunArguments, SchemaArguments,
+    ShowArguments, VerifyDataArguments,
+};
 use crate::progress::{Form, Progress};
-use crate::screen::{Outcome, bytes, duration, line, note, show_problems, tame};
+use crate::screen::{CommandResult, bytes, duration, line, note, show_problems, tame};
 use clap::CommandFactory;
-use retort_pipeline::{Checked, Machine, PipelineError, RunOptions, State, Store};
+use retort_pipeline::{PipelineError, RunOptions, StageState, Store};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Reads and checks the pipeline file that was typed.
-pub fn check_file(file: &Pipeline) -> Result<Checked, PipelineError> {
-    let memory = file.memory.unwrap_or_else(retort_pipeline::machine::available);
-    let machine = Machine { memory, device: file.device.device.to_string() };
-    retort_stages::engine().check(&file.file, &file.set, file.allow_path, machine)
-}
-
 /// `check`.
-pub fn check(arguments: &Check) -> Outcome {
+pub fn check(arguments: &CheckArguments) -> CommandResult {
     let file = &arguments.pipeline;
-    match check_file(file) {
+    match file.check() {
         Ok(checked) => {
             for warning in &checked.warnings {
                 note(&format!("warning: {warning}"));
@@ -36,9 +32,9 @@ pub fn check(arguments: &Check) -> Outcome {
 }
 
 /// `plan`.
-pub fn plan(arguments: &Plan) -> Outcome {
+pub fn plan(arguments: &PlanArguments) -> CommandResult {
     let file = &arguments.pipeline;
-    let checked = check_file(file)?;
+    let checked = file.check()?;
     for warning in &checked.warnings {
         note(&format!("warning: {warning}"));
     }
@@ -46,9 +42,9 @@ pub fn plan(arguments: &Plan) -> Outcome {
     let width = plan.stages.iter().map(|stage| stage.name.len()).max().unwrap_or(0);
     for stage in &plan.stages {
         let (state, why) = match &stage.state {
-            State::Fresh => ("fresh", String::new()),
-            State::Missing => ("missing", String::new()),
-            State::Stale(why) => ("stale", format!(" because of {why}")),
+            StageState::Fresh => ("fresh", String::new()),
+            StageState::Missing => ("missing", String::new()),
+            StageState::Stale(why) => ("stale", format!(" because of {why}")),
         };
         let note = if stage.note.is_empty() { String::new() } else { format!("  {}", stage.note) };
         line(format!("{:width$}  {:10}  {state:7}{why}{note}", stage.name, stage.kind).trim_end())?;
@@ -63,11 +59,11 @@ pub fn plan(arguments: &Plan) -> Outcome {
 }
 
 /// `run`.
-pub fn run(arguments: &Run) -> Outcome {
+pub fn run(arguments: &RunArguments) -> CommandResult {
     static CANCEL: AtomicBool = AtomicBool::new(false);
     let started = Instant::now();
     let file = &arguments.pipeline;
-    let checked = check_file(file)?;
+    let checked = file.check()?;
     let form = match (arguments.quiet, arguments.json) {
         (true, _) => Form::Quiet,
         (_, true) => Form::Json,
@@ -105,7 +101,7 @@ pub fn run(arguments: &Run) -> Outcome {
 }
 
 /// `show`.
-pub fn show(arguments: &Show) -> Outcome {
+pub fn show(arguments: &ShowArguments) -> CommandResult {
     let shown = retort_stages::show(&arguments.folder, arguments.table.as_deref(), arguments.limit, arguments.join)?;
     if arguments.json {
         for row in &shown.rows {
@@ -140,15 +136,15 @@ fn shorten(text: &str) -> String {
 }
 
 /// `schema`.
-pub fn schema(arguments: &Schema) -> Outcome {
-    let files = retort_stages::schema_files(&retort_stages::engine());
+pub fn schema(arguments: &SchemaArguments) -> CommandResult {
+    let files = retort_stages::schema_files(&retort_stages::engine())?;
     match &arguments.write {
-        None => line(files.first().map(|(_, text)| text.trim_end()).unwrap_or_default())?,
+        None => line(files.first().map(|file| file.text.trim_end()).unwrap_or_default())?,
         Some(folder) => {
-            for (name, text) in &files {
-                let path = folder.join(name);
+            for file in &files {
+                let path = folder.join(&file.name);
                 std::fs::create_dir_all(folder)
-                    .and_then(|()| std::fs::write(&path, text))
+                    .and_then(|()| std::fs::write(&path, &file.text))
                     .map_err(PipelineError::io("write", path))?;
             }
             line(&format!("{} schemas in {}", files.len(), folder.display()))?;
@@ -158,7 +154,7 @@ pub fn schema(arguments: &Schema) -> Outcome {
 }
 
 /// `explain`.
-pub fn explain(arguments: &Explain) -> Outcome {
+pub fn explain(arguments: &ExplainArguments) -> CommandResult {
     let engine = retort_stages::engine();
     let names = retort_stages::explained_names(&engine);
     let Some(name) = &arguments.name else {
@@ -179,7 +175,7 @@ pub fn explain(arguments: &Explain) -> Outcome {
 }
 
 /// `gc`.
-pub fn gc(arguments: &Gc) -> Outcome {
+pub fn gc(arguments: &GcArguments) -> CommandResult {
     let store = Store::open(&arguments.out.out)?;
     let _lock = store.lock()?;
     let freed = store.gc(arguments.dry_run, arguments.unfinished)?;
@@ -192,17 +188,17 @@ pub fn gc(arguments: &Gc) -> Outcome {
 }
 
 /// `verify-data`.
-pub fn verify_data(arguments: &VerifyData) -> Outcome {
+pub fn verify_data(arguments: &VerifyDataArguments) -> CommandResult {
     let report = Store::open(&arguments.out.out)?.verify_data()?;
-    for (path, reason) in &report.bad {
-        line(&format!("{}: {reason}", path.display()))?;
+    for file in &report.bad {
+        line(&format!("{}: {}", file.path.display(), file.reason))?;
     }
     line(&format!("{} files good, {} bad", report.good, report.bad.len()))?;
     Ok(if report.bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// `completions`.
-pub fn completions(shell: clap_complete::Shell) -> Outcome {
+pub fn completions(shell: clap_complete::Shell) -> CommandResult {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "retort", &mut script);
     line(String::from_utf8_lossy(&script).trim_end())?;
@@ -210,7 +206,7 @@ pub fn completions(shell: clap_complete::Shell) -> Outcome {
 }
 
 /// `man`.
-pub fn man() -> Outcome {
+pub fn man() -> CommandResult {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
     rendered.map_err(PipelineError::io("write", "the manual page"))?;

@@ -2,7 +2,7 @@
 
 use crate::device_flag::DeviceFlag;
 use crate::failure::Failure;
-use crate::screen::{Outcome, duration, line, note, tame};
+use crate::screen::{CommandResult, duration, line, note, tame};
 use clap::Args;
 use retort_local::{GenerateOptions, GeneratedRow, LoadedCheckpoint, generate_lines, generate_one};
 use retort_pipeline::PipelineError;
@@ -24,7 +24,7 @@ Examples:
   retort generate --checkpoint student --chat --prompt 'What is 3 + 4?'
   retort generate --checkpoint student --input prompts.jsonl --json > completions.jsonl
   retort generate --checkpoint student --chat --prompt 'Tell a story.' --temperature 0.8 --seed 7")]
-pub struct Generate {
+pub struct GenerateArguments {
     /// Folder of the checkpoint: `config.json`, safetensors and, for text, `tokenizer.json`.
     #[arg(long, value_name = "DIR")]
     pub checkpoint: PathBuf,
@@ -66,7 +66,7 @@ pub struct Generate {
 }
 
 /// `generate`.
-pub fn generate(arguments: &Generate) -> Outcome {
+pub fn generate(arguments: &GenerateArguments) -> CommandResult {
     let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device.device)?;
     if arguments.chat && !loaded.has_template() {
         note("warning: the checkpoint has no chat template; messages are written one after the other");
@@ -88,21 +88,27 @@ pub fn generate(arguments: &Generate) -> Outcome {
     }
 }
 
-fn one(loaded: &LoadedCheckpoint, prompt: &str, options: &GenerateOptions, json: bool) -> Outcome {
+fn one(loaded: &LoadedCheckpoint, prompt: &str, options: &GenerateOptions, json: bool) -> CommandResult {
     let mut wanted = true;
-    let mut told = |piece: &str| {
+    let mut show_piece = |piece: &str| {
         if !json && wanted {
             let mut out = std::io::stdout().lock();
             let piece = if out.is_terminal() { tame(piece) } else { piece.to_owned() };
             wanted = out.write_all(piece.as_bytes()).and_then(|()| out.flush()).is_ok();
         }
     };
-    let row = generate_one(loaded, prompt, options, &mut told)?;
+    let row = generate_one(loaded, prompt, options, &mut show_piece)?;
     line(if json { &row.json } else { "" })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn file(loaded: &LoadedCheckpoint, path: &Path, options: &GenerateOptions, json: bool, started: Instant) -> Outcome {
+fn file(
+    loaded: &LoadedCheckpoint,
+    path: &Path,
+    options: &GenerateOptions,
+    json: bool,
+    started: Instant,
+) -> CommandResult {
     let mut input = BufReader::new(open(path)?);
     let (mut rows, mut unusable, mut tokens) = (0_u64, 0_u64, 0);
     let mut found = |row: GeneratedRow| {

@@ -1,8 +1,7 @@
 //! `inspect`: shows which tokens a `train` stage trains.
 
-use crate::arguments::{Out, Pipeline};
-use crate::commands::check_file;
-use crate::screen::{Outcome, line};
+use crate::pipeline_flags::{OutFlag, PipelineFlags};
+use crate::screen::{CommandResult, line};
 use clap::Args;
 use retort_stages::{InspectedRow, InspectedToken};
 use serde_json::json;
@@ -17,11 +16,11 @@ only read. The stages that the train stage reads must have run.
 Examples:
   retort inspect pipeline.yaml --stage student
   retort inspect pipeline.yaml --stage student --limit 1 --json")]
-pub struct Inspect {
+pub struct InspectArguments {
     #[command(flatten)]
-    pub pipeline: Pipeline,
+    pub pipeline: PipelineFlags,
     #[command(flatten)]
-    pub out: Out,
+    pub out: OutFlag,
     /// The `train` stage.
     #[arg(long, value_name = "STAGE")]
     pub stage: String,
@@ -34,8 +33,8 @@ pub struct Inspect {
 }
 
 /// `inspect`.
-pub fn inspect(arguments: &Inspect) -> Outcome {
-    let checked = check_file(&arguments.pipeline)?;
+pub fn inspect(arguments: &InspectArguments) -> CommandResult {
+    let checked = arguments.pipeline.check()?;
     let rows = retort_stages::inspect(&checked, &arguments.out.out, &arguments.stage, arguments.limit)?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for row in &rows {

@@ -10,6 +10,7 @@ mod device_flag;
 mod failure;
 mod generate_command;
 mod inspect_command;
+mod pipeline_flags;
 mod progress;
 mod screen;
 mod verify_command;

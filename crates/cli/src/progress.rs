@@ -34,7 +34,7 @@ struct Current {
     unit: String,
     started: Instant,
     first: Option<u64>,
-    told: Instant,
+    reported: Instant,
 }
 
 impl Progress {
@@ -68,7 +68,7 @@ impl Progress {
                 }
                 bar.set_prefix((*stage).to_owned());
                 let now = Instant::now();
-                *current = Some(Current { bar, unit: (*unit).to_owned(), started: now, first: None, told: now });
+                *current = Some(Current { bar, unit: (*unit).to_owned(), started: now, first: None, reported: now });
                 if !self.terminal {
                     let total = total.map(|total| format!(" of {total} {unit}")).unwrap_or_default();
                     note(&format!("{stage}: {kind}{total}"));
@@ -82,8 +82,8 @@ impl Progress {
                 }
                 current.bar.set_position(*done);
                 current.bar.set_message((*remark).to_owned());
-                if !self.terminal && current.told.elapsed() >= EVERY {
-                    current.told = Instant::now();
+                if !self.terminal && current.reported.elapsed() >= EVERY {
+                    current.reported = Instant::now();
                     let rate = (done - current.first.unwrap_or(0)) as f64 / current.started.elapsed().as_secs_f64();
                     let total = current.bar.length().filter(|total| total >= done && rate > 0.0);
                     let eta = total.map(|total| {
@@ -121,12 +121,12 @@ impl Progress {
             Event::Advanced { stage, done, note } => {
                 let Ok(mut current) = self.current.lock() else { return };
                 let now = Instant::now();
-                let quiet = current.as_ref().is_some_and(|current| now - current.told < Duration::from_secs(1));
+                let quiet = current.as_ref().is_some_and(|current| now - current.reported < Duration::from_secs(1));
                 if quiet {
                     return;
                 }
                 let bar = ProgressBar::hidden();
-                *current = Some(Current { bar, unit: String::new(), started: now, first: None, told: now });
+                *current = Some(Current { bar, unit: String::new(), started: now, first: None, reported: now });
                 json!({ "event": "advanced", "stage": stage, "done": done, "note": note })
             }
             Event::Finished { stage, summary } => json!({ "event": "finished", "stage": stage, "summary": summary }),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// What a command can end in.
-pub type Outcome = Result<ExitCode, Failure>;
+pub type CommandResult = Result<ExitCode, Failure>;
 
 /// Writes a line to standard output. A reader that went away is no error.
 pub fn line(text: &str) -> Result<(), Failure> {

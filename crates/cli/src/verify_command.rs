@@ -1,7 +1,7 @@
 //! `verify`: judges the rows of a file, or one prediction.
 
 use crate::progress::{Form, Progress};
-use crate::screen::{Outcome, duration, line, note};
+use crate::screen::{CommandResult, duration, line, note};
 use clap::Args;
 use retort_pipeline::{Event, Observer, PipelineError};
 use retort_stages::{FileCounts, verifier, verify_lines, verify_one};
@@ -31,7 +31,7 @@ Examples:
   retort verify math --prediction 50% --reference 50 --set percent=strict
 
 Exit codes: 0 done (one prediction: correct); 1 the one prediction is not correct; 2 could not do it.")]
-pub struct Verify {
+pub struct VerifyArguments {
     /// The verifier: math, choice, code, format, exact, …; `retort explain` lists all.
     pub verifier: String,
     /// JSONL file of rows; `-` is standard input.
@@ -61,7 +61,7 @@ pub struct Verify {
 }
 
 /// `verify`.
-pub fn verify(arguments: &Verify) -> Outcome {
+pub fn verify(arguments: &VerifyArguments) -> CommandResult {
     let judge = verifier(&arguments.verifier, &arguments.set)?;
     if let Some(prediction) = &arguments.prediction {
         let row = verify_one(&*judge, prediction, arguments.reference.as_deref(), arguments.tests.as_deref());

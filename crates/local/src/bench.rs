@@ -1,6 +1,8 @@
 //! How fast a checkpoint trains and generates on this machine: the work of the command `retort bench`.
 
 use crate::error::LocalError;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use retort_student::{
     Adapter, Control, GenerateRequest, GenerateSettings, Generator, Student, Target, TokenRow, train_sft,
 };
@@ -97,12 +99,12 @@ pub fn bench_generate(folder: &Path, device: Target, bench: &GenerateBench) -> R
     let requests: Vec<GenerateRequest> = (0..bench.requests.unwrap_or(bench.batch))
         .map(|row| GenerateRequest { prompt_ids: tokens(row, bench.sequence, vocabulary), seed: row as u64 })
         .collect();
-    let most = if bench.ragged { 2 * bench.new_tokens } else { bench.new_tokens };
-    let settings = GenerateSettings { max_tokens: most, batch_size: bench.batch, ..GenerateSettings::default() };
+    let max_tokens = if bench.ragged { 2 * bench.new_tokens } else { bench.new_tokens };
+    let settings = GenerateSettings { max_tokens, batch_size: bench.batch, ..GenerateSettings::default() };
     let lengths: Vec<usize> = if bench.ragged {
-        tokens(requests.len(), requests.len(), most).into_iter().map(|length| length as usize + 1).collect()
+        tokens(requests.len(), requests.len(), max_tokens).into_iter().map(|length| length as usize + 1).collect()
     } else {
-        vec![most; requests.len()]
+        vec![max_tokens; requests.len()]
     };
     let group = if bench.static_batches { bench.batch } else { requests.len() };
     let (mut seconds, mut tokens) = (Vec::new(), 0);
@@ -143,12 +145,8 @@ fn measured(what: &str, tokens: usize, seconds: &[f64]) -> Value {
 
 /// Tokens without a pattern that a model could know.
 fn tokens(row: usize, count: usize, vocabulary: usize) -> Vec<u32> {
-    let mut state = row as u64 + 1;
-    let next = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 33) % vocabulary as u64) as u32
-    };
-    (0..count).map(next).collect()
+    let mut random = SplitMix64::seed_from_u64(row as u64);
+    (0..count).map(|_| (random.next_u64() % vocabulary as u64) as u32).collect()
 }
 
 /// The most memory in bytes that this process has held, where the system says.

@@ -4,7 +4,7 @@ use crate::error::LocalError;
 use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt, stop_ids};
 use retort_records::Message;
 use retort_records::completion::THINK_OPEN;
-use retort_records::json_lines::Fields;
+use retort_records::json_lines::RowFields;
 use retort_student::{Student, Target};
 use retort_weights::{Checkpoint, end_of_sequence_ids};
 use std::io::ErrorKind;
@@ -54,7 +54,7 @@ impl LoadedCheckpoint {
 
     /// Tokens of a row's prompt, or why there are none: `input_ids`, or `messages`, or `prompt`, which is a text or a
     /// list of messages. `chat` makes a text the message of a user.
-    pub(crate) fn prompt_of(&self, row: &Fields<'_>, chat: bool) -> Result<Vec<u32>, String> {
+    pub(crate) fn prompt_of(&self, row: &RowFields<'_>, chat: bool) -> Result<Vec<u32>, String> {
         if let Some(json) = row.get("input_ids") {
             return token_ids(json);
         }
@@ -102,11 +102,11 @@ impl LoadedCheckpoint {
     }
 
     /// Whether the model can read so many of these tokens.
-    pub(crate) fn check(&self, ids: &[u32], most: usize) -> Result<(), String> {
+    pub(crate) fn check(&self, ids: &[u32], max_tokens: usize) -> Result<(), String> {
         let vocabulary = self.student.config().vocab_size;
         match ids {
             [] => Err("the row has no tokens".into()),
-            _ if ids.len() > most => Err(format!("{} tokens, allowed are {most}", ids.len())),
+            _ if ids.len() > max_tokens => Err(format!("{} tokens, allowed are {max_tokens}", ids.len())),
             _ => match ids.iter().find(|id| **id as usize >= vocabulary) {
                 Some(id) => Err(format!("token {id} is not among the {vocabulary} of the model")),
                 None => Ok(()),

@@ -5,7 +5,7 @@
 use crate::checkpoint::LoadedCheckpoint;
 use crate::error::LocalError;
 use rayon::prelude::*;
-use retort_records::json_lines::{Line, Lines, close};
+use retort_records::json_lines::{JsonLine, JsonLines, close};
 use retort_records::{derive_seed, id_of};
 use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator};
 use serde_json::{Value, json};
@@ -69,24 +69,24 @@ impl GenerateOptions {
     }
 }
 
-/// Completes one prompt; `told` is given the text piece by piece as it comes.
+/// Completes one prompt; `progress` is given the text piece by piece as it comes.
 pub fn generate_one(
     loaded: &LoadedCheckpoint,
     prompt: &str,
     options: &GenerateOptions,
-    told: &mut (dyn FnMut(&str) + Send),
+    progress: &mut (dyn FnMut(&str) + Send),
 ) -> Result<GeneratedRow, LocalError> {
     let settings = options.settings(loaded)?;
     let ids = loaded.prompt(prompt, options.chat);
-    let ids = ids.and_then(|ids| loaded.check(&ids, most(loaded)).map(|()| ids));
+    let ids = ids.and_then(|ids| loaded.check(&ids, max_prompt_tokens(loaded)).map(|()| ids));
     let ids = ids.map_err(LocalError::Prompt)?;
     let request = GenerateRequest { seed: Seeds::default().next(options.seed, &ids), prompt_ids: ids };
-    let shown = Mutex::new((String::new(), told));
+    let shown = Mutex::new((String::new(), progress));
     let show = |text: &str| {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, told) = &mut *shown;
+        let (before, progress) = &mut *shown;
         if let Some(new) = text.strip_prefix(before.as_str()).filter(|new| !new.is_empty()) {
-            told(new);
+            progress(new);
             before.push_str(new);
         }
     };
@@ -112,10 +112,10 @@ pub fn generate_one(
     });
     if let Ok(text) = &row.text {
         show(text);
-        let (before, told) = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (before, progress) = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
         if before != *text {
             // What was shown turned out to be written in another way.
-            told(&format!("\n{text}"));
+            progress(&format!("\n{text}"));
         }
     }
     Ok(row)
@@ -131,7 +131,7 @@ pub fn generate_lines<E: From<LocalError>>(
 ) -> Result<(), E> {
     let settings = options.settings(loaded)?;
     let generator = Generator::new(loaded.student()).map_err(LocalError::from)?;
-    let (mut lines, mut seeds) = (Lines::new(input), Seeds::default());
+    let (mut lines, mut seeds) = (JsonLines::new(input), Seeds::default());
     loop {
         let batch = lines.batch().map_err(LocalError::read(name))?;
         if batch.is_empty() {
@@ -150,16 +150,16 @@ fn chunk(
     generator: &Generator<'_>,
     settings: &GenerateSettings,
     options: &GenerateOptions,
-    lines: &[Line],
+    lines: &[JsonLine],
     seeds: &mut Seeds,
 ) -> Result<Vec<GeneratedRow>, LocalError> {
-    let rows: Vec<_> = lines.iter().map(Line::fields).collect();
+    let rows: Vec<_> = lines.iter().map(JsonLine::fields).collect();
     let prompts: Vec<Result<Vec<u32>, String>> = rows
         .par_iter()
         .map(|row| {
             let row = row.as_ref().map_err(|(_, reason)| reason.clone())?;
             let ids = loaded.prompt_of(row, options.chat)?;
-            loaded.check(&ids, most(loaded)).map(|()| ids)
+            loaded.check(&ids, max_prompt_tokens(loaded)).map(|()| ids)
         })
         .collect();
     let mut requests = Vec::with_capacity(prompts.len());
@@ -223,7 +223,7 @@ fn row(
 }
 
 /// Most tokens of a prompt: one less than the model's context.
-fn most(loaded: &LoadedCheckpoint) -> usize {
+fn max_prompt_tokens(loaded: &LoadedCheckpoint) -> usize {
     loaded.student().config().max_position_embeddings - 1
 }
 

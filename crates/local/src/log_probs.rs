@@ -5,7 +5,7 @@ use crate::error::LocalError;
 use rayon::prelude::*;
 use retort_chat::encode_pair;
 use retort_records::Message;
-use retort_records::json_lines::{Fields, Line, Lines, close};
+use retort_records::json_lines::{JsonLine, JsonLines, RowFields, close};
 use retort_student::{TokenRow, token_log_probs};
 use serde_json::{Value, json};
 use std::io::BufRead;
@@ -32,7 +32,7 @@ pub fn score_lines<E: From<LocalError>>(
     chat: bool,
     found: &mut dyn FnMut(ScoredRow) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut lines = Lines::new(input);
+    let mut lines = JsonLines::new(input);
     loop {
         let batch = lines.batch().map_err(LocalError::read(name))?;
         if batch.is_empty() {
@@ -46,8 +46,8 @@ pub fn score_lines<E: From<LocalError>>(
     }
 }
 
-fn chunk(loaded: &LoadedCheckpoint, chat: bool, lines: &[Line]) -> Result<Vec<ScoredRow>, LocalError> {
-    let fields: Vec<_> = lines.iter().map(Line::fields).collect();
+fn chunk(loaded: &LoadedCheckpoint, chat: bool, lines: &[JsonLine]) -> Result<Vec<ScoredRow>, LocalError> {
+    let fields: Vec<_> = lines.iter().map(JsonLine::fields).collect();
     let encoded: Vec<Result<TokenRow, String>> = fields
         .par_iter()
         .map(|fields| {
@@ -72,7 +72,7 @@ fn chunk(loaded: &LoadedCheckpoint, chat: bool, lines: &[Line]) -> Result<Vec<Sc
     Ok(whole.collect())
 }
 
-fn with(line: &Line, fields: Option<&Fields<'_>>, added: &Value) -> String {
+fn with(line: &JsonLine, fields: Option<&RowFields<'_>>, added: &Value) -> String {
     if let Some(fields) = fields {
         return fields.with(added);
     }
@@ -82,7 +82,7 @@ fn with(line: &Line, fields: Option<&Fields<'_>>, added: &Value) -> String {
 }
 
 /// The tokens of a row and which of them are scored: all of `input_ids`, or those of `completion` after `prompt`.
-fn tokens_of(loaded: &LoadedCheckpoint, row: &Fields<'_>, chat: bool) -> Result<TokenRow, String> {
+fn tokens_of(loaded: &LoadedCheckpoint, row: &RowFields<'_>, chat: bool) -> Result<TokenRow, String> {
     if let Some(json) = row.get("input_ids") {
         let input_ids = token_ids(json)?;
         return Ok(TokenRow { loss: vec![true; input_ids.len()], input_ids });

@@ -37,7 +37,7 @@ pub use machine::Machine;
 pub use manifest::{Manifest, RowCounts, canonical};
 pub use observe::{Event, Observer, Silent};
 pub use output_kind::OutputKind;
-pub use plan::{Plan, PlannedStage, State, plan};
+pub use plan::{Plan, PlannedStage, StageState, plan};
 pub use problem::{Problem, did_you_mean};
 pub use resolver::{Access, Resolver, expand_glob, shown};
 pub use run::{RunOptions, RunSummary, StageSummary, run};
@@ -45,5 +45,5 @@ pub use source::Source;
 pub use stage_kind::{
     CheckpointShape, Input, OutsideFile, SettingProblem, Stage, StageKind, Stages, Surroundings, without_inputs,
 };
-pub use store::{Freed, Store, StoreLock, VerifyReport};
+pub use store::{BadFile, Freed, Store, StoreLock, VerifyReport};
 pub use write_atomically::write_atomically;

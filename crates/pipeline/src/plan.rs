@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Whether a stage has something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum StageState {
     /// Done with these settings and inputs.
     Fresh,
     /// Never done.
@@ -30,7 +30,7 @@ pub struct PlannedStage {
     /// Its kind.
     pub kind: &'static str,
     /// Whether it has something to do.
-    pub state: State,
+    pub state: StageState,
     /// The result so far, or a forecast of the work.
     pub note: String,
 }
@@ -45,7 +45,7 @@ pub struct Plan {
 impl Plan {
     /// Number of stages with something to do.
     pub fn open(&self) -> usize {
-        self.stages.iter().filter(|stage| stage.state != State::Fresh).count()
+        self.stages.iter().filter(|stage| stage.state != StageState::Fresh).count()
     }
 }
 
@@ -60,8 +60,11 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
         let old = store.pointed(run, &node.name).and_then(|key| read_manifest(&store.folder(&key)));
         let waiting = node.waits_for().find(|name| !finished.contains_key(*name)).map(str::to_owned);
         let (state, note) = if let Some(input) = waiting {
-            let state =
-                if old.is_some() { State::Stale(format!("input: {input} will be made again")) } else { State::Missing };
+            let state = if old.is_some() {
+                StageState::Stale(format!("input: {input} will be made again"))
+            } else {
+                StageState::Missing
+            };
             (state, forecast(&keys, node, &finished)?)
         } else {
             let parts = keys.parts(node, &finished)?;
@@ -71,10 +74,10 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
                     let note = manifest.summary.clone();
                     let folder = store.folder(&key);
                     finished.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
-                    (State::Fresh, note)
+                    (StageState::Fresh, note)
                 }
-                (None, Some(old)) => (State::Stale(parts.difference(&old.key)), forecast(&keys, node, &finished)?),
-                (None, None) => (State::Missing, forecast(&keys, node, &finished)?),
+                (None, Some(old)) => (StageState::Stale(parts.difference(&old.key)), forecast(&keys, node, &finished)?),
+                (None, None) => (StageState::Missing, forecast(&keys, node, &finished)?),
             }
         };
         stages.push(PlannedStage { name: node.name.clone(), kind: node.stage.kind(), state, note });

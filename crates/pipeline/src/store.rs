@@ -37,8 +37,17 @@ pub struct Freed {
 pub struct VerifyReport {
     /// Files that are as they were written.
     pub good: usize,
-    /// Files that are missing or changed: path and reason.
-    pub bad: Vec<(PathBuf, String)>,
+    /// Files that are missing or changed.
+    pub bad: Vec<BadFile>,
+}
+
+/// A stored file that is missing or changed.
+#[derive(Debug)]
+pub struct BadFile {
+    /// Where it stands.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl Store {
@@ -119,24 +128,22 @@ impl Store {
             .map_err(PipelineError::io("point", &link))
     }
 
-    /// Every run's pointers: run, stage, key.
-    pub fn pointers(&self) -> Result<Vec<(String, String, String)>, PipelineError> {
-        let mut pointers = Vec::new();
+    /// The keys that runs point at.
+    fn pointed_keys(&self) -> Result<Vec<String>, PipelineError> {
+        let mut keys = Vec::new();
         for run in names(&self.root.join("runs"))? {
             for stage in names(&self.run_folder(&run))? {
-                if let Some(key) = self.pointed(&run, &stage) {
-                    pointers.push((run.clone(), stage, key));
-                }
+                keys.extend(self.pointed(&run, &stage));
             }
         }
-        Ok(pointers)
+        Ok(keys)
     }
 
     /// Removes every output and leftover that no run points to, directly or through the origins of what it points to.
     /// Journals of unfinished stages stay unless `unfinished` asks for them too. `dry` only counts.
     pub fn gc(&self, dry: bool, unfinished: bool) -> Result<Freed, PipelineError> {
         let mut used: BTreeSet<String> = BTreeSet::new();
-        for (_, _, key) in self.pointers()? {
+        for key in self.pointed_keys()? {
             if let Some(manifest) = read_manifest(&self.folder(&key)) {
                 used.extend(manifest.lineage.into_values());
             }
@@ -176,13 +183,15 @@ impl Store {
             let Some(manifest) = read_manifest(&folder) else { continue };
             for file in manifest.all_files() {
                 let path = folder.join(&file.path);
-                match file_digest(&path, &file.path) {
-                    Ok(found) if found == file => report.good += 1,
-                    Ok(found) => report
-                        .bad
-                        .push((path, format!("SHA-256 is {}, was {} when it was written", found.sha256, file.sha256))),
-                    Err(error) => report.bad.push((path, error.to_string())),
-                }
+                let reason = match file_digest(&path, &file.path) {
+                    Ok(found) if found == file => {
+                        report.good += 1;
+                        continue;
+                    }
+                    Ok(found) => format!("SHA-256 is {}, was {} when it was written", found.sha256, file.sha256),
+                    Err(error) => error.to_string(),
+                };
+                report.bad.push(BadFile { path, reason });
             }
         }
         Ok(report)

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::BufRead;
 
-/// Lines that are judged together.
+/// Lines that are read together.
 const BATCH_LINES: usize = 2048;
 /// Bytes after which a batch is full.
 const BATCH_BYTES: usize = 8 << 20;
@@ -16,13 +16,13 @@ const BATCH_BYTES: usize = 8 << 20;
 const MAX_LINE: usize = 64 << 20;
 
 /// Numbered lines.
-pub struct Lines<'a> {
-    input: &'a mut (dyn BufRead + Send),
+pub struct JsonLines<R> {
+    input: R,
     number: u64,
 }
 
 /// One line.
-pub struct Line {
+pub struct JsonLine {
     /// From 1.
     pub number: u64,
     text: Vec<u8>,
@@ -30,26 +30,24 @@ pub struct Line {
     pub bytes: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<R: BufRead> JsonLines<R> {
     /// The lines of `input` from its beginning.
-    pub fn new(input: &'a mut (dyn BufRead + Send)) -> Self {
+    pub fn new(input: R) -> Self {
         Self { input, number: 0 }
     }
 
     /// The next lines that are not blank; none at the end.
-    pub fn batch(&mut self) -> std::io::Result<Vec<Line>> {
+    pub fn batch(&mut self) -> std::io::Result<Vec<JsonLine>> {
         let (mut batch, mut held) = (Vec::new(), 0);
         while batch.len() < BATCH_LINES && held < BATCH_BYTES {
-            let Some(line) = self.line()? else { break };
-            if !line.text.trim_ascii().is_empty() || line.bytes > MAX_LINE {
-                held += line.text.len();
-                batch.push(line);
-            }
+            let Some(line) = self.next().transpose()? else { break };
+            held += line.text.len();
+            batch.push(line);
         }
         Ok(batch)
     }
 
-    fn line(&mut self) -> std::io::Result<Option<Line>> {
+    fn line(&mut self) -> std::io::Result<Option<JsonLine>> {
         let (mut text, mut bytes) = (Vec::new(), 0);
         loop {
             let buffer = match self.input.fill_buf() {
@@ -76,21 +74,39 @@ impl<'a> Lines<'a> {
         if self.number == 1 && text.starts_with("\u{feff}".as_bytes()) {
             text.drain(..3);
         }
-        Ok(Some(Line { number: self.number, text, bytes }))
+        Ok(Some(JsonLine { number: self.number, text, bytes }))
     }
 }
 
-impl Line {
-    /// The line as a row; else a word and a sentence for why it is none.
-    pub fn fields(&self) -> Result<Fields<'_>, (&'static str, String)> {
-        if self.bytes > MAX_LINE {
-            return Err(("not_json", format!("the line is longer than {} MiB", MAX_LINE >> 20)));
+/// The lines that are not blank, one by one.
+impl<R: BufRead> Iterator for JsonLines<R> {
+    type Item = std::io::Result<JsonLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.line().transpose()? {
+                Ok(line) if line.text.trim_ascii().is_empty() && line.bytes <= MAX_LINE => {}
+                line => return Some(line),
+            }
         }
-        let text = match std::str::from_utf8(&self.text) {
-            Ok(text) => text.trim(),
-            Err(error) => return Err(("not_json", format!("not UTF-8 after {} bytes", error.valid_up_to()))),
-        };
-        match serde_json::from_str(text) {
+    }
+}
+
+impl JsonLine {
+    /// The line as text, without its end; else why it is none.
+    pub fn text(&self) -> Result<&str, String> {
+        if self.bytes > MAX_LINE {
+            return Err(format!("the line is longer than {} MiB", MAX_LINE >> 20));
+        }
+        let text = utf8(&self.text)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        Ok(text.strip_suffix('\r').unwrap_or(text))
+    }
+
+    /// The line as a row; else a word and a sentence for why it is none.
+    pub fn fields(&self) -> Result<RowFields<'_>, (&'static str, String)> {
+        let text = self.text().map_err(|reason| ("not_json", reason))?;
+        match serde_json::from_str(text.trim()) {
             Ok(row) => Ok(row),
             Err(error) if error.is_data() => Err(("not_object", "the line is no JSON object".into())),
             Err(error) => Err(("not_json", error.to_string())),
@@ -98,14 +114,30 @@ impl Line {
     }
 }
 
-/// The keys of a row in their order, with their values as they were written.
-pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The bytes as text; else where they are none, and what they may be.
+pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let around = [at.checked_sub(1).map(|before| bytes[before]), bytes.get(at + 1).copied()];
+        let alone = around.iter().flatten().all(u8::is_ascii);
+        let in_word = around.iter().flatten().any(u8::is_ascii_alphabetic);
+        let guess = if bytes[at] >= 0xa0 && alone && in_word {
+            "; this may be Latin-1: convert the file with `iconv -f WINDOWS-1252 -t UTF-8`"
+        } else {
+            ""
+        };
+        format!("not UTF-8 after {at} bytes{guess}")
+    })
+}
 
-impl<'de> serde::Deserialize<'de> for Fields<'de> {
+/// The keys of a row in their order, with their values as they were written.
+pub struct RowFields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> serde::Deserialize<'de> for RowFields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Keys;
         impl<'de> Visitor<'de> for Keys {
-            type Value = Fields<'de>;
+            type Value = RowFields<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(out, "a JSON object")
@@ -116,7 +148,7 @@ impl<'de> serde::Deserialize<'de> for Fields<'de> {
                 while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
                     fields.push((key.into(), value));
                 }
-                Ok(Fields(without_repeats(fields)))
+                Ok(RowFields(without_repeats(fields)))
             }
         }
         deserializer.deserialize_map(Keys)
@@ -134,7 +166,7 @@ fn without_repeats<'a>(fields: Vec<(Cow<'a, str>, &'a RawValue)>) -> Vec<(Cow<'a
     fields.into_iter().zip(values).filter_map(|((key, _), value)| Some((key, value?))).collect()
 }
 
-impl Fields<'_> {
+impl RowFields<'_> {
     /// A value as it is written.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.get())

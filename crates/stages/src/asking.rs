@@ -20,18 +20,17 @@ use std::time::{Duration, Instant};
 /// Problems of `teacher` and `sampling` that their types cannot express: a JSON pointer and what is wrong.
 pub fn problems(teacher: &TeacherSettings, sampling: &Sampling) -> Vec<SettingProblem> {
     let mut problems = sampling_problems(sampling);
-    problems.extend(teacher.problems().iter().map(|problem| named("/teacher", problem)));
+    problems.extend(inside("/teacher", teacher.problems()));
     problems
 }
 
 /// Problems of `sampling` that its types cannot express.
 pub fn sampling_problems(sampling: &Sampling) -> Vec<SettingProblem> {
-    sampling.problems().iter().map(|problem| named("/sampling", problem)).collect()
+    inside("/sampling", sampling.problems()).collect()
 }
 
-fn named(pointer: &str, problem: &retort_teacher::Problem) -> SettingProblem {
-    let key = problem.field.split(['.', '[']).next().unwrap_or_default();
-    SettingProblem::new(format!("{pointer}/{key}"), format!("`{}` {}", problem.field, problem.message))
+fn inside(pointer: &str, found: Vec<retort_teacher::SettingProblem>) -> impl Iterator<Item = SettingProblem> {
+    found.into_iter().map(move |problem| SettingProblem::new(problem.pointer, problem.message).inside(pointer))
 }
 
 /// Files outside the pipeline that are read.
@@ -63,8 +62,8 @@ pub fn max_cost(teacher: &TeacherSettings, requests: u64, sampling: &Sampling) -
 }
 
 /// Sampling settings as canonical JSON, as they stand in rollouts and ids.
-pub fn sampling_text(sampling: &Sampling) -> String {
-    canonical(&serde_json::to_value(sampling).unwrap_or_default()).to_string()
+pub fn sampling_text(sampling: &Sampling) -> Result<String, PipelineError> {
+    Ok(canonical(&serde_json::to_value(sampling).map_err(PipelineError::json("`sampling`"))?).to_string())
 }
 
 /// A model that can be asked, and the journal of what it said.
@@ -114,7 +113,7 @@ impl Asker {
     ) -> Result<Summary, StageError> {
         let Self { teacher, concurrency, journal } = self;
         context.advanced(journal.index.len() as u64, "")?;
-        let text = sampling_text(sampling);
+        let text = sampling_text(sampling)?;
         let known = journal.known();
         let mut failed_read = None;
         let requests = requests

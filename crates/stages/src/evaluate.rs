@@ -44,7 +44,7 @@ pub struct Evaluate {
 }
 
 fn default_verifiers() -> Vec<VerifierSettings> {
-    serde_json::from_value(json!(["math"])).unwrap_or_default()
+    serde_json::from_value(json!(["math"])).expect("`math` is a verifier")
 }
 
 /// Rollouts that are judged together.
@@ -139,7 +139,7 @@ impl Evaluate {
         let prompts = context.input("prompts")?;
         let per_checkpoint = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(per_checkpoint * self.checkpoints.len() as u64), "samples");
-        let sampling = sampling_text(&self.sampling);
+        let sampling = sampling_text(&self.sampling)?;
         let mut asked: Vec<(NamedTeacher, Journal)> = Vec::new();
         for index in 0..self.checkpoints.len() {
             let checkpoint = NamedTeacher::open(context.input(&format!("checkpoints/{index}"))?)?;

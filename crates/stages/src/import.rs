@@ -8,6 +8,7 @@ mod layouts;
 mod pair_rows;
 mod read;
 mod rollout_rows;
+mod rollouts;
 mod spill;
 mod tables;
 mod turns;

@@ -239,7 +239,7 @@ impl Judge {
             Ok(())
         })?;
         context.started(Self::NAME, Some(total), "requests");
-        let (judge, sampling) = (asker.name(), asking::sampling_text(&self.sampling));
+        let (judge, sampling) = (asker.name(), asking::sampling_text(&self.sampling)?);
         let requests = self.requests(context, &drawn, &judge, &sampling)?;
         asker.ask(context, &self.sampling, requests, total)?;
         self.collect(context, asker, &drawn, &sampling)

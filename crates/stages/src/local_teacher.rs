@@ -33,7 +33,7 @@ impl NamedTeacher {
         journal: &mut Journal,
         progress: &mut dyn FnMut(u64, &str) -> Result<(), PipelineError>,
     ) -> Result<(), StageError> {
-        let text = sampling_text(sampling);
+        let text = sampling_text(sampling)?;
         let known = journal.known();
         let open = |request: &Result<Request, _>| {
             request.as_ref().map_or(true, |request: &Request| !known.contains(&request.rollout_id))

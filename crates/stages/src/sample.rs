@@ -112,7 +112,7 @@ impl Sample {
         let mut asker = Asker::open(context, &self.teacher)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");
-        let (teacher, sampling) = (asker.name(), asking::sampling_text(&self.sampling));
+        let (teacher, sampling) = (asker.name(), asking::sampling_text(&self.sampling)?);
         let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher, &sampling);
         let summary = asker.ask(context, &self.sampling, requests, total)?;
         if summary.replies > 0 && summary.with_reasoning == 0 {
@@ -129,7 +129,7 @@ impl Sample {
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");
         context.advanced(journal.finished(), "")?;
-        let sampling = asking::sampling_text(&self.sampling);
+        let sampling = asking::sampling_text(&self.sampling)?;
         let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher.identity, &sampling);
         let mut progress = |done: u64, note: &str| context.advanced(done, note);
         teacher.sample(context, requests, &self.sampling, &mut journal, &mut progress)?;

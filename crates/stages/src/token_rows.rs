@@ -31,7 +31,7 @@ pub struct PairTokens {
 
 /// How long rows may be, and what becomes of longer ones.
 #[derive(Clone, Copy)]
-pub struct Limit {
+pub struct LengthLimit {
     pub max_tokens: usize,
     pub over_long: OverLong,
 }
@@ -81,13 +81,13 @@ impl Encoder {
         Ok(Ok(PairTokens { pair_id: row.pair_id.clone(), prompt_id: row.prompt_id.clone(), chosen, rejected }))
     }
 
-    /// How many rows `data` has, and the lengths in tokens of the first `most` of them: one an example, two a pair.
-    pub fn lengths(&self, data: &Finished, most: usize, pairs: bool) -> Result<(u64, Vec<usize>), StageError> {
+    /// How many rows `data` has, and the lengths in tokens of the first `max_rows` of them: one an example, two a pair.
+    pub fn lengths(&self, data: &Finished, max_rows: usize, pairs: bool) -> Result<(u64, Vec<usize>), StageError> {
         let mut lengths = Vec::new();
         if pairs {
             let rows = data.rows::<Pair>()?;
             let total = rows.total();
-            for row in rows.take(most) {
+            for row in rows.take(max_rows) {
                 if let Ok(pair) = self.pair(&row?)? {
                     lengths.extend([pair.chosen.input_ids.len(), pair.rejected.input_ids.len()]);
                 }
@@ -97,7 +97,7 @@ impl Encoder {
         let mut total = 0;
         for row in examples(data)? {
             let row = row?;
-            if total < most as u64
+            if total < max_rows as u64
                 && let Ok(tokens) = self.example(&row)?
             {
                 lengths.push(tokens.input_ids.len());
@@ -109,7 +109,13 @@ impl Encoder {
 
     /// The first `rows` rows of `data` with what to call them: an example is one, a pair two. A row that would be dropped
     /// stands with its reason.
-    pub fn first(&self, data: &Finished, limit: Limit, rows: usize, pairs: bool) -> Result<Vec<FirstRow>, StageError> {
+    pub fn first(
+        &self,
+        data: &Finished,
+        limit: LengthLimit,
+        rows: usize,
+        pairs: bool,
+    ) -> Result<Vec<FirstRow>, StageError> {
         let words = |(reason, detail): Unusable| format!("{reason}: {detail}");
         let mut found = Vec::new();
         if pairs {
@@ -141,7 +147,7 @@ impl Encoder {
         &self,
         context: &Context<'_>,
         input: &Finished,
-        limit: Limit,
+        limit: LengthLimit,
         drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
     ) -> Result<Tokenised<TokenRow>, StageError> {
         let mut rows = Vec::new();
@@ -157,7 +163,7 @@ impl Encoder {
         &self,
         context: &Context<'_>,
         input: &Finished,
-        limit: Limit,
+        limit: LengthLimit,
         drop: &mut dyn FnMut(&SftExample, &'static str, String) -> Result<(), PipelineError>,
         keep: &mut dyn FnMut(&SftExample, TokenRow) -> Result<(), PipelineError>,
     ) -> Result<u64, StageError> {
@@ -187,7 +193,7 @@ impl Encoder {
         &self,
         context: &Context<'_>,
         input: &Finished,
-        limit: Limit,
+        limit: LengthLimit,
         dropping: &mut Dropping,
     ) -> Result<Tokenised<PairTokens>, StageError> {
         let mut rows = Vec::new();
@@ -203,7 +209,7 @@ impl Encoder {
         &self,
         context: &Context<'_>,
         input: &Finished,
-        limit: Limit,
+        limit: LengthLimit,
         dropping: &mut Dropping,
         keep: &mut dyn FnMut(&Pair, PairTokens) -> Result<(), PipelineError>,
     ) -> Result<u64, StageError> {
@@ -225,15 +231,15 @@ impl Encoder {
         Ok(truncated)
     }
 
-    fn fit_pair(&self, pair: PairTokens, limit: Limit) -> Result<(PairTokens, bool), Unusable> {
+    fn fit_pair(&self, pair: PairTokens, limit: LengthLimit) -> Result<(PairTokens, bool), Unusable> {
         let (chosen, first) = self.fit(pair.chosen, limit)?;
         let (rejected, second) = self.fit(pair.rejected, limit)?;
         Ok((PairTokens { chosen, rejected, ..pair }, first || second))
     }
 
     /// The row, cut where it is too long and that is wanted, and whether it was cut.
-    fn fit(&self, mut row: TokenRow, limit: Limit) -> Result<(TokenRow, bool), Unusable> {
-        let Limit { max_tokens, over_long } = limit;
+    fn fit(&self, mut row: TokenRow, limit: LengthLimit) -> Result<(TokenRow, bool), Unusable> {
+        let LengthLimit { max_tokens, over_long } = limit;
         let tokens = row.input_ids.len();
         let cut = tokens > max_tokens;
         if cut && over_long != OverLong::Truncate {
@@ -253,16 +259,16 @@ impl Encoder {
         Ok((row, cut))
     }
 
-    /// Whether the end of the first `most` tokens lies within the reasoning of a trained turn. A student that learns from
+    /// Whether the end of the first `max_tokens` tokens lies within the reasoning of a trained turn. A student that learns from
     /// half a thought learns to think without an end.
-    fn cuts_a_thought(&self, row: &TokenRow, most: usize) -> bool {
+    fn cuts_a_thought(&self, row: &TokenRow, max_tokens: usize) -> bool {
         /// Tokens of a prompt in which an opening tag may stand at the end.
         const OPENING: usize = 8;
-        if !row.loss[most] {
+        if !row.loss[max_tokens] {
             return false;
         }
-        let start = row.loss[..most].iter().rposition(|trained| !trained).map_or(0, |at| at + 1);
-        let text = self.tokenizer.decode(&row.input_ids[start..most], false);
+        let start = row.loss[..max_tokens].iter().rposition(|trained| !trained).map_or(0, |at| at + 1);
+        let text = self.tokenizer.decode(&row.input_ids[start..max_tokens], false);
         match (text.rfind(THINK_OPEN), text.rfind(THINK_CLOSE)) {
             (Some(opened), Some(closed)) => opened > closed,
             (opened, closed) => {

@@ -115,6 +115,8 @@ pub struct EvalLossFacts {
     pub rows: usize,
 }
 
+// Serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }

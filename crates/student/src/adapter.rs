@@ -1,3 +1,5 @@
+pub(crate) mod layout;
+
 use std::path::Path;
 
 use retort_training::{LoraSettings, TargetModule};
@@ -5,10 +7,9 @@ use retort_weights::{Adapter as AdapterFiles, Dtype, TensorShape};
 use serde_json::{Value, json};
 
 use crate::kernels::product::{View, multiply_parallel};
-use crate::kernels::rowwise::drop_out;
-use crate::layout::{Layout, Place};
 use crate::random::Random;
 use crate::{Error, Student};
+use layout::AdapterLayout;
 
 /// Adapters of a student: the only part that LoRA training changes.
 #[derive(Clone, Debug)]
@@ -16,45 +17,6 @@ pub struct Adapter {
     pub(crate) settings: LoraSettings,
     pub(crate) layout: AdapterLayout,
     pub(crate) values: Vec<f32>,
-}
-
-/// Where adapters' matrices lie in their flat buffer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AdapterLayout {
-    pub places: Vec<Place>,
-    /// For each block and projection: the places of A `[r, inputs]` and B `[outputs, r]`.
-    pub blocks: Vec<[Option<(usize, usize)>; 7]>,
-    pub total: usize,
-}
-
-impl AdapterLayout {
-    pub fn new(base: &Layout, settings: &LoraSettings) -> Self {
-        let (mut places, mut total) = (Vec::new(), 0);
-        let mut add = |name: String, shape: [usize; 2]| {
-            places.push(Place { name, shape: shape.to_vec(), start: total });
-            total += shape[0] * shape[1];
-            places.len() - 1
-        };
-        let modules = TargetModule::ALL;
-        let block = |block: &crate::layout::BlockPlaces| {
-            let mut part = 0;
-            block.projections().map(|place| {
-                let module = modules[part];
-                part += 1;
-                if !settings.target_modules.contains(&module) {
-                    return None;
-                }
-                let place = &base.places[place];
-                let (outputs, inputs) = (place.shape[0], place.shape[1]);
-                let stem = place.name.trim_end_matches(".weight");
-                let a = add(format!("base_model.model.{stem}.lora_A.weight"), [settings.r, inputs]);
-                let b = add(format!("base_model.model.{stem}.lora_B.weight"), [outputs, settings.r]);
-                Some((a, b))
-            })
-        };
-        let blocks = base.blocks.iter().map(block).collect();
-        Self { places, blocks, total }
-    }
 }
 
 impl Adapter {
@@ -187,40 +149,6 @@ impl Student {
                     true,
                 );
             }
-        }
-    }
-}
-
-/// Which inputs of an adapter are zero in one training step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dropout {
-    seed: u64,
-    /// Inputs whose random 32 bits are below this are dropped.
-    pub threshold: u32,
-    /// Factor on the others.
-    pub factor: f32,
-}
-
-impl Dropout {
-    /// The dropout of one projection of one block in one step, or none.
-    pub fn new(settings: &LoraSettings, seed: u64, layer: usize, part: usize) -> Option<Self> {
-        let share = settings.lora_dropout;
-        (share > 0.0).then(|| Self {
-            seed: Random::new(&[seed, layer as u64, part as u64]).next(),
-            threshold: (share * f64::from(u32::MAX)) as u32,
-            factor: (1.0 / (1.0 - share)) as f32,
-        })
-    }
-
-    /// Random bits of one token's row.
-    pub fn key(&self, token: usize) -> u32 {
-        (Random::new(&[self.seed, token as u64]).next() >> 32) as u32
-    }
-
-    /// Applies it to rows of tokens from `first` on.
-    pub fn apply(&self, first: usize, width: usize, rows: &mut [f32]) {
-        for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-            drop_out(row, self.key(first + i), self.threshold, self.factor);
         }
     }
 }

@@ -3,9 +3,9 @@ use retort_weights::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::adapter::AdapterLayout;
+use crate::adapter::layout::AdapterLayout;
 use crate::fused::{LOGITS, PARTS, chunk_of};
-use crate::layout::Layout;
+use crate::layout::ParameterLayout;
 use crate::packing::pack;
 
 /// What a training run is going to take.
@@ -32,17 +32,20 @@ pub fn forecast(
     lengths: &[usize],
     sequences_per_row: usize,
 ) -> Forecast {
-    let layout = Layout::of(config);
+    let layout = ParameterLayout::of(config);
     let parameters = layout.total;
-    let most = settings.max_length.unwrap_or(config.max_position_embeddings);
+    let max_length = settings.max_length.unwrap_or(config.max_position_embeddings);
     let per_row = sequences_per_row.max(1);
     let used: Vec<usize> = match settings.over_long {
-        OverLong::Truncate => lengths.iter().map(|length| most.min(*length)).collect(),
-        OverLong::Drop | OverLong::Error => {
-            lengths.chunks(per_row).filter(|row| row.iter().all(|length| *length <= most)).flatten().copied().collect()
-        }
+        OverLong::Truncate => lengths.iter().map(|length| max_length.min(*length)).collect(),
+        OverLong::Drop | OverLong::Error => lengths
+            .chunks(per_row)
+            .filter(|row| row.iter().all(|length| *length <= max_length))
+            .flatten()
+            .copied()
+            .collect(),
     };
-    let packs = if settings.packing { pack(&used, most) } else { Vec::new() };
+    let packs = if settings.packing { pack(&used, max_length) } else { Vec::new() };
     let rows = if settings.packing { packs.len() } else { used.len() / per_row };
     let steps = settings.steps(rows);
     let total: usize = used.iter().sum();
@@ -54,7 +57,7 @@ pub fn forecast(
     let mut longest = used;
     longest.sort_unstable_by_key(|length| std::cmp::Reverse(*length));
     let batch: usize = if settings.packing {
-        total.min(settings.batch_size * most)
+        total.min(settings.batch_size * max_length)
     } else {
         longest.iter().take(settings.batch_size * per_row).sum()
     };

@@ -7,6 +7,7 @@ mod adapter_gradient;
 mod backward;
 mod cache;
 mod decode;
+mod dropout;
 mod forward;
 mod head;
 mod pass;
@@ -18,9 +19,10 @@ pub use forward::PARTS;
 pub use head::LOGITS;
 pub use pass::{Batch, Pass, Saving, chunk_of};
 
-use crate::adapter::{AdapterLayout, Dropout};
-use crate::layout::{BlockPlaces, Layout};
+use crate::adapter::layout::AdapterLayout;
+use crate::layout::{BlockPlaces, ParameterLayout};
 use crate::rotary::Rotary;
+use dropout::Dropout;
 use retort_training::LoraSettings;
 use retort_weights::ModelConfig;
 
@@ -30,7 +32,7 @@ pub struct Model<'a> {
     /// Sizes and switches.
     pub config: &'a ModelConfig,
     /// Where tensors lie in `parameters`.
-    pub layout: &'a Layout,
+    pub layout: &'a ParameterLayout,
     /// All parameters, f32.
     pub parameters: &'a [f32],
     /// Tables for at least as many positions as the longest sequence has.

@@ -217,8 +217,8 @@ impl<'a> Generator<'a> {
         for (index, request) in requests.iter().enumerate() {
             let tokens = request.prompt_ids.len();
             if tokens == 0 || tokens >= self.context() {
-                let most = self.context() - 1;
-                return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {most}")));
+                let max_tokens = self.context() - 1;
+                return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {max_tokens}")));
             }
             self.student
                 .check_tokens(&request.prompt_ids)

@@ -4,7 +4,7 @@ use retort_weights::ModelConfig;
 
 /// A tensor's place in the flat buffer of parameters, and in those of gradients and moments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TensorPlace {
     /// Hugging Face name.
     pub name: String,
     /// Sizes, outermost first; matrices are `[out, in]`.
@@ -13,7 +13,7 @@ pub struct Place {
     pub start: usize,
 }
 
-impl Place {
+impl TensorPlace {
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
@@ -30,7 +30,7 @@ impl Place {
     }
 }
 
-/// Places of one block's tensors; indices into [`Layout::places`].
+/// Places of one block's tensors; indices into [`ParameterLayout::places`].
 #[derive(Clone, Copy, Debug)]
 pub struct BlockPlaces {
     pub input_norm: usize,
@@ -59,9 +59,9 @@ impl BlockPlaces {
 
 /// All tensors of a decoder.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub struct ParameterLayout {
     /// Every tensor, in order of use.
-    pub places: Vec<Place>,
+    pub places: Vec<TensorPlace>,
     /// The blocks, first to last.
     pub blocks: Vec<BlockPlaces>,
     /// The embedding, `[vocab_size, hidden_size]`.
@@ -74,7 +74,7 @@ pub struct Layout {
     pub total: usize,
 }
 
-impl Layout {
+impl ParameterLayout {
     /// The tensors that a checkpoint with this config has.
     pub fn of(config: &ModelConfig) -> Self {
         let mut builder = Builder { places: Vec::new(), total: 0 };
@@ -124,13 +124,13 @@ impl Layout {
 }
 
 struct Builder {
-    places: Vec<Place>,
+    places: Vec<TensorPlace>,
     total: usize,
 }
 
 impl Builder {
     fn add(&mut self, name: String, shape: &[usize]) -> usize {
-        let place = Place { name, shape: shape.to_vec(), start: self.total };
+        let place = TensorPlace { name, shape: shape.to_vec(), start: self.total };
         self.total += place.elements();
         self.places.push(place);
         self.places.len() - 1

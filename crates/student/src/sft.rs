@@ -47,14 +47,14 @@ pub fn train_sft<'a, 'b>(
 
 /// Whether a row is short enough; an error where the settings want one.
 pub(crate) fn fits(index: usize, tokens: usize, student: &Student, settings: &TrainSettings) -> Result<bool, Error> {
-    let most = settings.max_length.unwrap_or(student.config.max_position_embeddings);
-    if tokens <= most {
+    let max_length = settings.max_length.unwrap_or(student.config.max_position_embeddings);
+    if tokens <= max_length {
         return Ok(true);
     }
     match settings.over_long {
         // Where a row may be cut is the caller's to know: what is too long here is left out.
         OverLong::Drop | OverLong::Truncate => Ok(false),
-        OverLong::Error => Err(Error::Rows(format!("row {index} has {tokens} tokens; allowed are {most}"))),
+        OverLong::Error => Err(Error::Rows(format!("row {index} has {tokens} tokens; allowed are {max_length}"))),
     }
 }
 

@@ -6,7 +6,7 @@ use retort_weights::{Checkpoint, Dtype, ModelConfig, TensorShape, write_checkpoi
 use serde_json::Value;
 
 use crate::fused::{Batch, Model, Pass, Saving};
-use crate::layout::Layout;
+use crate::layout::ParameterLayout;
 use crate::rotary::Rotary;
 use crate::tensors::{Scorer, Tables, device_logits, download, upload};
 use crate::{Architecture, Error, Target};
@@ -17,7 +17,7 @@ pub struct Student {
     pub(crate) config: ModelConfig,
     /// `config.json` as it will be written.
     pub(crate) config_json: Value,
-    pub(crate) layout: Layout,
+    pub(crate) layout: ParameterLayout,
     pub(crate) parameters: Vec<f32>,
     pub(crate) target: Target,
 }
@@ -27,7 +27,7 @@ impl Student {
     /// (a tied `lm_head.weight`, rotary tables); others are an error.
     pub fn load(checkpoint: &Checkpoint, target: Target) -> Result<Self, Error> {
         let config = checkpoint.config()?;
-        let layout = Layout::of(&config);
+        let layout = ParameterLayout::of(&config);
         target.check_vector(layout.total)?;
         let mut parameters = vec![0.0; layout.total];
         for place in &layout.places {
@@ -54,7 +54,7 @@ impl Student {
     /// same weights everywhere.
     pub fn random(architecture: &Architecture, seed: u64, target: Target) -> Result<Self, Error> {
         let config = architecture.config()?;
-        let layout = Layout::of(&config);
+        let layout = ParameterLayout::of(&config);
         target.check_vector(layout.total)?;
         let mut parameters = vec![0.0; layout.total];
         for (index, place) in layout.places.iter().enumerate() {

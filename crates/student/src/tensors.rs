@@ -43,9 +43,9 @@ impl Target {
         self.device()?;
         #[cfg(feature = "wgpu")]
         if let Self::Wgpu(number) = self {
-            let most = graphics::open(number).map_err(|reason| self.unusable(reason))?.largest_buffer / 4;
-            if elements as u64 > most {
-                let reason = format!("it takes models of at most {most} parameters; this one has {elements}");
+            let max_parameters = graphics::open(number).map_err(|reason| self.unusable(reason))?.largest_buffer / 4;
+            if elements as u64 > max_parameters {
+                let reason = format!("it takes models of at most {max_parameters} parameters; this one has {elements}");
                 return Err(self.unusable(reason));
             }
         }
@@ -68,7 +68,7 @@ pub(crate) fn download<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 mod tests {
     use std::sync::Arc;
 
-    use super::operation::{Plan, Shape, target_log_probs};
+    use super::operation::{BatchPlan, Shape, target_log_probs};
     use super::*;
     use crate::fused::{Batch, Saving};
     use crate::rotary::Rotary;
@@ -143,7 +143,7 @@ mod tests {
             for saving in [Saving::All, Saving::Inputs] {
                 for known in [None, Some(weights.clone()), Some(vec![1.0; rows.len()])] {
                     let plan =
-                        Plan::new(shape(&student, saving), batch.clone(), rows.clone(), targets.clone(), known, 0);
+                        BatchPlan::new(shape(&student, saving), batch.clone(), rows.clone(), targets.clone(), known, 0);
                     let leaf = parameters.clone().autodiff().require_grad();
                     let fused = target_log_probs(leaf.clone(), &plan);
                     let off = worst(&download(fused.clone().without_autodiff()), &expected);
@@ -166,7 +166,7 @@ mod tests {
     fn the_operation_runs_without_differentiation() {
         let student = student(Family::Llama);
         let (batch, rows, targets) = batch();
-        let plan = Plan::new(shape(&student, Saving::Nothing), batch, rows.clone(), targets, None, 0);
+        let plan = BatchPlan::new(shape(&student, Saving::Nothing), batch, rows.clone(), targets, None, 0);
         let parameters = upload(student.parameters.clone(), &Target::Cpu.device().unwrap());
         assert_eq!(download(target_log_probs(parameters, &plan)).len(), rows.len());
     }

@@ -1,27 +1,22 @@
 //! A small generator of pseudo-random numbers, the same on every machine: SplitMix64
 //! (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
 /// A stream of numbers that its seed decides.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(SplitMix64::seed_from_u64(seed))
     }
 
     /// A number from `low` to `high`, both included; `low` when the range is empty.
     pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = u128::try_from(i128::from(high) - i128::from(low) + 1).unwrap_or(1);
-        low + ((u128::from(self.next()) * span) >> 64) as i64
+        low + ((u128::from(self.0.next_u64()) * span) >> 64) as i64
     }
 
     /// An index below `count`; 0 when `count` is 0.

@@ -4,12 +4,19 @@ use std::path::PathBuf;
 
 /// A setting that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {message}")]
-pub struct Problem {
-    /// The field, as it is written in the pipeline file.
-    pub field: &'static str,
-    /// What is wrong with it: the value given and what is allowed. Never contains a secret.
+#[error("{message}")]
+pub struct SettingProblem {
+    /// Where, as a JSON pointer inside the settings.
+    pub pointer: String,
+    /// What is wrong: the key, the value given and what is allowed. Never contains a secret.
     pub message: String,
+}
+
+impl SettingProblem {
+    /// A problem of the setting `key`; `wrong` goes on after its name.
+    pub(crate) fn new(key: &str, wrong: impl std::fmt::Display) -> Self {
+        Self { pointer: format!("/{key}"), message: format!("`{key}` {wrong}") }
+    }
 }
 
 /// Why a teacher cannot be asked, or cannot be asked any longer.
@@ -17,7 +24,7 @@ pub struct Problem {
 pub enum TeacherError {
     /// The settings are wrong; edit the pipeline file.
     #[error("teacher setting {0}")]
-    Settings(#[from] Problem),
+    Settings(#[from] SettingProblem),
     /// The secret named by `api_key` cannot be had.
     #[error("api_key `{reference}` cannot be read: {reason}")]
     Secret {

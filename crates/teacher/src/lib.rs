@@ -20,7 +20,7 @@ pub use ask::{Asking, Attempt, Attempted, Failure, FailureKind, Reply, Request, 
 pub use budget::Spend;
 pub use drive::{GRACE, Stopped, Summary, sample_all};
 pub use endpoint::Endpoint;
-pub use error::{Problem, TeacherError};
+pub use error::{SettingProblem, TeacherError};
 pub use replay::Replay;
 pub use secret::SecretRef;
 pub use settings::{EndpointSettings, Forecast, Price, ReplaySettings, Sampling, TeacherSettings};

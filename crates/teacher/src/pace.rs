@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 
@@ -74,16 +76,8 @@ impl Pace {
 /// The randomness comes from the sample's seed; it only has to differ between requests.
 pub(crate) fn backoff(seed: u64, retry: u32) -> Duration {
     let window = FIRST_WINDOW.saturating_mul(1 << retry.min(16)).min(LAST_WINDOW);
-    let part = splitmix64(seed ^ u64::from(retry).rotate_left(32)) >> 11;
+    let part = SplitMix64::seed_from_u64(seed ^ u64::from(retry).rotate_left(32)).next_u64() >> 11;
     window.mul_f64(part as f64 / (1_u64 << 53) as f64)
-}
-
-/// One step of the SplitMix64 generator (Steele, Lea and Flood 2014).
-fn splitmix64(state: u64) -> u64 {
-    let mut mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// How long the server asks to be left alone: `retry-after-ms`, or `Retry-After` as seconds or as a date.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Problem, SecretRef, address::Policy};
+use crate::{SecretRef, SettingProblem, address::Policy};
 
 /// How completions are drawn. Every number is sent with every request, because servers otherwise apply defaults of
 /// their own (`generation_config.json`).
@@ -54,11 +54,11 @@ fn one_float() -> f64 {
 
 impl Sampling {
     /// Every value that is out of range.
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self) -> Vec<SettingProblem> {
         let mut found = Vec::new();
-        let mut need = |field, holds: bool, message: String| {
+        let mut need = |key, holds: bool, message: String| {
             if !holds {
-                found.push(Problem { field, message });
+                found.push(SettingProblem::new(key, message));
             }
         };
         need("n", self.n >= 1, format!("is `{}`; allowed: 1 or more", self.n));
@@ -217,16 +217,13 @@ impl EndpointSettings {
     }
 
     /// Everything that is wrong with the settings, without asking the network.
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut found = Vec::new();
-        let mut need = |field, holds: bool, message: String| {
+    pub fn problems(&self) -> Vec<SettingProblem> {
+        let mut found: Vec<SettingProblem> = self.url().err().into_iter().collect();
+        let mut need = |key, holds: bool, message: String| {
             if !holds {
-                found.push(Problem { field, message });
+                found.push(SettingProblem::new(key, message));
             }
         };
-        if let Err(problem) = self.url() {
-            need(problem.field, false, problem.message);
-        }
         need("model", !self.model.trim().is_empty(), "is empty; allowed: the server's name of a model".into());
         need(
             "concurrency",
@@ -260,8 +257,8 @@ impl EndpointSettings {
     }
 
     /// The URL that requests go to.
-    pub(crate) fn url(&self) -> Result<reqwest::Url, Problem> {
-        let problem = |message: String| Problem { field: "endpoint", message };
+    pub(crate) fn url(&self) -> Result<reqwest::Url, SettingProblem> {
+        let problem = |message: String| SettingProblem::new("endpoint", message);
         // The text is not repeated in errors before it is known to hold no password.
         let mut url = reqwest::Url::parse(&self.endpoint).map_err(|error| {
             problem(format!("is not a URL ({error}); allowed: `http://HOST:PORT/v1` or `https://HOST/v1`"))
@@ -342,13 +339,13 @@ pub struct ReplaySettings {
 
 impl ReplaySettings {
     /// Everything that is wrong with the settings, without opening the file.
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self) -> Vec<SettingProblem> {
         let mut found = Vec::new();
         if self.replay.as_os_str().is_empty() {
-            found.push(Problem { field: "replay", message: "is empty; allowed: a JSONL file".into() });
+            found.push(SettingProblem::new("replay", "is empty; allowed: a JSONL file"));
         }
         if self.model.trim().is_empty() {
-            found.push(Problem { field: "model", message: "is empty; allowed: the name of the recorded model".into() });
+            found.push(SettingProblem::new("model", "is empty; allowed: the name of the recorded model"));
         }
         found
     }
@@ -373,7 +370,7 @@ pub enum TeacherSettings {
 
 impl TeacherSettings {
     /// Everything that is wrong with the settings as far as this crate can tell.
-    pub fn problems(&self) -> Vec<Problem> {
+    pub fn problems(&self) -> Vec<SettingProblem> {
         match self {
             Self::Endpoint(settings) => settings.problems(),
             Self::Replay(settings) => settings.problems(),
@@ -404,8 +401,8 @@ mod tests {
             max_tokens: 0,
             stop: vec![String::new()],
         };
-        let fields: Vec<_> = wrong.problems().iter().map(|problem| problem.field).collect();
-        assert_eq!(fields, ["n", "temperature", "top_p", "top_k", "min_p", "max_tokens", "stop"]);
+        let pointers: Vec<_> = wrong.problems().into_iter().map(|problem| problem.pointer).collect();
+        assert_eq!(pointers, ["/n", "/temperature", "/top_p", "/top_k", "/min_p", "/max_tokens", "/stop"]);
         let nan = Sampling { temperature: f64::NAN, top_p: f64::NAN, ..given.clone() };
         assert_eq!(nan.problems().len(), 2);
         assert_eq!(Sampling { n: 4, temperature: 0.0, ..given }.problems().len(), 1);

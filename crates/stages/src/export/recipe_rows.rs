@@ -4,7 +4,7 @@ use super::row_file::{ExportFile, RowFile};
 use super::row_forms::{Conversations, ExportReasoning, PreferenceConversations, exported};
 use crate::dropping::Dropping;
 use crate::error::StageError;
-use crate::token_rows::{Encoder, Limit, PairTokens};
+use crate::token_rows::{Encoder, LengthLimit, PairTokens};
 use retort_handover::{ParityRows, Recipes, RowTotals, Tool, labels};
 use retort_pipeline::{Context, Finished, PipelineError, RowCounts, StageOutput};
 use retort_records::{Row, SftExample};
@@ -55,7 +55,7 @@ pub fn write(
     output: &mut StageOutput,
 ) -> Result<WrittenRows, StageError> {
     let training = &inputs.block.training;
-    let limit = Limit { max_tokens: training.max_length.unwrap_or(usize::MAX), over_long: training.over_long };
+    let limit = LengthLimit { max_tokens: training.max_length.unwrap_or(usize::MAX), over_long: training.over_long };
     let mut dropping = Dropping::new(context)?;
     let for_llama_factory = inputs.recipes.tools.contains(&Tool::LlamaFactory);
     let mut writer = Writer { context, file, encoder: inputs.encoder, limit, for_llama_factory, output };
@@ -99,7 +99,7 @@ struct Writer<'a> {
     context: &'a Context<'a>,
     file: ExportFile,
     encoder: &'a Encoder,
-    limit: Limit,
+    limit: LengthLimit,
     for_llama_factory: bool,
     output: &'a mut StageOutput,
 }

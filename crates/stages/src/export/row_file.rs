@@ -69,7 +69,7 @@ impl<'a, T: Row> RowFile<'a, T> {
     pub fn push(&mut self, row: T) -> Result<(), PipelineError> {
         match &mut self.form {
             Form::Jsonl(file) => {
-                let line = serde_json::to_string(&row).unwrap_or_default();
+                let line = serde_json::to_string(&row).map_err(PipelineError::json("a row"))?;
                 writeln!(file, "{line}").map_err(PipelineError::io("write", &self.path))
             }
             Form::Parquet(writer, _) => Ok(writer.push(row)?),

@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// A row as it stands in a file.
 pub struct RawRow {
-    /// Its line, or its number where a file has no lines; from 1.
+    /// Which row of the file it is, from 1; blank lines are no rows.
     pub number: u64,
     /// The row, or why it cannot be parsed.
     pub value: Result<Value, Unusable>,

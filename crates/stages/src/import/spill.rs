@@ -1,4 +1,4 @@
-//! Rollouts put aside until all rows are known, then given back in the order of their prompts.
+//! Rollouts put aside until all rows are known, then given back in the order of their positions.
 
 use retort_pipeline::PipelineError;
 use retort_records::Rollout;
@@ -33,7 +33,7 @@ impl Spill {
 
     /// Puts one rollout aside.
     pub fn push(&mut self, position: Position, rollout: &Rollout) -> Result<(), PipelineError> {
-        let mut line = serde_json::to_vec(rollout).unwrap_or_default();
+        let mut line = serde_json::to_vec(rollout).map_err(PipelineError::json("a rollout"))?;
         line.push(b'\n');
         self.index.push((position, self.bytes));
         self.bytes += line.len() as u64;

@@ -2,9 +2,9 @@
 
 use super::fields::{Imported, Unusable};
 use super::layout::Becomes;
-use super::spill::Spill;
-use super::usage::ColumnsRead;
 use super::ImportFacts;
+use super::rollouts::RolloutTable;
+use super::usage::ColumnsRead;
 use crate::dropping::Dropping;
 use retort_pipeline::{Context, PipelineError, StageOutput};
 use retort_records::{Pair, Prompt, Rollout, SftExample, id_of};
@@ -26,7 +26,7 @@ pub struct Tables {
     /// Next sample index for each prompt and teacher.
     samples: BTreeMap<(u64, u32), u32>,
     teachers: BTreeMap<String, u32>,
-    spill: Spill,
+    rollouts: Option<RolloutTable>,
     examples: Option<TableWriter<SftExample>>,
     pairs: Option<TableWriter<Pair>>,
 }
@@ -52,7 +52,7 @@ impl Tables {
             first_conflict: None,
             samples: BTreeMap::new(),
             teachers: BTreeMap::new(),
-            spill: Spill::create(context.out.path())?,
+            rollouts: (becomes == Becomes::Rollouts).then(|| RolloutTable::create(context)).transpose()?,
             examples: (becomes == Becomes::Sft).then(|| context.writer()).transpose()?,
             pairs: (becomes == Becomes::Pairs).then(|| context.writer()).transpose()?,
         })
@@ -125,7 +125,7 @@ impl Tables {
         self.first_conflict.get_or_insert_with(|| format!("row `{place}` says `{answer}`"));
     }
 
-    /// Numbers the rollout by row order within prompt and teacher and puts it aside until all rows are known.
+    /// Numbers the rollout by row order within prompt and teacher and adds it at the position that this gives.
     fn rollout(&mut self, ordinal: u64, mut rollout: Rollout) -> Result<(), PipelineError> {
         let next = self.teachers.len() as u32;
         let teacher = *self.teachers.entry(rollout.teacher.clone()).or_insert(next);
@@ -141,7 +141,10 @@ impl Tables {
             ],
         );
         *index += 1;
-        self.spill.push((ordinal, teacher, rollout.sample_index), &rollout)
+        match &mut self.rollouts {
+            Some(table) => table.push((ordinal, teacher, rollout.sample_index), rollout),
+            None => Ok(()),
+        }
     }
 
     /// Writes what is left and says what came of the rows.
@@ -156,10 +159,8 @@ impl Tables {
             }
             Becomes::Rollouts => {
                 output.add(self.prompts)?;
-                let mut writer = context.writer::<Rollout>()?;
-                self.spill.drain_ordered(|rollout| Ok(writer.push(rollout)?))?;
-                kept = writer.rows();
-                output.add(writer)?;
+                let Some(table) = self.rollouts else { return Ok(output) };
+                kept = table.finish(context, &mut output)?;
                 format!("{kept} rollouts of {prompts} prompts by {} teachers{drops}", self.teachers.len())
             }
             Becomes::Sft => {

@@ -10,7 +10,7 @@ use retort_pipeline::file::document::{Document, pointer_step};
 use retort_pipeline::file::schema::generator;
 use retort_pipeline::file::schema_check::violations;
 use retort_pipeline::{PipelineError, Problem, did_you_mean};
-use retort_records::json_lines::{Fields, Line, Lines, as_text, close};
+use retort_records::json_lines::{JsonLine, JsonLines, RowFields, as_text, close};
 use retort_records::{Message, Verdict};
 use retort_verify::{Case, Outcome, Verifier, VerifierSettings};
 use serde_json::{Map, Value, json};
@@ -61,11 +61,10 @@ pub fn verifier(name: &str, settings: &[String]) -> Result<Box<dyn Verifier>, Pi
     }
     let whole = json!({ name: given });
     let fail = |problems: Vec<Problem>| {
-        let lines = problems.into_iter().map(|problem| match problem.help {
-            Some(help) => format!("{}\nhelp: {help}", problem.message),
-            None => problem.message,
-        });
-        PipelineError::argument(format!("settings of `{name}`: {}", lines.collect::<Vec<_>>().join("\n")))
+        let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let error = PipelineError::argument(format!("settings of `{name}`: {}", messages.join("\n")));
+        let hints: Vec<&str> = problems.iter().filter_map(|problem| problem.help.as_deref()).collect();
+        if hints.is_empty() { error } else { error.with_hint(hints.join("; ")) }
     };
     let document = Document::parse(whole.to_string()).map_err(fail)?;
     let wanted = settings_schema(name).unwrap_or_default();
@@ -130,7 +129,7 @@ pub fn verify_lines(
     name: &Path,
     advanced: &mut dyn FnMut(&FileCounts),
 ) -> Result<FileCounts, PipelineError> {
-    let mut lines = Lines::new(input);
+    let mut lines = JsonLines::new(input);
     let mut counts = FileCounts::default();
     let mut batch = lines.batch().map_err(PipelineError::io("read", name))?;
     while !batch.is_empty() {
@@ -165,7 +164,7 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(line: &Line, verifier: &dyn Verifier) -> Self {
+    fn of(line: &JsonLine, verifier: &dyn Verifier) -> Self {
         let row = match line.fields() {
             Ok(row) => row,
             Err((method, reason)) => {
@@ -192,7 +191,7 @@ fn added(outcome: &Outcome) -> Value {
 }
 
 /// The verdict on one row.
-fn judge(row: &Fields<'_>, verifier: &dyn Verifier) -> Outcome {
+fn judge(row: &RowFields<'_>, verifier: &dyn Verifier) -> Outcome {
     let nothing = |verdict, reason: &str| Outcome::new(verdict, "no_prediction", reason);
     let prediction = match row.get("prediction") {
         None => return nothing(Verdict::Undecided, "the row has no key `prediction`"),

@@ -3,7 +3,7 @@
 use super::Train;
 use crate::error::StageError;
 use crate::model_config::model_config;
-use crate::token_rows::{Encoder, Limit};
+use crate::token_rows::{Encoder, LengthLimit};
 use retort_pipeline::{Finished, PipelineError, PlannedInputs, SettingProblem, Surroundings, machine};
 use retort_student::Forecast;
 use retort_training::Method;
@@ -69,18 +69,18 @@ impl Train {
 
     /// Says that rows may be longer than the model can read, if so.
     pub(super) fn longer_than_the_model(&self, config: &ModelConfig) -> Option<String> {
-        let (most, context) = (self.training.max_length?, config.max_position_embeddings);
-        (most > context).then(|| {
+        let (max_length, context) = (self.training.max_length?, config.max_position_embeddings);
+        (max_length > context).then(|| {
             format!(
-                "`max_length` is `{most}`, but the model reads at most {context} tokens (`max_position_embeddings`)"
+                "`max_length` is `{max_length}`, but the model reads at most {context} tokens (`max_position_embeddings`)"
             )
         })
     }
 
     /// How long rows may be.
-    pub(super) fn limit(&self, config: &ModelConfig) -> Limit {
+    pub(super) fn limit(&self, config: &ModelConfig) -> LengthLimit {
         let max_tokens = self.training.max_length.unwrap_or(config.max_position_embeddings);
-        Limit { max_tokens, over_long: self.training.over_long }
+        LengthLimit { max_tokens, over_long: self.training.over_long }
     }
 
     pub(super) fn sequences_per_row(&self) -> usize {

@@ -126,7 +126,7 @@ impl Recorder {
     }
 
     fn save(&mut self, step: usize) -> Result<Control, PipelineError> {
-        write_atomically(&self.folder.join(STEPS), self.lines().as_bytes())?;
+        write_atomically(&self.folder.join(STEPS), self.lines()?.as_bytes())?;
         abort_point("before-state");
         self.saving = Some(step);
         self.saved = Instant::now();
@@ -170,9 +170,8 @@ impl Recorder {
     }
 
     /// One line of JSON a step.
-    pub fn lines(&self) -> String {
-        let lines = self.lines.iter().map(|line| serde_json::to_string(line).unwrap_or_default() + "\n");
-        lines.collect()
+    pub fn lines(&self) -> Result<String, PipelineError> {
+        json_lines(&self.lines)
     }
 
     fn best_folder(&self) -> PathBuf {
@@ -206,6 +205,12 @@ impl Recorder {
     }
 }
 
+/// One line of JSON for each item.
+fn json_lines<T: Serialize>(items: &[T]) -> Result<String, PipelineError> {
+    let lines = items.iter().map(|item| serde_json::to_string(item).map(|line| line + "\n"));
+    lines.collect::<Result<_, _>>().map_err(PipelineError::json("a step"))
+}
+
 /// Log-probs under the reference model, kept as they are computed.
 pub struct ReferenceJournal {
     path: PathBuf,
@@ -237,7 +242,7 @@ impl ReferenceJournal {
 
     pub fn append(&mut self, pairs: impl Iterator<Item = (f64, f64)>) -> Result<(), PipelineError> {
         let pairs: Vec<(f64, f64)> = pairs.collect();
-        let lines: String = pairs.iter().map(|pair| serde_json::to_string(pair).unwrap_or_default() + "\n").collect();
+        let lines = json_lines(&pairs)?;
         abort_point("before-reference");
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(PipelineError::io("write", &self.path))?;

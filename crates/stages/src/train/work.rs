@@ -5,7 +5,7 @@ use super::states::{Recorder, ReferenceJournal, STEPS};
 use super::{EvalLossFacts, Train, TrainFacts};
 use crate::dropping::Dropping;
 use crate::error::StageError;
-use crate::token_rows::{Encoder, Limit, PairTokens};
+use crate::token_rows::{Encoder, LengthLimit, PairTokens};
 use retort_chat::stop_ids;
 use retort_local::{Device, parse_device};
 use retort_pipeline::{CHECKPOINT, Context, Finished, Source, StageKind, StageOutput};
@@ -105,7 +105,7 @@ impl Train {
             adapter.save(&context.out.path().join(ADAPTER), self.base.as_ref().map_or("", Source::as_str))?;
             output.add_folder(context.out, ADAPTER)?;
         }
-        output.files.push(context.out.write_file(STEPS, recorder.lines().as_bytes())?);
+        output.files.push(context.out.write_file(STEPS, recorder.lines()?.as_bytes())?);
         let tokens = recorder.tokens();
         let loss = recorder.last_loss();
         let mut notes = String::new();
@@ -139,7 +139,12 @@ impl Train {
     }
 
     /// The rows of `eval_data`. Those that cannot be used are left out: they are not trained on, so nothing is lost.
-    fn held_out(&self, context: &Context<'_>, encoder: &Encoder, limit: Limit) -> Result<Vec<TokenRow>, StageError> {
+    fn held_out(
+        &self,
+        context: &Context<'_>,
+        encoder: &Encoder,
+        limit: LengthLimit,
+    ) -> Result<Vec<TokenRow>, StageError> {
         if self.eval_data.is_none() {
             return Ok(Vec::new());
         }

@@ -122,6 +122,6 @@ impl Pass {
 /// Cuts the positions into pieces whose logits fit.
 fn pieces<'a>(model: &Model, rows: &'a [usize], targets: &'a [u32]) -> impl Iterator<Item = (&'a [usize], &'a [u32])> {
     assert_eq!(rows.len(), targets.len(), "one target for each position");
-    let most = (LOGITS / model.config.vocab_size).max(64);
-    rows.chunks(most).zip(targets.chunks(most))
+    let rows_at_once = (LOGITS / model.config.vocab_size).max(64);
+    rows.chunks(rows_at_once).zip(targets.chunks(rows_at_once))
 }

@@ -146,12 +146,12 @@ impl Pass {
 /// Tokens that one task handles at a time. It depends on the batch alone, never on threads, because partial sums of
 /// gradients are cut by it.
 pub fn chunk_of(tokens: usize) -> usize {
-    let most = match tokens {
+    let longest = match tokens {
         0..256 => 24,
         256..1024 => 48,
         1024..4096 => 96,
         _ => 144,
     };
     // An even number of chunks of nearly the same length, so that no thread ends late.
-    tokens.div_ceil(tokens.div_ceil(most).next_multiple_of(2)).max(1)
+    tokens.div_ceil(tokens.div_ceil(longest).next_multiple_of(2)).max(1)
 }

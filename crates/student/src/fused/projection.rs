@@ -1,8 +1,8 @@
 use std::ops::Range;
 
 use super::Model;
+use super::dropout::Dropout;
 use super::pass::grow;
-use crate::adapter::Dropout;
 use crate::kernels::panels::{pack_parallel, packed_length};
 use crate::kernels::product::{Packed, View, multiply};
 use crate::kernels::rowwise::{add, drop_out, scale};

@@ -4,9 +4,9 @@ use burn::tensor::activation::{log_softmax, silu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use retort_weights::ModelConfig;
 
-use crate::adapter::AdapterLayout;
+use crate::adapter::layout::AdapterLayout;
 use crate::fused::Batch;
-use crate::layout::{BlockPlaces, Layout, Place};
+use crate::layout::{BlockPlaces, ParameterLayout, TensorPlace};
 use crate::rotary::Rotary;
 
 /// The parameters as separate tensors, in the layout's order; each flat.
@@ -27,7 +27,7 @@ pub(crate) struct AdapterTables {
 
 impl Tables {
     /// Cuts the vector of all parameters into its tensors.
-    pub fn cut(layout: &Layout, parameters: &Tensor<1>) -> Self {
+    pub fn cut(layout: &ParameterLayout, parameters: &Tensor<1>) -> Self {
         Self { tensors: cut(&layout.places, parameters), adapters: None }
     }
 
@@ -54,7 +54,7 @@ impl Tables {
     }
 }
 
-fn cut(places: &[Place], vector: &Tensor<1>) -> Vec<Tensor<1>> {
+fn cut(places: &[TensorPlace], vector: &Tensor<1>) -> Vec<Tensor<1>> {
     places.iter().map(|place| vector.clone().slice([place.range()])).collect()
 }
 
@@ -110,7 +110,7 @@ impl Padded {
 /// A decoder's forward pass, top to bottom.
 struct Decoder<'a> {
     config: &'a ModelConfig,
-    layout: &'a Layout,
+    layout: &'a ParameterLayout,
     tables: &'a Tables,
 }
 
@@ -241,7 +241,7 @@ impl Decoder<'_> {
 /// Logits `[rows, vocab_size]` after the given positions of a batch.
 pub(crate) fn device_logits(
     config: &ModelConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     rotary: &Rotary,
     tables: &Tables,
     batch: &Batch,
@@ -256,7 +256,7 @@ pub(crate) fn device_logits(
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn device_log_probs(
     config: &ModelConfig,
-    layout: &Layout,
+    layout: &ParameterLayout,
     rotary: &Rotary,
     tables: &Tables,
     batch: &Batch,
@@ -268,10 +268,10 @@ pub(crate) fn device_log_probs(
     const LOGITS: usize = 1 << 24;
     let decoder = Decoder { config, layout, tables };
     let hidden = decoder.hidden(rotary, batch, rows, device);
-    let most = (LOGITS / config.vocab_size).max(1);
-    let parts = targets.chunks(most).enumerate().map(|(part, targets)| {
+    let rows_at_once = (LOGITS / config.vocab_size).max(1);
+    let parts = targets.chunks(rows_at_once).enumerate().map(|(part, targets)| {
         let count = targets.len();
-        let logits = decoder.head(hidden.clone().narrow(0, part * most, count));
+        let logits = decoder.head(hidden.clone().narrow(0, part * rows_at_once, count));
         let targets: Vec<i64> = targets.iter().map(|target| i64::from(*target)).collect();
         let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [count, 1]), device);
         log_softmax(logits, 1).gather(1, targets).reshape([count])

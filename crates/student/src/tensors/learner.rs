@@ -6,13 +6,13 @@ use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 use retort_training::TrainSettings;
 
-use super::operation::{Frozen, Plan, Shape, target_log_probs};
+use super::operation::{BatchPlan, Frozen, Shape, target_log_probs};
 use super::{Scorer, Tables, device_log_probs, download, upload};
 use crate::error::setting;
 use crate::fused::{Batch, Saving};
 use crate::kernels::rowwise::{AdamwFactors, adamw, sum_of_squares};
 use crate::kernels::zeros;
-use crate::layout::Place;
+use crate::layout::TensorPlace;
 use crate::random::Random;
 use crate::rotary::Rotary;
 use crate::{Adapter, Error, Student, Target};
@@ -72,7 +72,7 @@ impl Trainee<'_> {
     }
 
     /// Tensors of what is trained.
-    pub(crate) fn places(&self) -> &[Place] {
+    pub(crate) fn places(&self) -> &[TensorPlace] {
         self.adapter.as_ref().map_or(&self.student.layout.places, |adapter| &adapter.layout.places)
     }
 }
@@ -194,7 +194,7 @@ impl Learner {
         let (seed, count) = self.noise.get();
         self.noise.set((seed, count + 1));
         let seed = Random::new(&[seed, count]).next();
-        let plan = Plan::new(self.shape.clone(), batch, rows, targets, foreseen, seed);
+        let plan = BatchPlan::new(self.shape.clone(), batch, rows, targets, foreseen, seed);
         let leaf = self.parameters().clone().autodiff().require_grad();
         let log_probs = target_log_probs(leaf.clone(), &plan);
         let values = download(log_probs.clone().without_autodiff());
@@ -343,7 +343,7 @@ impl Learner {
         let kept = if matrices.keep == vectors.keep {
             parameters * matrices.keep
         } else {
-            let part = |place: &crate::layout::Place| {
+            let part = |place: &crate::layout::TensorPlace| {
                 let keep = if place.is_matrix() { matrices.keep } else { vectors.keep };
                 parameters.clone().slice([place.range()]) * keep
             };

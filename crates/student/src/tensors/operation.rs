@@ -13,17 +13,17 @@ use burn::tensor::{Tensor, TensorData};
 use retort_training::LoraSettings;
 use retort_weights::ModelConfig;
 
-use crate::adapter::AdapterLayout;
+use crate::adapter::layout::AdapterLayout;
 use crate::fused::{Adapters, Batch, Model, Pass, Saving};
 use crate::kernels::zeros;
-use crate::layout::{Layout, Place};
+use crate::layout::{ParameterLayout, TensorPlace};
 use crate::rotary::Rotary;
 
 /// What does not change from batch to batch: the model's shape and the memory of its passes.
 #[derive(Debug)]
 pub struct Shape {
     pub config: ModelConfig,
-    pub layout: Layout,
+    pub layout: ParameterLayout,
     pub rotary: Rotary,
     /// What is not trained: there when adapters are.
     pub frozen: Option<Frozen>,
@@ -52,7 +52,13 @@ struct Workspace {
 }
 
 impl Shape {
-    pub fn new(config: ModelConfig, layout: Layout, rotary: Rotary, saving: Saving, frozen: Option<Frozen>) -> Self {
+    pub fn new(
+        config: ModelConfig,
+        layout: ParameterLayout,
+        rotary: Rotary,
+        saving: Saving,
+        frozen: Option<Frozen>,
+    ) -> Self {
         let workspace = Workspace { pass: Pass::new(saving), holds: 0, head: None, spare: Vec::new() };
         Self { config, layout, rotary, frozen, workspace: Mutex::new(workspace) }
     }
@@ -67,7 +73,7 @@ impl Shape {
     }
 
     /// Tensors of what is trained.
-    pub fn trained(&self) -> &[Place] {
+    pub fn trained(&self) -> &[TensorPlace] {
         self.frozen.as_ref().map_or(&self.layout.places, |frozen| &frozen.layout.places)
     }
 
@@ -90,7 +96,7 @@ impl Shape {
 
 /// One batch and the tokens whose log-probs are wanted.
 #[derive(Clone, Debug)]
-pub struct Plan(Arc<Batched>);
+pub struct BatchPlan(Arc<Batched>);
 
 #[derive(Debug)]
 struct Batched {
@@ -105,7 +111,7 @@ struct Batched {
     seed: u64,
 }
 
-impl Plan {
+impl BatchPlan {
     /// The log-prob of `targets[i]` after position `rows[i]` of the batch. With `weights` the head's gradient is computed
     /// while its logits are there; a backward pass that then asks for others computes them again.
     pub fn new(
@@ -167,7 +173,7 @@ impl Workspace {
 #[backend_extension(Flex, Autodiff)]
 pub trait DecoderOperation: Backend {
     /// Log-probs `[targets]` of a plan, from all that is trained (parameters or adapters) in one vector, f32.
-    fn target_log_probs(parameters: FloatTensor<Self>, plan: Plan) -> FloatTensor<Self>;
+    fn target_log_probs(parameters: FloatTensor<Self>, plan: BatchPlan) -> FloatTensor<Self>;
 }
 
 /// The backward pass of [`DecoderOperation`], for backends that have kernels.
@@ -175,7 +181,7 @@ pub trait DecoderBackward: DecoderOperation {
     /// Gradient `[parameters]` of `Σ upstream[i] · log-prob[i]`.
     fn target_log_probs_backward(
         parameters: FloatTensor<Self>,
-        plan: Plan,
+        plan: BatchPlan,
         upstream: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 }
@@ -186,14 +192,14 @@ fn vector(values: Vec<f32>) -> FlexTensor {
 }
 
 impl DecoderOperation for Flex {
-    fn target_log_probs(parameters: FlexTensor, plan: Plan) -> FlexTensor {
+    fn target_log_probs(parameters: FlexTensor, plan: BatchPlan) -> FlexTensor {
         let parameters = parameters.to_contiguous();
         vector(plan.0.shape.workspace().forward(&plan.0, parameters.storage::<f32>()))
     }
 }
 
 impl DecoderBackward for Flex {
-    fn target_log_probs_backward(parameters: FlexTensor, plan: Plan, upstream: FlexTensor) -> FlexTensor {
+    fn target_log_probs_backward(parameters: FlexTensor, plan: BatchPlan, upstream: FlexTensor) -> FlexTensor {
         let (parameters, upstream) = (parameters.to_contiguous(), upstream.to_contiguous());
         let mut workspace = plan.0.shape.workspace();
         vector(workspace.backward(&plan.0, parameters.storage::<f32>(), upstream.storage::<f32>()))
@@ -201,11 +207,11 @@ impl DecoderBackward for Flex {
 }
 
 impl<B: DecoderBackward, C: CheckpointStrategy> DecoderOperation for Autodiff<B, C> {
-    fn target_log_probs(parameters: FloatTensor<Self>, plan: Plan) -> FloatTensor<Self> {
+    fn target_log_probs(parameters: FloatTensor<Self>, plan: BatchPlan) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct TargetLogProbs;
         impl<B: DecoderBackward> Backward<B, 1> for TargetLogProbs {
-            type State = (B::FloatTensorPrimitive, Plan);
+            type State = (B::FloatTensorPrimitive, BatchPlan);
 
             fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
                 let [parent] = ops.parents;
@@ -228,6 +234,6 @@ impl<B: DecoderBackward, C: CheckpointStrategy> DecoderOperation for Autodiff<B,
 }
 
 /// Log-probs `[targets]` of a plan on the CPU; differentiable by the parameters `[parameters]`.
-pub(super) fn target_log_probs(parameters: Tensor<1>, plan: &Plan) -> Tensor<1> {
+pub(super) fn target_log_probs(parameters: Tensor<1>, plan: &BatchPlan) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as DecoderOperation>::target_log_probs(parameters.into_dispatch(), plan.clone()))
 }

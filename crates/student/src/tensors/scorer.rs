@@ -3,7 +3,7 @@ use retort_weights::ModelConfig;
 
 use super::{Tables, device_log_probs, download};
 use crate::fused::{Batch, Model, Pass, Saving};
-use crate::layout::Layout;
+use crate::layout::ParameterLayout;
 use crate::rotary::Rotary;
 
 /// What gives tokens their log-probs where nothing is differentiated.
@@ -13,7 +13,7 @@ enum Engine<'a> {
     /// This machine's processors.
     Kernels { model: Model<'a>, pass: Box<Pass> },
     /// Plain tensor operations on a device.
-    Plain { config: &'a ModelConfig, layout: &'a Layout, rotary: &'a Rotary, tables: Tables, device: Device },
+    Plain { config: &'a ModelConfig, layout: &'a ParameterLayout, rotary: &'a Rotary, tables: Tables, device: Device },
 }
 
 impl<'a> Scorer<'a> {
@@ -23,7 +23,7 @@ impl<'a> Scorer<'a> {
 
     pub fn plain(
         config: &'a ModelConfig,
-        layout: &'a Layout,
+        layout: &'a ParameterLayout,
         rotary: &'a Rotary,
         tables: Tables,
         device: Device,

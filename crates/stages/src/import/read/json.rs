@@ -1,17 +1,16 @@
 //! JSON: one row a line, or one value with the rows in it.
 
-use super::text::{Input, utf8};
+use super::text::Input;
 use super::{RawRow, RawRows};
 use crate::import::fields::{Unusable, listed};
 use crate::import::turns::is_conversation;
 use retort_pipeline::PipelineError;
+use retort_records::json_lines::{JsonLine, JsonLines, utf8};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The longest line that is read; of a longer one only the number is kept.
-const MAX_LINE: usize = 64 << 20;
 /// Digits that a double holds exactly; a number with more is kept as text.
 const EXACT_DIGITS: usize = 15;
 
@@ -24,7 +23,7 @@ pub fn lines(path: &Path, mut input: Input) -> Result<RawRows, PipelineError> {
     if list || first == b"{" {
         return whole(path, input);
     }
-    Ok(Box::new(Lines { path: path.to_owned(), input, number: 0 }))
+    Ok(one_a_line(path, input))
 }
 
 /// The rows of a file that is one JSON value; a file that is not may hold one row a line.
@@ -32,7 +31,7 @@ pub fn whole(path: &Path, mut input: Input) -> Result<RawRows, PipelineError> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(PipelineError::io("read", path))?;
     let fail = |reason: String| PipelineError::argument(format!("cannot read `{}`: {reason}", path.display()));
-    let text = utf8(&bytes).map_err(|reason| fail(format!("it is {reason}")))?;
+    let text = utf8(&bytes).map_err(|reason| fail(reason))?;
     if text.trim().is_empty() {
         return Ok(Box::new(std::iter::empty()));
     }
@@ -46,7 +45,7 @@ pub fn whole(path: &Path, mut input: Input) -> Result<RawRows, PipelineError> {
                 Ok(values) => Ok(numbered(values)),
                 Err(_) if text.trim_start().starts_with('{') => {
                     let input: Input = Box::new(std::io::Cursor::new(bytes));
-                    Ok(Box::new(Lines { path: path.to_owned(), input, number: 0 }))
+                    Ok(one_a_line(path, input))
                 }
                 Err(_) => Err(fail(error.to_string())),
             }
@@ -139,50 +138,16 @@ fn columns(object: &Map<String, Value>) -> Option<Vec<Value>> {
     Some((0..length).map(row).collect())
 }
 
-/// The rows of a file that has one on each line.
-struct Lines {
-    path: PathBuf,
-    input: Input,
-    number: u64,
+fn one_a_line(path: &Path, input: Input) -> RawRows {
+    let path = path.to_owned();
+    Box::new(JsonLines::new(input).zip(1..).map(move |(line, number)| {
+        let line = line.map_err(PipelineError::io("read", &path))?;
+        Ok(RawRow { number, value: parsed(&line), unreadable: Vec::new() })
+    }))
 }
 
-impl Lines {
-    /// The next line without its end, nothing of it when it is too long; none at the end of the file.
-    fn line(&mut self) -> std::io::Result<Option<Result<Vec<u8>, Unusable>>> {
-        let mut line = Vec::new();
-        if self.input.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line)? == 0 {
-            return Ok(None);
-        }
-        self.number += 1;
-        if line.len() == MAX_LINE && !line.ends_with(b"\n") {
-            self.input.skip_until(b'\n')?;
-            return Ok(Some(Err(("not_json", format!("the line is longer than {} MiB", MAX_LINE >> 20)))));
-        }
-        Ok(Some(Ok(line)))
-    }
-}
-
-impl Iterator for Lines {
-    type Item = Result<RawRow, PipelineError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let line = match self.line() {
-                Ok(line) => line?,
-                Err(error) => return Some(Err(PipelineError::io("read", &self.path)(error))),
-            };
-            let value = match line {
-                Ok(line) if line.trim_ascii().is_empty() => continue,
-                Ok(line) => parsed(&line),
-                Err(unusable) => Err(unusable),
-            };
-            return Some(Ok(RawRow { number: self.number, value, unreadable: Vec::new() }));
-        }
-    }
-}
-
-fn parsed(line: &[u8]) -> Result<Value, Unusable> {
-    let text = utf8(line).map_err(|reason| ("not_utf8", reason))?;
+fn parsed(line: &JsonLine) -> Result<Value, Unusable> {
+    let text = line.text().map_err(|reason| ("not_json", reason))?;
     // Files that were put together from others may hold their marks.
     let text = text.trim_start_matches('\u{feff}');
     serde_json::from_str(&exact(text)).map_err(|error| ("not_json", error.to_string()))

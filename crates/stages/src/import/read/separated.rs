@@ -1,10 +1,11 @@
 //! CSV: separators as they come, quoted cells, and rows that have as many cells as the header.
 
-use super::text::{Input, utf8};
+use super::text::Input;
 use super::{RawFile, RawRow, ending};
 use crate::import::fields::Unusable;
 use csv::{ByteRecord, ReaderBuilder};
 use retort_pipeline::PipelineError;
+use retort_records::json_lines::utf8;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -17,7 +18,7 @@ pub fn open(path: &Path, mut input: Input) -> Result<RawFile, PipelineError> {
     let header = reader.byte_headers().map_err(|error| fail(error.to_string()))?.clone();
     let mut columns: Vec<String> = Vec::with_capacity(header.len());
     for (index, name) in header.iter().enumerate() {
-        let name = utf8(name).map_err(|reason| fail(format!("the header is {reason}")))?.trim();
+        let name = utf8(name).map_err(|reason| fail(format!("the header: {reason}")))?.trim();
         // The column that pandas writes for its index has no name.
         let name = if name.is_empty() { format!("column {}", index + 1) } else { name.to_owned() };
         if columns.contains(&name) {
@@ -26,11 +27,8 @@ pub fn open(path: &Path, mut input: Input) -> Result<RawFile, PipelineError> {
         columns.push(name);
     }
     let (names, shown) = (columns.clone(), path.to_owned());
-    let rows = reader.into_byte_records().map(move |record| match record {
-        Ok(record) => {
-            let number = record.position().map_or(0, csv::Position::line);
-            Ok(RawRow { number, value: row(&names, &record), unreadable: Vec::new() })
-        }
+    let rows = reader.into_byte_records().zip(1..).map(move |(record, number)| match record {
+        Ok(record) => Ok(RawRow { number, value: row(&names, &record), unreadable: Vec::new() }),
         Err(error) => {
             Err(PipelineError::argument(format!("cannot read `{}`: {error}", shown.display())))
         }
@@ -44,7 +42,7 @@ fn row(names: &[String], record: &ByteRecord) -> Result<Value, Unusable> {
     }
     let mut row = Map::with_capacity(names.len());
     for (name, cell) in names.iter().zip(record) {
-        let cell = utf8(cell).map_err(|reason| ("not_utf8", format!("column `{name}` is {reason}")))?;
+        let cell = utf8(cell).map_err(|reason| ("not_utf8", format!("column `{name}`: {reason}")))?;
         // An empty cell is no value.
         row.insert(name.clone(), if cell.is_empty() { Value::Null } else { cell.into() });
     }

@@ -54,18 +54,3 @@ fn utf16(path: &Path, mut input: Input, unit: fn([u8; 2]) -> u16) -> Result<Inpu
     })?;
     Ok(Box::new(Cursor::new(text.trim_start_matches('\u{feff}').as_bytes().to_vec())))
 }
-
-/// The bytes as text, or what is wrong with them.
-pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        let guess = match bytes[at] {
-            0xa0..=0xff => {
-                "; in Latin-1 (Windows-1252) it would be a letter: convert the file with `iconv -f WINDOWS-1252 -t UTF-8`"
-            }
-            0x80..=0x9f => "; convert the file to UTF-8, for example with `iconv -f WINDOWS-1252 -t UTF-8`",
-            _ => "",
-        };
-        format!("not UTF-8: byte {} is 0x{:02X}{guess}", at + 1, bytes[at])
-    })
-}
