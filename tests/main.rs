@@ -11,6 +11,7 @@ mod handing_over;
 mod imports;
 mod judging;
 mod messages;
+mod peoples_files;
 mod quickstart;
 mod resume;
 mod sampling;

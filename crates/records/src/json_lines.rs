@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn of_a_repeated_key_the_last_value_counts() {
-        let row: Fields<'_> = serde_json::from_str(r#"{"a": 1, "b": [2], "a": "3", "c": null, "a": 4}"#).unwrap();
+        let row: RowFields<'_> = serde_json::from_str(r#"{"a": 1, "b": [2], "a": "3", "c": null, "a": 4}"#).unwrap();
         assert_eq!(
             (row.get("a"), row.get("b"), row.get("c"), row.get("d")),
             (Some("4"), Some("[2]"), Some("null"), None)
@@ -237,7 +237,7 @@ mod tests {
         let seconds = |keys: usize| {
             let row = format!("{{{}}}", (0..keys).map(|key| format!("\"k{key}\":0")).collect::<Vec<_>>().join(","));
             let start = std::time::Instant::now();
-            let fields: Fields<'_> = serde_json::from_str(&row).unwrap();
+            let fields: RowFields<'_> = serde_json::from_str(&row).unwrap();
             assert_eq!(fields.0.len(), keys);
             start.elapsed().as_secs_f64()
         };

@@ -110,7 +110,8 @@ impl StageKind for Import {
     }
 
     fn files(&self, _: &Surroundings<'_>) -> Vec<OutsideFile> {
-        self.written_paths().map(|(pointer, path)| OutsideFile::new(pointer, path)).collect()
+        let file = |(pointer, path): (String, &str)| OutsideFile { pointer, path: path.to_owned(), deciding: files_of };
+        self.written_paths().map(file).collect()
     }
 
     /// The content of the files decides, not how they are named.
@@ -203,6 +204,17 @@ impl StageKind for Import {
         }
         tables.finish(context, usage.columns_read())
     }
+}
+
+/// The files that a path names: those of a folder, of a glob, or the one.
+fn files_of(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return expand_glob(path);
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();
+    files.sort();
+    files
 }
 
 impl Import {

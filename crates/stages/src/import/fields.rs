@@ -47,7 +47,7 @@ impl<'a> RowReader<'a> {
             usage.read_as(layout.name);
             usage.look_for_written(|path| at(row, path).is_some());
         }
-        let row = Row { settings: &self.settings, layout, row, usage: &self.usage };
+        let row = Row { settings: &self.settings, becomes: self.becomes, layout, row, usage: &self.usage };
         match self.becomes {
             Becomes::Prompts => Ok(Imported::Prompt(row.prompt(source)?.prompt)),
             Becomes::Rollouts => row.rollouts(source),
@@ -75,6 +75,7 @@ impl<'a> RowReader<'a> {
 /// One row, and the names under which its values stand.
 pub struct Row<'r, 'a> {
     pub settings: &'r RowLayout<'a>,
+    becomes: Becomes,
     pub layout: &'static Layout,
     pub row: &'r Value,
     usage: &'r RefCell<Usage<'a>>,
@@ -93,8 +94,10 @@ impl<'r, 'a> Row<'r, 'a> {
     /// The names under which `column` is looked for: the user's, else the layout's. What the user calls one thing is not taken
     /// for another.
     fn names(&self, column: ImportColumn) -> Vec<&'a str> {
-        let columns = self.settings.columns;
-        match columns.get(&column) {
+        if !self.becomes.columns().contains(&column) {
+            return Vec::new();
+        }
+        match self.settings.columns.get(&column) {
             Some(path) if path == NONE => Vec::new(),
             Some(path) => vec![path],
             None => self.unclaimed(self.layout.names(column)),
@@ -268,7 +271,8 @@ impl<'r, 'a> Row<'r, 'a> {
                     .collect(),
             };
         }
-        if given.is_empty() && self.settings.format == Format::Math && !self.written(ImportColumn::ReferenceAnswer) {
+        let math = self.settings.format == Format::Math && matches!(self.becomes, Becomes::Prompts | Becomes::Rollouts);
+        if given.is_empty() && math && !self.written(ImportColumn::ReferenceAnswer) {
             let solution = self.first_of(&["solution"], self.row, ImportColumn::ReferenceAnswer, text_of);
             return Ok(solution.as_deref().and_then(retort_verify::last_boxed).and_then(non_empty));
         }

@@ -188,6 +188,9 @@ impl Tables {
             };
             return Err(context.fail(reason).with_hint("`retort explain import` lists every layout and its columns"));
         }
+        if self.dropping.count() > 0 {
+            context.warn(&format!("{} rows were dropped{}", self.dropping.count(), self.dropping.example()));
+        }
         if let Some(first) = &self.first_conflict {
             let conflicts = self.conflicts;
             context.warn(&format!(
