@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod composing;
 mod exports;
 mod filtering;
 mod from_rollouts;

@@ -157,8 +157,16 @@ fn every_writers_parquet_and_arrow_is_read() {
         assert!(err.contains("2 prompts, 1 dropped (1 no_prompt)"), "{name}: {err}");
         assert!(err.contains("`ok`, `score`, `teacher`"), "{name}: the columns that were not used: {err}");
         let rows = shown(work.path(), "prompts");
-        assert_eq!((&rows[0]["messages"][0]["content"], &rows[0]["reference_answer"]), (&json!("What is 1+1?"), &json!("2")), "{name}");
-        assert_eq!((&rows[1]["messages"][0]["content"], &rows[1]["reference_answer"]), (&json!("Line\nbreak 数学"), &Value::Null), "{name}");
+        assert_eq!(
+            (&rows[0]["messages"][0]["content"], &rows[0]["reference_answer"]),
+            (&json!("What is 1+1?"), &json!("2")),
+            "{name}"
+        );
+        assert_eq!(
+            (&rows[1]["messages"][0]["content"], &rows[1]["reference_answer"]),
+            (&json!("Line\nbreak 数学"), &Value::Null),
+            "{name}"
+        );
     }
     for (name, reason) in [
         ("damaged.parquet", "damaged.parquet"),
@@ -193,7 +201,8 @@ fn exports_come_back_and_leave_the_same() {
     let forms = [("s", "trl"), ("s", "messages"), ("s", "sharegpt"), ("p", "trl"), ("p", "sharegpt")];
     for (of, format) in forms {
         for file in ["jsonl", "parquet"] {
-            stages += &format!("  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}\n");
+            stages +=
+                &format!("  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}\n");
         }
     }
     std::fs::write(work.path().join("p.yaml"), format!("name: one\nstages:\n{stages}")).expect("a pipeline");
@@ -219,7 +228,10 @@ fn exports_come_back_and_leave_the_same() {
         }
     }
     let pairs = std::fs::read_to_string(work.path().join("runs/one/p-trl-jsonl/train.jsonl")).expect("pairs");
-    assert!(pairs.contains("<think>a</think>first<think>b</think>"), "nothing between two think blocks is lost: {pairs}");
+    assert!(
+        pairs.contains("<think>a</think>first<think>b</think>"),
+        "nothing between two think blocks is lost: {pairs}"
+    );
 }
 
 /// Where only the reasoning tells two sides apart, no pair is left without it.

@@ -221,26 +221,48 @@ fn pairs() -> Vec<Case> {
 }
 
 fn references() -> Vec<Case> {
-    let case = |name, answer: Value| Case::row("reference answers", name, &json!({"prompt": "q", "answer": answer}), PROMPTS);
+    let case =
+        |name, answer: Value| Case::row("reference answers", name, &json!({"prompt": "q", "answer": answer}), PROMPTS);
     let is = |answer: &str| [json!({ "reference_answer": answer })];
     vec![
         case("a list of one", json!(["4"])).rows(is("4")),
-        case("a list of several", json!(["4", "four"])).rows(is("[\"4\",\"four\"]")).says(&["several reference answers"]),
+        case("a list of several", json!(["4", "four"]))
+            .rows(is("[\"4\",\"four\"]"))
+            .says(&["several reference answers"]),
         case("a list of the same", json!(["4", "4"])).rows(is("4")),
         case("an object", json!({"value": "4"})).rows(is("4")),
         case("an object without a value", json!({"x": "4"})).says(&["reference_unreadable"]),
         case("zero", json!(0)).rows(is("0")),
         case("a fraction", json!(0.1)).rows(is("0.1")),
         case("true", json!(true)).rows(is("true")),
-        Case::new("reference answers", "thirty digits", "{\"prompt\":\"q\",\"answer\":123456789012345678901234567890}", PROMPTS)
-            .rows(is("123456789012345678901234567890")),
-        Case::new("reference answers", "more digits than a double holds", "{\"prompt\":\"q\",\"answer\":9007199254740993.5}", PROMPTS)
-            .rows(is("9007199254740993.5")),
-        Case::row("reference answers", "MATH", &json!({"problem": "q", "solution": "so \\boxed{4}"}), PROMPTS).rows(is("4")),
-        Case::new("reference answers", "two that differ", lines(&[json!({"prompt": "q", "answer": "5", "completion": "a"}), json!({"prompt": "q", "answer": "6", "completion": "b"})]), ROLLOUTS)
-            .table("prompts")
-            .rows(is("5"))
-            .says(&["1 rows give their prompt another reference answer", "a.jsonl:2", "`6`"]),
+        Case::new(
+            "reference answers",
+            "thirty digits",
+            "{\"prompt\":\"q\",\"answer\":123456789012345678901234567890}",
+            PROMPTS,
+        )
+        .rows(is("123456789012345678901234567890")),
+        Case::new(
+            "reference answers",
+            "more digits than a double holds",
+            "{\"prompt\":\"q\",\"answer\":9007199254740993.5}",
+            PROMPTS,
+        )
+        .rows(is("9007199254740993.5")),
+        Case::row("reference answers", "MATH", &json!({"problem": "q", "solution": "so \\boxed{4}"}), PROMPTS)
+            .rows(is("4")),
+        Case::new(
+            "reference answers",
+            "two that differ",
+            lines(&[
+                json!({"prompt": "q", "answer": "5", "completion": "a"}),
+                json!({"prompt": "q", "answer": "6", "completion": "b"}),
+            ]),
+            ROLLOUTS,
+        )
+        .table("prompts")
+        .rows(is("5"))
+        .says(&["1 rows give their prompt another reference answer", "a.jsonl:2", "`6`"]),
     ]
 }
 

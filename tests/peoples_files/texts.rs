@@ -97,34 +97,53 @@ pub fn cases() -> Vec<Case> {
             let _ = writeln!(std::io::stderr(), "SKIPPED two files: there is no gzip");
         }
     }
-    let csv = |name, content: &str, rows: Vec<Value>| {
-        Case::new("CSV", name, content, ROLLOUTS).file("a.csv").rows(rows)
-    };
+    let csv =
+        |name, content: &str, rows: Vec<Value>| Case::new("CSV", name, content, ROLLOUTS).file("a.csv").rows(rows);
     let quoted = "line one\nline \"two\", and 4";
     cases.extend([
-        csv("an index without a name", ",prompt,answer,completion\n0,2+2=,4,4\n1,3+3=,,6\n2,,8,8\n", vec![
-            completion("4"),
-            completion("6"),
-        ])
+        csv(
+            "an index without a name",
+            ",prompt,answer,completion\n0,2+2=,4,4\n1,3+3=,,6\n2,,8,8\n",
+            vec![completion("4"), completion("6")],
+        )
         .says(&["1 no_prompt", "not used: `column 1`"]),
         csv("an empty cell is no answer", "prompt,answer,completion\na,,4\n", vec![json!({"reference_answer": null})])
             .table("prompts"),
-        csv("line ends and quotes in cells", "prompt,answer,completion\n\"a\nb\",4,\"line one\nline \"\"two\"\", and 4\"\n", vec![completion(quoted)]),
-        csv("semicolons", "prompt;answer;completion\r\na;4;\"line one\nline \"\"two\"\", and 4\"\r\n", vec![completion(quoted)]),
-        csv("ragged rows", "prompt,answer,completion\na,4,4\nb,6\nc,10,10,more\nd,8,8\n", vec![completion("4"), completion("8")])
-            .says(&["2 ragged_row"]),
+        csv(
+            "line ends and quotes in cells",
+            "prompt,answer,completion\n\"a\nb\",4,\"line one\nline \"\"two\"\", and 4\"\n",
+            vec![completion(quoted)],
+        ),
+        csv(
+            "semicolons",
+            "prompt;answer;completion\r\na;4;\"line one\nline \"\"two\"\", and 4\"\r\n",
+            vec![completion(quoted)],
+        ),
+        csv(
+            "ragged rows",
+            "prompt,answer,completion\na,4,4\nb,6\nc,10,10,more\nd,8,8\n",
+            vec![completion("4"), completion("8")],
+        )
+        .says(&["2 ragged_row"]),
         csv("tabs", "prompt\tanswer\tcompletion\na\t4\t4\n", vec![completion("4")]).file("a.tsv"),
         csv("a mark", "\u{feff}prompt,answer,completion\na,4,4\n", vec![completion("4")]),
-        csv("messages as JSON text", "messages,completion\n\"[{\"\"role\"\": \"\"user\"\", \"\"content\"\": \"\"hi\"\"}]\",4\n", vec![
-            json!({"messages": [{"role": "user", "content": "hi"}]}),
-        ])
+        csv(
+            "messages as JSON text",
+            "messages,completion\n\"[{\"\"role\"\": \"\"user\"\", \"\"content\"\": \"\"hi\"\"}]\",4\n",
+            vec![json!({"messages": [{"role": "user", "content": "hi"}]})],
+        )
         .table("prompts"),
-        Case::new("CSV", "counts are text", "prompt,answer,completion,completion_tokens\na,4,4,100\nb,4,4,5\n", "as: rollouts, max_tokens: 100")
-            .file("a.csv")
-            .rows([
-                json!({"completion_tokens": 100, "finish_reason": "length"}),
-                json!({"completion_tokens": 5, "finish_reason": "unknown"}),
-            ]),
+        Case::new(
+            "CSV",
+            "counts are text",
+            "prompt,answer,completion,completion_tokens\na,4,4,100\nb,4,4,5\n",
+            "as: rollouts, max_tokens: 100",
+        )
+        .file("a.csv")
+        .rows([
+            json!({"completion_tokens": 100, "finish_reason": "length"}),
+            json!({"completion_tokens": 5, "finish_reason": "unknown"}),
+        ]),
         Case::new("CSV", "Latin-1", b"prompt,answer,completion\ncaf\xe9,4,4\n".as_slice(), ROLLOUTS)
             .file("a.csv")
             .says(&["1 not_utf8", "may be Latin-1"]),

@@ -4,7 +4,7 @@ use crate::error::PipelineError;
 use crate::manifest::{KeyParts, Manifest, read_manifest};
 use crate::output_kind::OutputKind;
 use retort_records::Row;
-use retort_tables::{FileDigest, Scan, scan};
+use retort_tables::{Columns, FileDigest, Scan, scan};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -128,10 +128,11 @@ impl Finished {
         Some(output.join(table))
     }
 
-    /// Reads the rows of table `T`, from this output or from one it was made of.
-    pub fn rows<T: Row>(&self) -> Result<Scan<T>, PipelineError> {
-        let folder = self.table_folder(T::TABLE).ok_or_else(|| {
-            PipelineError::argument(format!("`{}` has no table `{}` and was made of none", self.name, T::TABLE))
+    /// Reads the columns that `T` names of their table, from this output or from one it was made of.
+    pub fn rows<T: Columns>(&self) -> Result<Scan<T>, PipelineError> {
+        let table = T::Table::TABLE;
+        let folder = self.table_folder(table).ok_or_else(|| {
+            PipelineError::argument(format!("`{}` has no table `{table}` and was made of none", self.name))
         })?;
         Ok(scan(&folder)?)
     }

@@ -1,5 +1,6 @@
 //! The structs behind every table. A field is a column; its doc comment is the column's description in `schemas/`.
 
+use crate::completion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -9,36 +10,26 @@ use crate::FinishReason;
 pub trait Row: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {
     /// The table's name: also the name of its folder and of its file in `schemas/`.
     const TABLE: &'static str;
-    /// The row's own id.
-    fn id(&self) -> &str;
-    /// The prompt that the row belongs to.
-    fn prompt_id(&self) -> &str;
 }
 
 macro_rules! row {
-    ($type:ty, $table:literal, $id:ident) => {
+    ($type:ty, $table:literal) => {
         impl Row for $type {
             const TABLE: &'static str = $table;
-            fn id(&self) -> &str {
-                &self.$id
-            }
-            fn prompt_id(&self) -> &str {
-                &self.prompt_id
-            }
         }
     };
 }
 
-row!(Prompt, "prompts", prompt_id);
-row!(Rollout, "rollouts", rollout_id);
-row!(LengthRow, "lengths", rollout_id);
-row!(VerdictRow, "verdicts", rollout_id);
-row!(JudgementRow, "judgements", judgement_id);
-row!(Selection, "selection", rollout_id);
-row!(SftExample, "sft", example_id);
-row!(Pair, "pairs", pair_id);
-row!(Dropped, "dropped", row_id);
-row!(Telemetry, "telemetry", rollout_id);
+row!(Prompt, "prompts");
+row!(Rollout, "rollouts");
+row!(LengthRow, "lengths");
+row!(VerdictRow, "verdicts");
+row!(JudgementRow, "judgements");
+row!(Selection, "selection");
+row!(SftExample, "sft");
+row!(Pair, "pairs");
+row!(Dropped, "dropped");
+row!(Telemetry, "telemetry");
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -118,8 +109,7 @@ pub struct Rollout {
 impl Rollout {
     /// Whether the text was cut off: by the limit, by the server, or in the middle of its reasoning.
     pub fn truncated(&self) -> bool {
-        self.finish_reason.truncates()
-            || crate::completion::split(&self.completion).form == crate::completion::ThinkForm::Unclosed
+        self.finish_reason.truncates(completion::split(&self.completion).form)
     }
 }
 

@@ -153,19 +153,21 @@ impl Export {
         let mut dropping = None;
         let (rows, columns) = if input.manifest.tables.contains_key(Pair::TABLE) {
             let mut pairs = input.rows::<Pair>()?;
-            let pairs = std::iter::from_fn(|| loop {
-                let pair = match pairs.next()? {
-                    Ok(pair) => pair,
-                    Err(error) => return Some(Err(error.into())),
-                };
-                if !reasoning.same_sides(&pair) {
-                    return Some(Ok(pair));
-                }
-                // Recipes write down what they drop, these pairs too.
-                if self.recipes.is_none()
-                    && let Err(error) = drop_pair(&mut dropping, context, &pair)
-                {
-                    return Some(Err(error));
+            let pairs = std::iter::from_fn(|| {
+                loop {
+                    let pair = match pairs.next()? {
+                        Ok(pair) => pair,
+                        Err(error) => return Some(Err(error.into())),
+                    };
+                    if !reasoning.same_sides(&pair) {
+                        return Some(Ok(pair));
+                    }
+                    // Recipes write down what they drop, these pairs too.
+                    if self.recipes.is_none()
+                        && let Err(error) = drop_pair(&mut dropping, context, &pair)
+                    {
+                        return Some(Err(error));
+                    }
                 }
             });
             match self.format {

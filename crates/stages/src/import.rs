@@ -129,18 +129,16 @@ impl StageKind for Import {
             // A folder has no ending, and a glob may match several.
             if !read::ENDINGS.contains(&ending.as_str()) && name.contains('.') && !ending.ends_with(['*', '}', '?']) {
                 let endings = read::ENDINGS.map(|ending| format!(".{ending}")).join(", ");
-                let message = format!("`{path}` ends in `.{ending}`; allowed: {endings}, text also with .gz or .zst behind it");
+                let message =
+                    format!("`{path}` ends in `.{ending}`; allowed: {endings}, text also with .gz or .zst behind it");
                 problems.push(SettingProblem::new(pointer, message));
             }
         }
         let becomes = self.becomes();
         for column in self.columns.keys().filter(|column| !becomes.columns().contains(column)) {
             let allowed = listed(becomes.columns().iter().map(|column| column.word()));
-            let message = format!(
-                "rows that become {} have no use for `{}`; allowed: {allowed}",
-                becomes.word(),
-                column.word()
-            );
+            let message =
+                format!("rows that become {} have no use for `{}`; allowed: {allowed}", becomes.word(), column.word());
             problems.push(SettingProblem::new(format!("/columns/{}", column.word()), message));
         }
         problems
@@ -196,7 +194,8 @@ impl StageKind for Import {
                 return Err(context.fail(reason).with_hint(hint));
             }
             let uncounted = usage.uncounted;
-            context.warn(&format!("{uncounted} rollouts have no token count: `max_tokens` could not be applied to them"));
+            context
+                .warn(&format!("{uncounted} rollouts have no token count: `max_tokens` could not be applied to them"));
         }
         if usage.alternatives > 0 {
             let rows = usage.alternatives;

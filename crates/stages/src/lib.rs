@@ -16,6 +16,7 @@ mod lengths;
 mod local_teacher;
 mod merge;
 mod model_config;
+mod narrow;
 mod once;
 mod pair;
 mod report;

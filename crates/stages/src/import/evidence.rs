@@ -110,8 +110,8 @@ pub fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 /// A text that is no flag. Columns called `reasoning` often say only whether there is any.
 pub fn text_not_flag(value: &Value) -> Option<&str> {
     const FLAGS: [&str; 17] = [
-        "on", "off", "true", "false", "yes", "no", "none", "null", "low", "medium", "high", "minimal", "auto", "enabled",
-        "disabled", "0", "1",
+        "on", "off", "true", "false", "yes", "no", "none", "null", "low", "medium", "high", "minimal", "auto",
+        "enabled", "disabled", "0", "1",
     ];
     let text = value.as_str().filter(|text| !text.trim().is_empty())?;
     let word = text.trim();

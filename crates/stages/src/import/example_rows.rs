@@ -37,9 +37,8 @@ impl Row<'_, '_> {
             return Err(("no_completion", "the conversation does not end with the assistant".into()));
         }
         if let Some(last) = completion.last_mut().filter(|last| last.reasoning.is_none()) {
-            last.reasoning = self.first(self.row, ImportColumn::Reasoning, |value| {
-                text_not_flag(value).and_then(non_empty)
-            });
+            last.reasoning =
+                self.first(self.row, ImportColumn::Reasoning, |value| text_not_flag(value).and_then(non_empty));
         }
         let trained = |turn: &Turn, usually: bool| turn.by_assistant() && turn.train.unwrap_or(usually);
         let before = asked.turns.iter().map(|turn| (turn, trained(turn, whole)));

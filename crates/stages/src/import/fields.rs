@@ -205,13 +205,12 @@ impl<'r, 'a> Row<'r, 'a> {
             prompt_id: id_of("prompt", &parts),
             ordinal: 0,
             reference_answer: self.reference_answer()?,
-            domain: self
-                .text(ImportColumn::Domain)
-                .or_else(|| self.settings.domain.map(str::to_owned))
-                .unwrap_or_else(|| match self.settings.format {
+            domain: self.text(ImportColumn::Domain).or_else(|| self.settings.domain.map(str::to_owned)).unwrap_or_else(
+                || match self.settings.format {
                     Format::Gsm8k | Format::Math => "math".into(),
                     _ => "general".into(),
-                }),
+                },
+            ),
             source: source.to_owned(),
             source_id: self.text(ImportColumn::SourceId),
             language: self.text(ImportColumn::Language).or_else(|| self.settings.language.map(str::to_owned)),
@@ -235,7 +234,9 @@ impl<'r, 'a> Row<'r, 'a> {
         if filled("tools") || filled("functions") {
             return Err(("tool_calls_not_supported", "the row declares tools".into()));
         }
-        for (mark, names) in [("<image>", ["images", "image"]), ("<video>", ["videos", "video"]), ("<audio>", ["audios", "audio"])] {
+        for (mark, names) in
+            [("<image>", ["images", "image"]), ("<video>", ["videos", "video"]), ("<audio>", ["audios", "audio"])]
+        {
             if names.iter().any(|name| filled(name)) && turns.iter().any(|turn| turn.content.contains(mark)) {
                 return Err(("media_not_supported", format!("the text has `{mark}`, which stands for a file")));
             }
@@ -262,9 +263,10 @@ impl<'r, 'a> Row<'r, 'a> {
             given = match self.layout.reference {
                 Reference::Whole => given,
                 // A GSM8K answer without its mark is already the final number.
-                Reference::AfterMark => {
-                    given.iter().filter_map(|text| if text.contains("####") { after(text, "####") } else { non_empty(text) }).collect()
-                }
+                Reference::AfterMark => given
+                    .iter()
+                    .filter_map(|text| if text.contains("####") { after(text, "####") } else { non_empty(text) })
+                    .collect(),
                 Reference::LastBoxed => given
                     .iter()
                     .filter_map(|text| retort_verify::last_boxed(text).map_or_else(|| non_empty(text), non_empty))

@@ -95,8 +95,8 @@ impl Becomes {
     /// The columns that rows of this kind can use.
     pub fn columns(self) -> &'static [ImportColumn] {
         use ImportColumn::{
-            Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language, Prompt,
-            Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
+            Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language,
+            Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
         };
         match self {
             Self::Prompts => &[Prompt, System, Input, History, ReferenceAnswer, Domain, SourceId, Language, Tests],

@@ -1,12 +1,12 @@
 //! The layouts that rows of others come in: one entry of [`LAYOUTS`] each, from which rows are read and `retort explain
 //! import` is written.
 
-use super::evidence::Evidence::{self, Flag, Has, List, Lacks, Marked, NoReply, Object, Replied, Text, Transcript};
+use super::evidence::Evidence::{self, Flag, Has, Lacks, List, Marked, NoReply, Object, Replied, Text, Transcript};
 use super::layout::Becomes::{self, Pairs, Prompts, Rollouts, Sft};
 use super::layout::Format;
 use super::layout::ImportColumn::{
-    self, Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language, Prompt,
-    Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
+    self, Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language,
+    Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
 };
 use serde_json::Value;
 use std::fmt::Write;
@@ -158,10 +158,7 @@ pub const LAYOUTS: &[Layout] = &[
         evidence: &[Has(&["deepseek_attempt", "gemini_attempt", "attempt"])],
         columns: &[
             (Prompt, &["question", "problem"]),
-            (
-                Reasoning,
-                &["deepseek_thinking_trajectory", "gemini_thinking_trajectory", "thinking_trajectories.0"],
-            ),
+            (Reasoning, &["deepseek_thinking_trajectory", "gemini_thinking_trajectory", "thinking_trajectories.0"]),
             (Completion, &["deepseek_attempt", "gemini_attempt", "attempt"]),
             (ReferenceAnswer, &["answer", "solution"]),
         ],
@@ -441,8 +438,21 @@ pub fn usual(column: ImportColumn) -> &'static [&'static str] {
 
 /// Columns that are looked at without being one of [`ImportColumn`].
 const BESIDE: &[&str] = &[
-    "tools", "functions", "images", "image", "videos", "video", "audios", "audio", "weight", "solution", "sample", "id",
-    "pair_kind", "chosen_tokens", "rejected_tokens",
+    "tools",
+    "functions",
+    "images",
+    "image",
+    "videos",
+    "video",
+    "audios",
+    "audio",
+    "weight",
+    "solution",
+    "sample",
+    "id",
+    "pair_kind",
+    "chosen_tokens",
+    "rejected_tokens",
 ];
 
 /// Whether any layout looks at a path that `wanted` takes.
@@ -455,8 +465,25 @@ pub fn any_path(wanted: impl Fn(&str) -> bool) -> bool {
 
 /// Every column.
 const COLUMNS: [ImportColumn; 19] = [
-    Prompt, System, Input, History, ReferenceAnswer, Domain, SourceId, Language, Tests, Completion, Reasoning, Teacher,
-    FinishReason, Complete, CompletionTokens, Samples, Label, Chosen, Rejected,
+    Prompt,
+    System,
+    Input,
+    History,
+    ReferenceAnswer,
+    Domain,
+    SourceId,
+    Language,
+    Tests,
+    Completion,
+    Reasoning,
+    Teacher,
+    FinishReason,
+    Complete,
+    CompletionTokens,
+    Samples,
+    Label,
+    Chosen,
+    Rejected,
 ];
 
 /// Where a completion stands beside reasoning that has a column of its own.

@@ -33,7 +33,8 @@ impl Row<'_, '_> {
                 // The last turns are the completions, even where they are the same.
                 let both = shared(&chosen, &rejected).min(chosen.len() - 1).min(rejected.len() - 1);
                 if both == 0 {
-                    let detail = format!("no column `prompt`, and the sides have no turns in common; found {}", keys(self.row));
+                    let detail =
+                        format!("no column `prompt`, and the sides have no turns in common; found {}", keys(self.row));
                     return Err(("no_prompt", detail));
                 }
                 rejected.drain(..both);
@@ -74,7 +75,8 @@ impl Row<'_, '_> {
     fn side(&self, column: ImportColumn, name: &'static str) -> Result<Vec<Turn>, Unusable> {
         let missing = || ("no_completion", format!("no column `{name}`; found {}", keys(self.row)));
         let value = self.find(column).ok_or_else(missing)?;
-        let transcript = self.layout.name.starts_with("HH").then(|| value.as_str().and_then(turns_of_transcript)).flatten();
+        let transcript =
+            self.layout.name.starts_with("HH").then(|| value.as_str().and_then(turns_of_transcript)).flatten();
         let turns = match transcript {
             Some(turns) => turns,
             None => turns_of(value, ASSISTANT)?,

@@ -29,7 +29,8 @@ impl Row<'_, '_> {
             Some(Value::Array(samples)) => samples.iter().collect(),
             Some(Value::Object(samples)) => samples.values().collect(),
             Some(Value::String(text)) if text.trim_start().starts_with('[') => {
-                parsed = serde_json::from_str::<Vec<Value>>(text).map_err(|error| ("no_completion", error.to_string()))?;
+                parsed =
+                    serde_json::from_str::<Vec<Value>>(text).map_err(|error| ("no_completion", error.to_string()))?;
                 parsed.iter().collect()
             }
             Some(sample @ Value::String(_)) => vec![sample],
@@ -100,9 +101,8 @@ impl Row<'_, '_> {
         let finish_reason = if cut {
             FinishReason::Length
         } else {
-            let known = |value: &Value| {
-                Some(FinishReason::read_value(value)).filter(|reason| *reason != FinishReason::Unknown)
-            };
+            let known =
+                |value: &Value| Some(FinishReason::read_value(value)).filter(|reason| *reason != FinishReason::Unknown);
             self.beside(sample, ImportColumn::FinishReason, true, known).unwrap_or(FinishReason::Unknown)
         };
         Ok(Rollout {

@@ -1,8 +1,8 @@
 //! Imported rows to tables: prompts numbered, rollouts brought into order.
 
+use super::ImportFacts;
 use super::fields::{Imported, Unusable};
 use super::layout::Becomes;
-use super::ImportFacts;
 use super::rollouts::RolloutTable;
 use super::usage::ColumnsRead;
 use crate::dropping::Dropping;

@@ -147,10 +147,12 @@ fn read_part(part: &Value, turn: &mut Turn) -> Result<(), Unusable> {
     let kind = part.get("type").and_then(Value::as_str).unwrap_or("text");
     let text = |key: &str| part.get(key).and_then(Value::as_str);
     match kind {
-        "text" | "input_text" | "output_text" => match part.as_str().or_else(|| text("text")).or_else(|| text("content")) {
-            Some(text) => turn.content.push_str(text),
-            None => return Err(("not_a_message", "a part of a content has no text".into())),
-        },
+        "text" | "input_text" | "output_text" => {
+            match part.as_str().or_else(|| text("text")).or_else(|| text("content")) {
+                Some(text) => turn.content.push_str(text),
+                None => return Err(("not_a_message", "a part of a content has no text".into())),
+            }
+        }
         "thinking" | "reasoning" => {
             let found = text("thinking").or_else(|| text("text")).or_else(|| text("reasoning")).unwrap_or_default();
             turn.reasoning.get_or_insert_default().push_str(found);

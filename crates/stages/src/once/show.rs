@@ -1,12 +1,14 @@
 //! Tables and records for people.
 
+use crate::narrow::{Completion, Question};
 use crate::train::Train;
 use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical};
 use retort_records::{
     Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
-    Telemetry, VerdictRow,
+    Telemetry, Verdict, VerdictRow,
 };
-use retort_tables::follow;
+use retort_tables::{Columns, follow};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -72,11 +74,15 @@ fn show_elsewhere(folder: &Path, table: Option<&str>, limit: usize, join: bool) 
 fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Vec<Value>, PipelineError> {
     match table {
         Prompt::TABLE => read::<Prompt>(finished, limit, None),
-        Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        VerdictRow::TABLE => read::<VerdictRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        JudgementRow::TABLE => read::<JudgementRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| &row.rollout_id)),
+        Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id])),
+        LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id])),
+        VerdictRow::TABLE => {
+            read::<VerdictRow>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id]))
+        }
+        JudgementRow::TABLE => {
+            read::<JudgementRow>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id]))
+        }
+        Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id])),
         SftExample::TABLE => read::<SftExample>(finished, limit, None),
         Pair::TABLE => read::<Pair>(finished, limit, None),
         Dropped::TABLE => read::<Dropped>(finished, limit, None),
@@ -90,33 +96,49 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
     }
 }
 
-/// The first rows of table `T`; with `join`, each with the prompt, rollout and verdict behind its rollout's id.
+/// What was found in a rollout.
+#[derive(Deserialize)]
+struct Found {
+    rollout_id: String,
+    verdict: Verdict,
+    extracted_answer: Option<String>,
+}
+
+impl Columns for Found {
+    type Table = VerdictRow;
+}
+
+/// The first rows of table `T`; with `join`, which gives the ids of a row's rollout and prompt, each with its prompt, rollout
+/// and verdict.
 fn read<T: Row>(
     finished: &Finished,
     limit: usize,
-    join: Option<fn(&T) -> &String>,
+    join: Option<fn(&T) -> [&String; 2]>,
 ) -> Result<Vec<Value>, PipelineError> {
     let rows: Vec<T> = finished.rows::<T>()?.take(limit).collect::<Result<_, _>>()?;
     let mut values: Vec<Value> = rows.iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
-    let Some(rollout_id) = join else { return Ok(values) };
-    let mut prompts = follow(finished.rows::<Prompt>()?, |row| &row.prompt_id);
+    let Some(ids) = join else { return Ok(values) };
+    let mut prompts = follow(finished.rows::<Question>()?, |row| &row.prompt_id);
     for (row, value) in rows.iter().zip(&mut values) {
-        let prompt = prompts.partner_of(T::TABLE, row.prompt_id())?;
+        let [_, prompt_id] = ids(row);
+        let prompt = prompts.partner_of(T::TABLE, prompt_id)?;
         value["prompt"] = json!(prompt.messages);
         value["reference_answer"] = json!(prompt.reference_answer);
     }
     if T::TABLE != Rollout::TABLE && finished.key_of(Rollout::TABLE).is_some() {
-        let mut rollouts = follow(finished.rows::<Rollout>()?, |row| &row.rollout_id);
+        let mut rollouts = follow(finished.rows::<Completion>()?, |row| &row.rollout_id);
         for (row, value) in rows.iter().zip(&mut values) {
-            let rollout = rollouts.partner_of(T::TABLE, rollout_id(row))?;
+            let [rollout_id, _] = ids(row);
+            let rollout = rollouts.partner_of(T::TABLE, rollout_id)?;
             value["teacher"] = json!(rollout.teacher);
             value["completion"] = json!(rollout.completion);
         }
     }
     if T::TABLE != VerdictRow::TABLE && finished.key_of(VerdictRow::TABLE).is_some() {
-        let mut verdicts = follow(finished.rows::<VerdictRow>()?, |row| &row.rollout_id);
+        let mut verdicts = follow(finished.rows::<Found>()?, |row| &row.rollout_id);
         for (row, value) in rows.iter().zip(&mut values) {
-            let verdict = verdicts.partner_of(T::TABLE, rollout_id(row))?;
+            let [rollout_id, _] = ids(row);
+            let verdict = verdicts.partner_of(T::TABLE, rollout_id)?;
             value["verdict"] = json!(verdict.verdict);
             value["extracted_answer"] = json!(verdict.extracted_answer);
         }

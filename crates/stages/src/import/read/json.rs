@@ -80,14 +80,12 @@ fn rows_within(value: Value) -> Result<Vec<Value>, String> {
         }
     }
     let is_rows = |value: &Value| {
-        !is_conversation(value)
-            && value.as_array().is_some_and(|rows| rows.first().is_some_and(Value::is_object))
+        !is_conversation(value) && value.as_array().is_some_and(|rows| rows.first().is_some_and(Value::is_object))
     };
     let lists: Vec<&str> = object.iter().filter(|(_, value)| is_rows(value)).map(|(name, _)| name.as_str()).collect();
     // A list of objects beside texts may be the samples of one row.
-    let describes = |name: &str| {
-        ["prompt", "problem", "question", "instruction", "messages", "conversations"].contains(&name)
-    };
+    let describes =
+        |name: &str| ["prompt", "problem", "question", "instruction", "messages", "conversations"].contains(&name);
     match lists.as_slice() {
         [name] if !object.keys().any(|name| describes(name)) => {
             let name = (*name).to_owned();
@@ -161,7 +159,9 @@ fn exact(json: &str) -> Cow<'_, str> {
         match bytes[at] {
             b'"' => at = end_of_text(json, at + 1),
             b'-' | b'0'..=b'9' => {
-                let length = bytes[at..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+                let length = bytes[at..]
+                    .iter()
+                    .take_while(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
                 let end = at + length.count();
                 let digits = bytes[at..end].iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
                 if digits.filter(|byte| byte.is_ascii_digit()).count() > EXACT_DIGITS {

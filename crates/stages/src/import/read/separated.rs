@@ -29,9 +29,7 @@ pub fn open(path: &Path, mut input: Input) -> Result<RawFile, PipelineError> {
     let (names, shown) = (columns.clone(), path.to_owned());
     let rows = reader.into_byte_records().zip(1..).map(move |(record, number)| match record {
         Ok(record) => Ok(RawRow { number, value: row(&names, &record), unreadable: Vec::new() }),
-        Err(error) => {
-            Err(PipelineError::argument(format!("cannot read `{}`: {error}", shown.display())))
-        }
+        Err(error) => Err(PipelineError::argument(format!("cannot read `{}`: {error}", shown.display()))),
     });
     Ok(RawFile { columns, rows: Box::new(rows) })
 }
