@@ -122,6 +122,10 @@ fn rollouts() -> Vec<Case> {
         Case::new("rollouts", "no samples", lines(&[json!({"prompt": "a", "completions": []}), json!({"prompt": "b", "completions": null, "completion": "6"}), json!({"prompt": "c", "completions": {"0": "8"}})]), ROLLOUTS)
             .rows([json!({"completion": "6"}), json!({"completion": "8"})])
             .says(&["1 no_completion"]),
+        case("lists beside a list", json!({"prompt": "q", "completions": ["a", "b"], "finish_reasons": ["stop", "length"], "completion_tokens": [3, 9], "model": "m"}))
+            .rows([json!({"finish_reason": "stop", "completion_tokens": 3, "teacher": "m"}), json!({"finish_reason": "length", "completion_tokens": 9})]),
+        case("reasoning by another name", json!({"question": "q", "thinking_process": "n and n", "response": "4"}))
+            .rows([json!({"reasoning": "n and n", "answer": "4"})]),
         case("several think blocks", json!({"prompt": "9-5?", "completion": "<think>a</think>FIRST<think>b</think>\\boxed{4}"}))
             .rows([json!({"reasoning": "a</think>FIRST<think>b", "answer": "\\boxed{4}"})]),
         Case::new("rollouts", "finish reasons in any spelling", lines(&["STOP", "MAX_TOKENS", "FinishReason.LENGTH", "finish_reason_length", "eos_token", "SAFETY", "truncated"].map(|word| json!({"prompt": word, "completion": "4", "finish_reason": word}))), ROLLOUTS)
@@ -214,6 +218,10 @@ fn pairs() -> Vec<Case> {
             .rows([json!({"prompt": [{"role": "system", "content": "S"}, user("hi")], "chosen": "4", "rejected": "5"})]),
         Case::row("pairs", "reasoning_content", &json!({"prompt": [user("hi")], "chosen": [{"role": "assistant", "content": "4", "reasoning_content": "n"}], "rejected": [{"role": "assistant", "content": "4", "reasoning_content": "n n"}]}), "as: pairs, format: trl")
             .rows([json!({"chosen": "<think>\nn\n</think>\n\n4", "rejected": "<think>\nn n\n</think>\n\n4"})]),
+        case("OpenAI preference rows", json!({"input": {"messages": [user("hi")]}, "preferred_output": [assistant("4")], "non_preferred_output": [assistant("5")]}))
+            .rows([four()]),
+        case("the prompt within, with other white space", json!({"prompt": "hi\n", "chosen": [user("hi"), assistant("4")], "rejected": [user("hi"), assistant("5")]}))
+            .rows([json!({"chosen": "4", "rejected": "5"})]),
         case("identical sides", json!({"prompt": "hi", "chosen": "4", "rejected": "4"})).says(&["identical_sides"]),
         case("identical conversations", json!({"chosen": [user("hi"), assistant("4")], "rejected": [user("hi"), assistant("4")]})).says(&["identical_sides"]),
         case("several turns", json!({"prompt": "hi", "chosen": [assistant("a"), user("b"), assistant("c")], "rejected": "5"})).says(&["several_turns"]),

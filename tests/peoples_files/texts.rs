@@ -59,6 +59,8 @@ pub fn cases() -> Vec<Case> {
         case("lines in .json", two.as_bytes()).file("a.json"),
         case("wrapped", json!({ "data": list }).to_string().as_bytes()).file("a.json"),
         case("wrapped beside other keys", json!({"version": 3, "rows": list}).to_string().as_bytes()).file("a.json"),
+        case("by id", json!({"x1": row("a"), "x2": row("b")}).to_string().as_bytes()).file("a.json"),
+        case("what Python writes for no number", two.replace("{", "{\"score\": NaN, ").as_bytes()),
         case("by columns", columns.to_string().as_bytes()).file("a.json"),
         case("zst", &zstd_frame(two.as_bytes())).file("a.jsonl.zst"),
         case("zst of a list", &zstd_frame(list.to_string().as_bytes())).file("a.JSON.zst"),
@@ -114,6 +116,7 @@ pub fn cases() -> Vec<Case> {
             "prompt,answer,completion\n\"a\nb\",4,\"line one\nline \"\"two\"\", and 4\"\n",
             vec![completion(quoted)],
         ),
+        csv("Excel's word for the separator", "sep=|\r\nprompt|answer|completion\r\na|4|4\r\n", vec![completion("4")]),
         csv(
             "semicolons",
             "prompt;answer;completion\r\na;4;\"line one\nline \"\"two\"\", and 4\"\r\n",

@@ -57,8 +57,24 @@ const COMPLETIONS: &[&str] = &[
     "choices",
 ];
 const CONVERSATIONS: &[&str] = &["messages", "conversations", "conversation", "dialogue", "dialog", "items"];
-const REASONING: &[&str] =
-    &["reasoning", "reasoning_content", "thinking", "thought", "thoughts", "reasoning_text", "chain_of_thought", "cot"];
+const REASONING: &[&str] = &[
+    "reasoning",
+    "reasoning_content",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reasoning_text",
+    "chain_of_thought",
+    "cot",
+    "think",
+    "thinking_content",
+    "reasoning_trace",
+    "reasoning_process",
+    "thinking_process",
+    "thinking_trajectory",
+    "message.reasoning_content",
+    "message.reasoning",
+];
 const ALL: &[Becomes] = &[Prompts, Rollouts, Sft, Pairs];
 
 /// All of them, the more particular before the more general.
@@ -379,6 +395,7 @@ pub fn usual(column: ImportColumn) -> &'static [&'static str] {
             "dialogue",
             "dialog",
             "items",
+            "input.messages",
             "input",
         ],
         ReferenceAnswer => {
@@ -401,20 +418,20 @@ pub fn usual(column: ImportColumn) -> &'static [&'static str] {
             "generated_text",
             "message.content",
         ],
-        Reasoning => &[
-            "reasoning",
-            "reasoning_content",
-            "thinking",
-            "thought",
-            "thoughts",
-            "reasoning_text",
-            "chain_of_thought",
-            "cot",
-            "message.reasoning_content",
-            "message.reasoning",
-        ],
+        Reasoning => REASONING,
         Teacher => &["teacher", "model"],
-        FinishReason => &retort_records::FinishReason::KEYS,
+        // Those of one text, and the lists that stand beside a list of samples.
+        FinishReason => &[
+            "finish_reason",
+            "finishReason",
+            "stop_reason",
+            "stopReason",
+            "done_reason",
+            "doneReason",
+            "stop_type",
+            "finish_reasons",
+            "stop_reasons",
+        ],
         Complete => &["is_reasoning_complete", "is_complete"],
         CompletionTokens => &[
             "completion_tokens",
@@ -431,8 +448,8 @@ pub fn usual(column: ImportColumn) -> &'static [&'static str] {
         ],
         Samples => &["samples", "completions", "generations", "responses", "outputs", "choices"],
         Label => &["label", "kto_tag"],
-        Chosen => &["chosen"],
-        Rejected => &["rejected"],
+        Chosen => &["chosen", "preferred_output", "chosen_response"],
+        Rejected => &["rejected", "non_preferred_output", "rejected_response"],
     }
 }
 

@@ -90,10 +90,10 @@ fn shared(one: &[Turn], other: &[Turn]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
-/// Whether `side` is `prompt` without its system turn (or with one of its own), and one turn more.
+/// Whether `side` is `prompt` and one turn more, white space and turns of the system left aside: one of the two may have none.
 fn without_system(prompt: &[Turn], side: &[Turn]) -> bool {
-    fn spoken(turns: &[Turn]) -> impl Iterator<Item = &Turn> {
-        turns.iter().filter(|turn| turn.role != "system")
+    fn spoken(turns: &[Turn]) -> impl Iterator<Item = (&str, &str)> {
+        turns.iter().filter(|turn| turn.role != "system").map(|turn| (turn.role, turn.content.trim()))
     }
     spoken(prompt).eq(spoken(&side[..side.len() - 1]))
 }

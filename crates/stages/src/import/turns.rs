@@ -129,7 +129,7 @@ fn turn(value: &Value, role: &'static str) -> Result<Turn, Unusable> {
         Value::Object(_) => return Err(("not_a_message", "a turn's content is an object".into())),
     }
     let reasoning = ["reasoning_content", "reasoning", "thinking", "thought"].iter().filter_map(|key| value.get(key));
-    if let Some(reasoning) = reasoning.filter_map(text_not_flag).next() {
+    if let Some(reasoning) = reasoning.filter_map(text_not_flag).next().filter(|_| role == ASSISTANT) {
         turn.reasoning = Some(reasoning.trim().to_owned());
     }
     if content.is_null() && turn.reasoning.is_none() {

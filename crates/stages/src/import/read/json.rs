@@ -98,6 +98,11 @@ fn rows_within(value: Value) -> Result<Vec<Value>, String> {
         }
         _ => {}
     }
+    // Rows by an id of theirs.
+    let by_id = |row: &Value| row.as_object().is_some_and(|row| row.keys().any(|name| describes(name)));
+    if !object.is_empty() && object.values().all(by_id) {
+        return Ok(object.into_iter().map(|(_, row)| row).collect());
+    }
     Ok(columns(&object).unwrap_or_else(|| vec![Value::Object(object)]))
 }
 
@@ -151,7 +156,8 @@ fn parsed(line: &JsonLine) -> Result<Value, Unusable> {
     serde_json::from_str(&exact(text)).map_err(|error| ("not_json", error.to_string()))
 }
 
-/// The JSON with numbers of more digits than a double holds as texts: an answer of thirty digits must stay what it is.
+/// The JSON with numbers of more digits than a double holds as texts, since an answer of thirty digits must stay what it is,
+/// and without what is no number.
 fn exact(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
     let (mut at, mut copied, mut out) = (0, 0, String::new());
@@ -172,6 +178,20 @@ fn exact(json: &str) -> Cow<'_, str> {
                     copied = end;
                 }
                 at = end;
+            }
+            // Python writes what is no number so; it is no value.
+            b'N' | b'I' => {
+                let word = ["NaN", "Infinity"].into_iter().find(|word| json[at..].starts_with(word));
+                match word {
+                    Some(word) => {
+                        let minus = usize::from(at > copied && bytes[at - 1] == b'-');
+                        out.push_str(&json[copied..at - minus]);
+                        out.push_str("null");
+                        at += word.len();
+                        copied = at;
+                    }
+                    None => at += 1,
+                }
             }
             _ => at += 1,
         }
@@ -209,6 +229,7 @@ mod tests {
             (r#"[9007199254740993.5, 0.1]"#, r#"["9007199254740993.5", 0.1]"#),
             (r#"{"a\"1234567890123456789": -12, "b": "1234567890123456789"}"#, ""),
             (r#"{"a": 123456789012345}"#, ""),
+            (r#"{"a": NaN, "b": -Infinity, "NaN": "NaN"}"#, r#"{"a": null, "b": null, "NaN": "NaN"}"#),
             (r#""\\" 1234567890123456"#, r#""\\" "1234567890123456""#),
         ] {
             let wanted = if wanted.is_empty() { written } else { wanted };
@@ -225,6 +246,7 @@ mod tests {
             json!({"version": 1, "meta": {"a": 1}, "examples": rows}),
             json!({"prompt": {"0": "p", "1": "q"}, "answer": {"0": "1", "1": "2"}}),
             json!({"prompt": ["p", "q"], "answer": ["1", "2"]}),
+            json!({"0": rows[0], "1": rows[1]}),
             json!({"columns": ["prompt", "answer"], "index": [0, 1], "data": [["p", "1"], ["q", "2"]]}),
             json!({"features": [], "rows": [{"row_idx": 0, "row": rows[0]}, {"row_idx": 1, "row": rows[1]}]}),
         ] {

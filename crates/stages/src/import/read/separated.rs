@@ -13,7 +13,16 @@ use std::path::Path;
 pub fn open(path: &Path, mut input: Input) -> Result<RawFile, PipelineError> {
     let fail = |reason: String| PipelineError::argument(format!("cannot read `{}`: {reason}", path.display()));
     let start = input.fill_buf().map_err(PipelineError::io("read", path))?;
-    let separator = if ending(path) == "tsv" { b'\t' } else { separator(start) };
+    let separator = match start {
+        // Excel's own word for it, on a line before the header.
+        [b's', b'e', b'p', b'=', mark, rest @ ..] => {
+            let (mark, line) = (*mark, rest.iter().position(|byte| *byte == b'\n').map_or(start.len(), |end| end + 6));
+            input.consume(line);
+            mark
+        }
+        _ if ending(path) == "tsv" => b'\t',
+        start => separator(start),
+    };
     let mut reader = ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(input);
     let header = reader.byte_headers().map_err(|error| fail(error.to_string()))?.clone();
     let mut columns: Vec<String> = Vec::with_capacity(header.len());
