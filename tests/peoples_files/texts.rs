@@ -60,7 +60,7 @@ pub fn cases() -> Vec<Case> {
         case("wrapped", json!({ "data": list }).to_string().as_bytes()).file("a.json"),
         case("wrapped beside other keys", json!({"version": 3, "rows": list}).to_string().as_bytes()).file("a.json"),
         case("by id", json!({"x1": row("a"), "x2": row("b")}).to_string().as_bytes()).file("a.json"),
-        case("what Python writes for no number", two.replace("{", "{\"score\": NaN, ").as_bytes()),
+        case("what Python writes for no number", two.replace("{\"prompt\"", "{\"score\": NaN, \"prompt\"").as_bytes()),
         case("by columns", columns.to_string().as_bytes()).file("a.json"),
         case("zst", &zstd_frame(two.as_bytes())).file("a.jsonl.zst"),
         case("zst of a list", &zstd_frame(list.to_string().as_bytes())).file("a.JSON.zst"),
