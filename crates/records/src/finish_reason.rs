@@ -1,8 +1,8 @@
 //! Why a text ended, and the one reading of it in the words of servers and data sets.
 
-use crate::completion::ThinkForm;
 use std::borrow::Cow;
 
+use crate::completion::ThinkForm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -162,10 +162,15 @@ impl FinishReason {
             .unwrap_or(Self::Unknown)
     }
 
+    /// Whether the text is not whole: such a completion is never correct and never shortest.
+    pub fn truncates(self) -> bool {
+        matches!(self, Self::Length | Self::ContentFilter | Self::Abort)
+    }
+
     /// Whether a text that ended so and has its think tags in this form was cut off: by the limit, by the server, or in the
     /// middle of its reasoning.
-    pub fn truncates(self, form: ThinkForm) -> bool {
-        matches!(self, Self::Length | Self::ContentFilter | Self::Abort) || form == ThinkForm::Unclosed
+    pub fn truncates_with(self, form: ThinkForm) -> bool {
+        self.truncates() || form == ThinkForm::Unclosed
     }
 }
 

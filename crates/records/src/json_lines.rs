@@ -234,15 +234,10 @@ mod tests {
 
     #[test]
     fn the_work_grows_with_the_number_of_keys() {
-        let seconds = |keys: usize| {
-            let row = format!("{{{}}}", (0..keys).map(|key| format!("\"k{key}\":0")).collect::<Vec<_>>().join(","));
-            let start = std::time::Instant::now();
-            let fields: RowFields<'_> = serde_json::from_str(&row).unwrap();
-            assert_eq!(fields.0.len(), keys);
-            start.elapsed().as_secs_f64()
-        };
-        // Eight times the keys: quadratic work would take 64 times as long.
-        let (few, many) = (seconds(20_000), seconds(160_000));
-        assert!(many < 30.0 * few.max(0.002), "{few} s, {many} s");
+        // Work that grew with their square would take an hour.
+        let keys = 1_000_000;
+        let row = format!("{{{}}}", (0..keys).map(|key| format!("\"k{key}\":0")).collect::<Vec<_>>().join(","));
+        let fields: RowFields<'_> = serde_json::from_str(&row).unwrap();
+        assert_eq!(fields.0.len(), keys);
     }
 }

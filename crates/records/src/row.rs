@@ -1,10 +1,8 @@
 //! The structs behind every table. A field is a column; its doc comment is the column's description in `schemas/`.
 
-use crate::completion;
+use crate::{FinishReason, completion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-
-use crate::FinishReason;
 
 /// A row of a table.
 pub trait Row: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {
@@ -109,7 +107,7 @@ pub struct Rollout {
 impl Rollout {
     /// Whether the text was cut off: by the limit, by the server, or in the middle of its reasoning.
     pub fn truncated(&self) -> bool {
-        self.finish_reason.truncates(completion::split(&self.completion).form)
+        self.finish_reason.truncates_with(completion::split(&self.completion).form)
     }
 }
 

@@ -202,7 +202,7 @@ impl RowFunction for VerifyRollout {
 
     fn apply(&self, (rollout, task): &(SampledText, Arc<Task>)) -> VerdictRow {
         let parts = completion::split(&rollout.completion);
-        let truncated = rollout.finish_reason.truncates(parts.form);
+        let truncated = rollout.finish_reason.truncates_with(parts.form);
         let case = Case {
             messages: &task.messages,
             completion: &rollout.completion,

@@ -84,6 +84,11 @@ fn fenced(text: &str) -> Option<&str> {
     Some(content.split_once('\n').map_or(content, |(_, rest)| rest))
 }
 
+/// Whether a text is JSON in which no key stands twice in one object.
+pub(crate) fn is_unambiguous(text: &str) -> bool {
+    JsonText::read(text.trim()).is_ok()
+}
+
 /// The text of one JSON value that is known to be well formed, without white space around it.
 #[derive(Clone, Copy)]
 struct JsonText<'t>(&'t str);
@@ -237,13 +242,16 @@ fn depth(text: &str) -> usize {
 /// Numbers are equal by their exact value. Two that are not whole are also equal when they are the same double: `0.1` is
 /// what `0.10000000000000001` was before it was written.
 fn equal_numbers(a: &str, b: &str) -> bool {
+    if a == b {
+        return true;
+    }
     match (Decimal::parse(a), Decimal::parse(b)) {
         (Some(exact), Some(other)) if exact == other => true,
         (Some(exact), Some(other)) if !exact.is_whole() && !other.is_whole() => {
             matches!((a.parse::<f64>(), b.parse::<f64>()), (Ok(a), Ok(b)) if a == b && a.is_normal())
         }
-        // An exponent beyond all bounds.
-        _ => a == b,
+        // Another value, or an exponent beyond all bounds.
+        _ => false,
     }
 }
 

@@ -29,4 +29,4 @@ pub use settings::VerifierSettings;
 pub use verifier::{Case, Judgement, Outcome, Require, Verifier, judge};
 
 /// Version of the rules. It changes whenever any verdict may change, and is part of every verdict's fingerprint.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";

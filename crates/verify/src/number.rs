@@ -64,7 +64,8 @@ impl Verifier for Number {
         };
         let Some(wanted) = &expected.value else { return unreadable("reference answer") };
         let Some(value) = &found.value else { return unreadable("answer").with_answer(found.text) };
-        if (found.operand || expected.operand) && answer.trim() != reference.trim() {
+        if (found.operand || expected.operand) && !found.same_expression(&expected) && answer.trim() != reference.trim()
+        {
             let reason = "the last number is part of an expression, which is not evaluated";
             return Outcome::new(Verdict::Undecided, "expression", reason).with_answer(found.text);
         }
@@ -101,6 +102,8 @@ pub(crate) struct Found {
     pub value: Option<BigRational>,
     /// Whether an operator stands before it, as in `3/4`, `2^10` or `10-4`: it is not the value of the whole.
     operand: bool,
+    /// The run of characters that ends with the number, and begins with an operand where the number is one.
+    run: String,
     /// The value of the digits behind the last plain space, which may separate groups of digits or two numbers.
     last_group: Option<BigRational>,
 }
@@ -110,6 +113,11 @@ impl Found {
     pub(crate) fn is_value(&self) -> bool {
         self.value.is_some() && !self.operand
     }
+
+    /// Whether both are the last operand of one expression written without spaces, as in `3/4` and `2024-01-05`.
+    fn same_expression(&self, other: &Self) -> bool {
+        self.operand && other.operand && self.run == other.run && self.run.len() > self.text.len()
+    }
 }
 
 /// Bytes at the end of a text in which its last number is looked for: more than a number that is read may have.
@@ -118,20 +126,20 @@ const TAIL: usize = 4 * MAX_DIGITS;
 /// A number without its sign: a power of ten, or digits with groups, a fraction and an exponent.
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"10\s*(?:\^|\*\*)\s*\{?\s*(?P<power>[-+]?[0-9]+)\s*\}?",
+        r"10\s*(?:\^|\*\*)\s*\{?\s*(?P<power>[-+]?[0-9]+)(?:\s*\})?",
         r"|(?P<mantissa>(?:[0-9]{1,3}(?: [0-9]{3})+(?-u:\b)|[0-9]+(?:(?:[,_\u{a0}\u{2007}\u{2009}\u{202f}]|\{,\}|\\[,;!])[0-9]+)*)",
         r"(?:\.[0-9]+)*|(?:\.[0-9]+)+)",
         r"(?:[eE](?P<exponent>[-+]?[0-9]+)(?-u:\b)",
-        r"|\s*(?:[×x*·]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(?P<times>[-+]?[0-9]+)\s*\}?)?",
+        r"|\s*(?:[×x*·]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*\{?\s*(?P<times>[-+]?[0-9]+)(?:\s*\})?)?",
     ))
     .expect("the pattern is constant")
 });
 
 /// What stands before a number: an operator that makes it an operand.
 static OPERATOR: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
+    Regex::new(
         r"(?:[/^÷√±×·]|\\(?:sqrt|times|cdot|div|pm|mp)(?-u:\b)|\\frac\s*\{?[^{}]*\}?|[0-9)}\]!]\s*(?:[-+]|\*\*?))[\s{(]*$",
-    ))
+    )
     .expect("the pattern is constant")
 });
 
@@ -155,8 +163,16 @@ pub(crate) fn last_number(text: &str) -> Option<Found> {
         text: format!("{}{}", sign.unwrap_or_default(), whole.as_str()),
         value: read(&grouped),
         operand,
+        run: text[run_start(before)..whole.end()].to_owned(),
         last_group: groups.rsplit_once(' ').and_then(|(_, group)| read(group)),
     })
+}
+
+/// Where the run of characters begins that `before` ends with.
+fn run_start(before: &str) -> usize {
+    let separates = |c: char| c.is_whitespace() || matches!(c, '=' | ':' | '$' | '"' | ',' | '`');
+    let start = before.char_indices().rfind(|(_, c)| separates(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    start + before[start..].len() - before[start..].trim_start_matches(['*', '_', '(']).len()
 }
 
 /// The minus sign before a number, with what stands between, and whether the number is an operand.
@@ -330,6 +346,11 @@ mod tests {
         assert_eq!(verdict("3/4", "0.75"), Verdict::Undecided);
         assert_eq!(verdict("3/4", "1/4"), Verdict::Undecided);
         assert_eq!(verdict("3/4", "3/4"), Verdict::Correct);
+        assert_eq!(verdict("It is **3/4**.", "3/4"), Verdict::Correct);
+        assert_eq!(verdict("so x = 3/4", "$3/4$"), Verdict::Correct);
+        assert_eq!(verdict("on 2024-01-05", "2024-01-05"), Verdict::Correct);
+        assert_eq!(verdict("on 2023-01-05", "2024-01-05"), Verdict::Undecided);
+        assert_eq!(verdict("2 + 4", "3 + 4"), Verdict::Undecided);
         assert_eq!(verdict("1.5e3", "3"), Verdict::Incorrect);
         assert_eq!(verdict("6.02 × 10^23", "23"), Verdict::Incorrect);
         assert_eq!(verdict("on day 3 200 eggs", "200"), Verdict::Undecided);

@@ -126,7 +126,8 @@ impl RegexSettings {
 /// `.5`, `C#`, `5'` and `5"`, `5!`.
 pub(crate) fn normalized(text: &str) -> String {
     let lower: String = text.chars().flat_map(char::to_lowercase).collect();
-    let words = lower.split_whitespace().map(|word| without_marks(word, &lower));
+    let quoting = QUOTES.map(|closing| quotes(&lower, closing));
+    let words = lower.split_whitespace().map(|word| without_marks(word, quoting));
     // Articles, a dash between words, a heading's or a table's mark.
     let says_nothing = |word: &&str| matches!(*word, "" | "a" | "an" | "the" | "–" | "#" | "##" | "###" | "|");
     let joined = words.filter(|word| !says_nothing(word)).collect::<Vec<_>>().join(" ");
@@ -134,8 +135,11 @@ pub(crate) fn normalized(text: &str) -> String {
     if joined.is_empty() { lower.split_whitespace().collect::<Vec<_>>().join(" ") } else { joined.to_owned() }
 }
 
-/// A word of `text` without the marks of its sentence around it.
-fn without_marks<'t>(word: &'t str, text: &str) -> &'t str {
+/// Marks that close a quotation, or stand for feet, inches, minutes and seconds behind a number.
+const QUOTES: [char; 5] = ['\'', '"', '’', '”', '´'];
+
+/// A word without the marks of its sentence around it; `quoting` says which of [`QUOTES`] are quotation marks here.
+fn without_marks(word: &str, quoting: [bool; 5]) -> &str {
     const MARKS: &str = ".,;:!?¿¡…·、。，；：！？．｡।॥؟،؛۔\"'`´“”„‟‘’‚‛«»‹›「」『』《》〈〉【】〔〕()[]{}（）［］｛｝_—―*•▪◦‣™®©\
                          \u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2060}\u{feff}";
     let is_mark = |c: char| MARKS.contains(c) || c >= '\u{1f000}' && !c.is_alphanumeric();
@@ -149,8 +153,7 @@ fn without_marks<'t>(word: &'t str, text: &str) -> &'t str {
     }
     while let Some(last) = word.chars().next_back().filter(|c| is_mark(*c)) {
         let rest = &word[..word.len() - last.len_utf8()];
-        // Feet, inches, minutes, seconds and factorials, unless the mark closes a quotation.
-        let unit = matches!(last, '!') || matches!(last, '\'' | '"' | '’' | '”' | '´') && !quotes(text, last);
+        let unit = last == '!' || QUOTES.iter().zip(quoting).any(|(quote, quoting)| last == *quote && !quoting);
         if unit && rest.ends_with(char::is_numeric) {
             break;
         }
@@ -164,7 +167,7 @@ fn quotes(text: &str, closing: char) -> bool {
     match closing {
         '’' => text.contains(['‘', '‚']),
         '”' => text.contains(['“', '„']),
-        _ => text.matches(closing).count() % 2 == 0,
+        _ => text.matches(closing).count().is_multiple_of(2),
     }
 }
 

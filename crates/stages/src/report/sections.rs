@@ -460,7 +460,7 @@ fn unstated_ends(stage: &Finished, finished: &mut BTreeMap<&'static str, u64>) -
     for rollout in stage.rows::<Ended>()? {
         let Ended { completion, finish_reason } = rollout?;
         if finish_reason == FinishReason::Unknown {
-            let cut_off = finish_reason.truncates(completion::split(&completion).form);
+            let cut_off = finish_reason.truncates_with(completion::split(&completion).form);
             let word = if cut_off { "never finished their reasoning" } else { "end not stated by the source" };
             *finished.entry(word).or_default() += 1;
         }
