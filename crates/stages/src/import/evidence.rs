@@ -70,6 +70,7 @@ impl Evidence {
     }
 
     /// In the words of `retort explain import`.
+    #[cfg(test)]
     pub fn in_words(&self) -> String {
         let listed = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         match self {

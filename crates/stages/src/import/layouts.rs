@@ -9,7 +9,6 @@ use super::layout::ImportColumn::{
     Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
 };
 use serde_json::Value;
-use std::fmt::Write;
 
 /// One way in which rows are laid out.
 #[derive(Debug)]
@@ -507,41 +506,42 @@ const COLUMNS: [ImportColumn; 19] = [
 pub const ANSWERS: &[&str] =
     &["answer_text", "text", "completion", "response", "content", "output", "generation", "message.content"];
 
-/// The tables of `retort explain import`, in Markdown.
-pub fn in_markdown() -> String {
-    let mut text = String::from("| layout | becomes | read so when a row has | columns |\n|---|---|---|---|\n");
-    let listed = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    for layout in LAYOUTS {
-        let becomes = layout.becomes.iter().map(|becomes| becomes.word()).collect::<Vec<_>>().join(", ");
-        let evidence: Vec<String> = layout.evidence.iter().map(Evidence::in_words).collect();
-        let evidence = if evidence.is_empty() { "nothing of the above".to_owned() } else { evidence.join("; ") };
-        let mut columns: Vec<String> = layout
-            .columns
-            .iter()
-            .map(|(column, names)| match names {
-                [] => format!("no {}", column.word()),
-                names => format!("{}: {}", column.word(), listed(names)),
-            })
-            .collect();
-        match layout.reference {
-            Reference::Whole => {}
-            Reference::AfterMark => columns.push("the reference answer is what follows the last `####`".into()),
-            Reference::LastBoxed => columns.push("the reference answer is the last `\\boxed{}`".into()),
-        }
-        let columns = if columns.is_empty() { "the usual ones".to_owned() } else { columns.join("; ") };
-        let _ = writeln!(text, "| {} | {becomes} | {evidence} | {columns} |", layout.name);
-    }
-    text.push_str("\nUsual names of columns, the first that a row has:\n\n| column | names |\n|---|---|\n");
-    for column in COLUMNS.into_iter().filter(|column| !usual(*column).is_empty()) {
-        let _ = writeln!(text, "| {} | {} |", column.word(), listed(usual(column)));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
     use std::path::Path;
+
+    /// The tables of `retort explain import`, in Markdown.
+    fn in_markdown() -> String {
+        let mut text = String::from("| layout | becomes | read so when a row has | columns |\n|---|---|---|---|\n");
+        let listed = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        for layout in LAYOUTS {
+            let becomes = layout.becomes.iter().map(|becomes| becomes.word()).collect::<Vec<_>>().join(", ");
+            let evidence: Vec<String> = layout.evidence.iter().map(Evidence::in_words).collect();
+            let evidence = if evidence.is_empty() { "nothing of the above".to_owned() } else { evidence.join("; ") };
+            let mut columns: Vec<String> = layout
+                .columns
+                .iter()
+                .map(|(column, names)| match names {
+                    [] => format!("no {}", column.word()),
+                    names => format!("{}: {}", column.word(), listed(names)),
+                })
+                .collect();
+            match layout.reference {
+                Reference::Whole => {}
+                Reference::AfterMark => columns.push("the reference answer is what follows the last `####`".into()),
+                Reference::LastBoxed => columns.push("the reference answer is the last `\\boxed{}`".into()),
+            }
+            let columns = if columns.is_empty() { "the usual ones".to_owned() } else { columns.join("; ") };
+            let _ = writeln!(text, "| {} | {becomes} | {evidence} | {columns} |", layout.name);
+        }
+        text.push_str("\nUsual names of columns, the first that a row has:\n\n| column | names |\n|---|---|\n");
+        for column in COLUMNS.into_iter().filter(|column| !usual(*column).is_empty()) {
+            let _ = writeln!(text, "| {} | {} |", column.word(), listed(usual(column)));
+        }
+        text
+    }
 
     /// The tables of `explain import` say what the code does; `RETORT_BLESS=1` writes them anew.
     #[test]
