@@ -12,15 +12,15 @@ mod rollouts;
 mod spill;
 mod tables;
 mod turns;
+mod unusable;
 mod usage;
 mod values;
 
-use fields::{NONE, RowReader, listed};
-use layout::{Becomes, Format, ImportColumn, RowLayout};
+use fields::RowReader;
+use layout::{Becomes, Format, ImportColumn, NONE, RowLayout};
 use read::RawRow;
 use retort_pipeline::{
-    Context, OutputKind, OutsideFile, PipelineError, RowCounts, SettingProblem, StageKind, StageOutput, Surroundings,
-    expand_glob,
+    Context, OutputKind, OutsideFile, PipelineError, SettingProblem, StageKind, StageOutput, Surroundings, expand_glob,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tables::Tables;
-use usage::ColumnsRead;
+use unusable::listed;
+use usage::ImportFacts;
 
 /// Reads prompts, rollouts, training examples or preference pairs from files.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -78,20 +79,6 @@ pub enum Paths {
     One(String),
     /// Several, read in this order.
     Many(Vec<String>),
-}
-
-/// What a finished import tells of itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ImportFacts {
-    /// Rows that came, stayed and were dropped.
-    #[serde(flatten)]
-    pub rows: RowCounts,
-    /// Which columns were read as what.
-    #[serde(flatten)]
-    pub columns: ColumnsRead,
-    /// Rows whose prompt an earlier row gave another reference answer, which counts.
-    #[serde(default)]
-    pub conflicting_references: u64,
 }
 
 impl StageKind for Import {

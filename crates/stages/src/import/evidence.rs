@@ -1,6 +1,7 @@
 //! What a row shows of how it is laid out, and values by the path to them.
 
 use super::turns::{is_assistant, is_conversation};
+use super::values::{text_not_flag, truth};
 use serde_json::Value;
 
 /// One thing that a row must show. Of several names one is enough.
@@ -108,27 +109,6 @@ pub fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     path.rmatch_indices('.').find_map(|(dot, _)| at(object.get(&path[..dot])?, &path[dot + 1..]))
 }
 
-/// A text that is no flag. Columns called `reasoning` often say only whether there is any.
-pub fn text_not_flag(value: &Value) -> Option<&str> {
-    const FLAGS: [&str; 17] = [
-        "on", "off", "true", "false", "yes", "no", "none", "null", "low", "medium", "high", "minimal", "auto",
-        "enabled", "disabled", "0", "1",
-    ];
-    let text = value.as_str().filter(|text| !text.trim().is_empty())?;
-    let word = text.trim();
-    (word.len() > 8 || !FLAGS.contains(&word.to_ascii_lowercase().as_str())).then_some(text)
-}
-
-/// A truth value, also one that is written as text.
-pub fn truth(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(truth) => Some(*truth),
-        Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
-        Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,13 +123,5 @@ mod tests {
         for path in ["a.x", "l.1", "l.x", "a.c.d", ""] {
             assert_eq!(at(&row, path), None, "{path}");
         }
-    }
-
-    #[test]
-    fn flags_are_no_text() {
-        for flag in [json!("on"), json!("Off"), json!(true), json!(1), json!(" "), json!(null)] {
-            assert_eq!(text_not_flag(&flag), None, "{flag}");
-        }
-        assert_eq!(text_not_flag(&json!("two and two")), Some("two and two"));
     }
 }

@@ -1,10 +1,10 @@
 //! Rows to training examples.
 
-use super::evidence::{text_not_flag, truth};
-use super::fields::{Imported, Row, Unusable, keys};
+use super::fields::{Imported, Row};
 use super::layout::ImportColumn;
 use super::turns::{ASSISTANT, Turn, turns_of};
-use super::values::non_empty;
+use super::unusable::{Unusable, keys};
+use super::values::{non_empty, text_not_flag, truth};
 use retort_records::{SftExample, SftMessage, completion, id_of};
 use serde_json::Value;
 

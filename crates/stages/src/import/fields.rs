@@ -1,9 +1,10 @@
 //! Rows of other people's files to rows of ours: finds the values of a row, and reads its prompt.
 
 use super::evidence::at;
-use super::layout::{Becomes, Format, ImportColumn, RowLayout};
+use super::layout::{Becomes, Format, ImportColumn, NONE, RowLayout};
 use super::layouts::{Layout, Reference};
-use super::turns::{Turn, kind_of, turns_of};
+use super::turns::{Turn, turns_of};
+use super::unusable::{Unusable, keys, kind_of, listed};
 use super::usage::Usage;
 use super::values::{answers, non_empty, text_of};
 use retort_records::{Pair, Prompt, Rollout, SftExample, id_of};
@@ -18,9 +19,6 @@ pub enum Imported {
     Example(SftExample),
     Pair(Pair),
 }
-
-/// Why a row cannot be used: a drop reason and a detail.
-pub type Unusable = (&'static str, String);
 
 /// Reads rows, and keeps count of what was read as what.
 pub struct RowReader<'a> {
@@ -289,9 +287,6 @@ impl<'r, 'a> Row<'r, 'a> {
     }
 }
 
-/// The word by which the user says that the rows have no such column.
-pub const NONE: &str = "none";
-
 /// What follows the last `pattern`.
 fn after(text: &str, pattern: &str) -> Option<String> {
     text.rfind(pattern).and_then(|at| non_empty(&text[at + pattern.len()..]))
@@ -309,17 +304,4 @@ fn history_of(value: &Value) -> Result<Vec<Turn>, Unusable> {
         }
     }
     Ok(turns)
-}
-
-/// Names in backticks.
-pub fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The columns of a row.
-pub fn keys(row: &Value) -> String {
-    match row.as_object() {
-        Some(map) if !map.is_empty() => listed(map.keys().map(String::as_str)),
-        _ => "no columns".into(),
-    }
 }

@@ -151,6 +151,9 @@ impl ImportColumn {
     }
 }
 
+/// The word by which the user says that the rows have no such column.
+pub const NONE: &str = "none";
+
 /// What the settings say of the rows.
 #[derive(Debug, Clone, Copy)]
 pub struct RowLayout<'a> {

@@ -1,8 +1,9 @@
 //! Rows to preference pairs.
 
-use super::fields::{Imported, Row, Unusable, keys};
+use super::fields::{Imported, Row};
 use super::layout::ImportColumn;
 use super::turns::{ASSISTANT, Turn, turns_of, turns_of_transcript};
+use super::unusable::{Unusable, keys};
 use super::values::count;
 use retort_records::{Pair, id_of};
 

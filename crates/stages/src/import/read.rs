@@ -4,7 +4,7 @@ mod json;
 mod separated;
 mod text;
 
-use super::fields::Unusable;
+use super::unusable::Unusable;
 use retort_pipeline::PipelineError;
 use retort_tables::{ForeignTable, Unreadable};
 use serde_json::Value;

@@ -1,11 +1,12 @@
 //! Rows to rollouts: the samples of a row, each with what stands beside it.
 
-use super::evidence::{at, text_not_flag, truth};
-use super::fields::{Imported, Row, Unusable};
+use super::evidence::at;
+use super::fields::{Imported, Row};
 use super::layout::ImportColumn;
 use super::layouts::ANSWERS;
-use super::turns::{ASSISTANT, Turn, kind_of, turns_of};
-use super::values::{count, non_empty, text_of};
+use super::turns::{ASSISTANT, Turn, turns_of};
+use super::unusable::{Unusable, kind_of};
+use super::values::{count, non_empty, text_not_flag, text_of, truth};
 use retort_records::{FinishReason, Prompt, Rollout, completion};
 use serde_json::Value;
 
@@ -129,7 +130,7 @@ impl Row<'_, '_> {
     /// Everything that the model wrote, reasoning inside think tags.
     fn completion(&self, sample: Sample<'_>, reply: Option<&[Turn]>) -> Result<String, Unusable> {
         if let Some(reply) = reply {
-            return single(reply).map(|turn| self.with_reasoning(turn, self.reasoning(sample)));
+            return single(reply).map(|turn| with_reasoning(turn, self.reasoning(sample)));
         }
         let reasoning = self.reasoning(sample);
         let turns = match sample.value {
@@ -156,17 +157,7 @@ impl Row<'_, '_> {
         match (turns.is_empty(), reasoning) {
             (true, None) => Ok(String::new()),
             (true, Some(reasoning)) => Ok(format!("{}\n{reasoning}", completion::THINK_OPEN)),
-            (false, reasoning) => single(&turns).map(|turn| self.with_reasoning(turn, reasoning)),
-        }
-    }
-
-    fn with_reasoning(&self, turn: &Turn, reasoning: Option<String>) -> String {
-        let reasoning = turn.reasoning.clone().or(reasoning);
-        match reasoning {
-            Some(reasoning) if !turn.content.contains(completion::THINK_CLOSE) => {
-                completion::join(Some(&reasoning), &turn.content)
-            }
-            _ => turn.content.clone(),
+            (false, reasoning) => single(&turns).map(|turn| with_reasoning(turn, reasoning)),
         }
     }
 
@@ -182,5 +173,16 @@ fn single(turns: &[Turn]) -> Result<&Turn, Unusable> {
         [turn] if turn.by_assistant() => Ok(turn),
         [_] => Err(("no_completion", "the completion is not the assistant's".into())),
         turns => Err(("several_turns", format!("the completion has {} turns", turns.len()))),
+    }
+}
+
+/// What a turn says, with the reasoning that stands beside it inside think tags.
+fn with_reasoning(turn: &Turn, reasoning: Option<String>) -> String {
+    let reasoning = turn.reasoning.clone().or(reasoning);
+    match reasoning {
+        Some(reasoning) if !turn.content.contains(completion::THINK_CLOSE) => {
+            completion::join(Some(&reasoning), &turn.content)
+        }
+        _ => turn.content.clone(),
     }
 }

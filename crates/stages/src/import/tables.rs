@@ -1,10 +1,10 @@
 //! Imported rows to tables: prompts numbered, rollouts brought into order.
 
-use super::ImportFacts;
-use super::fields::{Imported, Unusable};
+use super::fields::Imported;
 use super::layout::Becomes;
 use super::rollouts::RolloutTable;
-use super::usage::ColumnsRead;
+use super::unusable::Unusable;
+use super::usage::{ColumnsRead, ImportFacts};
 use crate::dropping::Dropping;
 use retort_pipeline::{Context, PipelineError, StageOutput};
 use retort_records::{Pair, Prompt, Rollout, SftExample, id_of};

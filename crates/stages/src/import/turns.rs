@@ -1,7 +1,7 @@
 //! Conversations as people write them: roles in any spelling, contents as texts or parts, reasoning in a field of its own.
 
-use super::evidence::{text_not_flag, truth};
-use super::fields::Unusable;
+use super::unusable::{Unusable, kind_of};
+use super::values::{text_not_flag, truth};
 use retort_records::{Message, completion};
 use serde_json::Value;
 
@@ -186,18 +186,6 @@ pub fn turns_of_transcript(text: &str) -> Option<Vec<Turn>> {
         }
     }
     (!turns.is_empty()).then_some(turns)
-}
-
-/// What a JSON value is, in words.
-pub fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What was read as what: every import says which columns it used and which it did not.
 
-use super::fields::{NONE, listed};
-use super::layout::ImportColumn;
+use super::layout::{ImportColumn, NONE};
+use super::unusable::listed;
+use retort_pipeline::RowCounts;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -23,6 +24,20 @@ pub struct Usage<'a> {
     pub uncounted: u64,
     /// Rows with several reference answers.
     pub alternatives: u64,
+}
+
+/// What a finished import tells of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportFacts {
+    /// Rows that came, stayed and were dropped.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+    /// Which columns were read as what.
+    #[serde(flatten)]
+    pub columns: ColumnsRead,
+    /// Rows whose prompt an earlier row gave another reference answer, which counts.
+    #[serde(default)]
+    pub conflicting_references: u64,
 }
 
 /// What an import tells of the columns.

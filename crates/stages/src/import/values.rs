@@ -1,6 +1,6 @@
 //! Reference answers and counts, in whatever form a row has them.
 
-use super::turns::kind_of;
+use super::unusable::kind_of;
 use serde_json::Value;
 
 /// The reference answers that a value gives: none, one, or alternatives.
@@ -74,6 +74,27 @@ pub fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// A text that is no flag. Columns called `reasoning` often say only whether there is any.
+pub fn text_not_flag(value: &Value) -> Option<&str> {
+    const FLAGS: [&str; 17] = [
+        "on", "off", "true", "false", "yes", "no", "none", "null", "low", "medium", "high", "minimal", "auto",
+        "enabled", "disabled", "0", "1",
+    ];
+    let text = value.as_str().filter(|text| !text.trim().is_empty())?;
+    let word = text.trim();
+    (word.len() > 8 || !FLAGS.contains(&word.to_ascii_lowercase().as_str())).then_some(text)
+}
+
+/// A truth value, also one that is written as text.
+pub fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +134,13 @@ mod tests {
             assert_eq!(answers(&value), Ok(wanted.into_iter().map(str::to_owned).collect()), "{value}");
         }
         assert!(answers(&json!({"x": 1})).is_err());
+    }
+
+    #[test]
+    fn flags_are_no_text() {
+        for flag in [json!("on"), json!("Off"), json!(true), json!(1), json!(" "), json!(null)] {
+            assert_eq!(text_not_flag(&flag), None, "{flag}");
+        }
+        assert_eq!(text_not_flag(&json!("two and two")), Some("two and two"));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::text::Input;
 use super::{RawRow, RawRows};
-use crate::import::fields::{Unusable, listed};
 use crate::import::turns::is_conversation;
+use crate::import::unusable::{Unusable, listed};
 use retort_pipeline::PipelineError;
 use retort_records::json_lines::{JsonLine, JsonLines, utf8};
 use serde_json::{Map, Value};

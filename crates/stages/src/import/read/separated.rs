@@ -2,7 +2,7 @@
 
 use super::text::Input;
 use super::{RawFile, RawRow, ending};
-use crate::import::fields::Unusable;
+use crate::import::unusable::Unusable;
 use csv::{ByteRecord, ReaderBuilder};
 use retort_pipeline::PipelineError;
 use retort_records::json_lines::utf8;
