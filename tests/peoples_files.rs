@@ -256,6 +256,31 @@ fn identical_sides_never_leave_an_export() {
     assert!(!output.status.success() && text(&output.stderr).contains("identical_sides"), "{}", text(&output.stderr));
 }
 
+/// README, "Rollouts that exist already": rows without token counts are told at once, with the way out.
+#[test]
+fn own_rollouts_without_counts_run_as_the_readme_says() {
+    let work = tempfile::tempdir().expect("a temporary folder");
+    let row = |said: &str| json!({"prompt": "8/2?", "answer": "4", "text": said}).to_string();
+    let rows = [
+        row("<think>halves</think>\\boxed{4}"),
+        row("\\boxed{4}"),
+        row("<think>eight, so half of it</think>\\boxed{5}"),
+    ];
+    std::fs::write(work.path().join("mine.jsonl"), rows.join("\n")).expect("rollouts");
+    let path = format!("rollouts.path={}", work.path().join("mine.jsonl").display());
+    let out = work.path().to_string_lossy().into_owned();
+    let mut arguments = vec!["run", "pipelines/long2short/from-rollouts.yaml", "--out", &out, "--allow-path"];
+    arguments.extend(["--set", &path, "--set", "rollouts.columns.completion=text"]);
+    let output = run(&root(), &arguments);
+    let err = text(&output.stderr);
+    assert!(!output.status.success() && err.contains("`max_tokens: 32768` cannot be applied"), "{err}");
+    arguments.extend(["--set", "tokenizer=pipelines/quickstart/student", "--set", "rollouts.max_tokens=null"]);
+    succeed(&root(), &arguments);
+    let rows = std::fs::read_to_string(work.path().join("runs/from-rollouts/sft/train.jsonl")).expect("rows");
+    let row: Value = serde_json::from_str(rows.trim()).expect("one row");
+    assert_eq!(row["completion"][0]["content"], "\\boxed{4}", "the shortest correct one");
+}
+
 /// A list of reference answers holds alternatives.
 #[test]
 fn any_of_several_reference_answers_is_right() {

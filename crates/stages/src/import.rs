@@ -175,7 +175,7 @@ impl StageKind for Import {
             if usage.counted == 0 {
                 let reason = format!(
                     "`max_tokens: {limit}` cannot be applied: no rollout has a token count; columns: {}",
-                    listed(usage.columns_read().unused.iter().map(String::as_str))
+                    usage.seen_in_words()
                 );
                 let hint = "name the column with `columns.completion_tokens`, or leave `max_tokens` out where no rollout was cut off";
                 return Err(context.fail(reason).with_hint(hint));

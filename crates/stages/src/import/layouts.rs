@@ -466,9 +466,6 @@ const BESIDE: &[&str] = &[
     "solution",
     "sample",
     "id",
-    "pair_kind",
-    "chosen_tokens",
-    "rejected_tokens",
 ];
 
 /// Whether any layout looks at a path that `wanted` takes.

@@ -4,7 +4,6 @@ use super::fields::{Imported, Row};
 use super::layout::ImportColumn;
 use super::turns::{ASSISTANT, Turn, turns_of, turns_of_transcript};
 use super::unusable::{Unusable, keys};
-use super::values::count;
 use retort_records::{Pair, id_of};
 
 impl Row<'_, '_> {
@@ -55,21 +54,19 @@ impl Row<'_, '_> {
         let prompt = asked.prompt;
         let id = |text: &str| id_of("rollout", &[prompt.prompt_id.as_bytes(), text.as_bytes()]);
         let (chosen_id, rejected_id) = (id(&chosen), id(&rejected));
-        // Of rows that are no pairs of ours nobody has counted the tokens yet; training does.
-        let tokens = |name: &str| self.row.get(name).and_then(count).unwrap_or_default();
-        let kind = self.row.get("pair_kind").and_then(serde_json::Value::as_str).unwrap_or("imported");
         Ok(Imported::Pair(Pair {
             pair_id: id_of("pair", &[chosen_id.as_bytes(), rejected_id.as_bytes()]),
             prompt_id: prompt.prompt_id,
             chosen_rollout_id: chosen_id,
             rejected_rollout_id: rejected_id,
-            pair_kind: kind.to_owned(),
+            pair_kind: "imported".into(),
             domain: prompt.domain,
             prompt: prompt.messages,
             chosen,
             rejected,
-            chosen_tokens: tokens("chosen_tokens"),
-            rejected_tokens: tokens("rejected_tokens"),
+            // Nobody has counted them yet; training does.
+            chosen_tokens: 0,
+            rejected_tokens: 0,
         }))
     }
 

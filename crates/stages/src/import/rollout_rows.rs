@@ -122,7 +122,7 @@ impl Row<'_, '_> {
             completion_tokens: tokens,
             seed: None,
             sampling: "{}".into(),
-            source_id: sample.value.get("sample").or_else(|| sample.value.get("id")).and_then(text_of),
+            source_id: self.first_of(&["sample", "id"], sample.value, ImportColumn::SourceId, text_of),
             completion,
         })
     }

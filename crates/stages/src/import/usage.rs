@@ -97,8 +97,12 @@ impl<'a> Usage<'a> {
     pub fn missing(&self) -> Option<String> {
         let missing: Vec<String> =
             self.missing.iter().map(|(column, path)| format!("`{path}` (columns.{})", column.word())).collect();
-        let there = named(self.seen.iter().map(String::as_str));
-        (!missing.is_empty()).then(|| format!("no row has {}; columns: {there}", missing.join(", ")))
+        (!missing.is_empty()).then(|| format!("no row has {}; columns: {}", missing.join(", "), self.seen_in_words()))
+    }
+
+    /// The columns that rows had.
+    pub fn seen_in_words(&self) -> String {
+        named(self.seen.iter().map(String::as_str))
     }
 
     /// Whether anything of a column was taken.
