@@ -62,6 +62,13 @@ impl Dropping {
         format!(", {} dropped ({})", self.count(), parts.join(", "))
     }
 
+    /// Says why nothing is left, where that is so: counts by reason and the first removed rows.
+    pub fn warn_of_none_left(&self, context: &Context<'_>, kept: u64) {
+        if kept == 0 && self.count() > 0 {
+            context.warn(&format!("no row is left{}{}", self.in_words(), self.example()));
+        }
+    }
+
     /// Finishes the table and gives the counts: `rows_in` rows came, `kept` stayed.
     pub fn finish(self, output: &mut StageOutput, rows_in: u64, kept: u64) -> Result<RowCounts, PipelineError> {
         output.add(self.writer)?;
