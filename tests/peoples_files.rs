@@ -6,7 +6,8 @@
 use crate::binary::{root, run, succeed, text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 
 mod layouts;
@@ -212,7 +213,8 @@ fn exports_come_back_and_leave_the_same() {
         let becomes = if of == "s" { "sft" } else { "pairs" };
         for file in ["jsonl", "parquet"] {
             let name = format!("{of}-{format}-{file}");
-            stages += &format!(
+            let _ = write!(
+                stages,
                 "  in-{name}: {{ import: {{ path: runs/one/{name}/train.{file}, as: {becomes} }} }}\n  {name}: {{ export: {{ data: in-{name}, format: {format}, file: {file} }} }}\n"
             );
         }
