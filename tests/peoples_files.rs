@@ -202,8 +202,10 @@ fn exports_come_back_and_leave_the_same() {
     let forms = [("s", "trl"), ("s", "messages"), ("s", "sharegpt"), ("p", "trl"), ("p", "sharegpt")];
     for (of, format) in forms {
         for file in ["jsonl", "parquet"] {
-            stages +=
-                &format!("  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}\n");
+            let _ = write!(
+                stages,
+                "  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}\n"
+            );
         }
     }
     std::fs::write(work.path().join("p.yaml"), format!("name: one\nstages:\n{stages}")).expect("a pipeline");
