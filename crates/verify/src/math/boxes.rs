@@ -6,7 +6,7 @@ use memchr::memmem;
 use regex::Regex;
 
 use super::{
-    extract::{Candidate, Place},
+    candidate::{Candidate, Place},
     limits::MAX_ANSWER,
     numerals::multiplier,
     units, words,

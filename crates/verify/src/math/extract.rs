@@ -11,6 +11,7 @@ use regex::Regex;
 pub use super::boxes::last_box;
 use super::{
     boxes::{boxed, last_of, open_box},
+    candidate::{Candidate, Place},
     limits::MAX_ANSWER,
     prose::{formulas, is_asserted, is_prose, last_value},
 };
@@ -22,68 +23,6 @@ const TAIL: usize = 3000;
 pub const SHORT: usize = 300;
 /// Bytes of words that may be an answer themselves.
 const MAX_WORDS: usize = 60;
-/// How an answer was found, from the surest to the least sure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// In the last box.
-    Boxed,
-    /// In the last `<answer>` tag.
-    Tagged,
-    /// Directly after a phrase that announces the answer.
-    Announced,
-    /// The whole text is the answer.
-    Whole,
-    /// The only formula of a text.
-    OnlyFormula,
-    /// The last value of the sentence that announces the answer, or of the last sentence, where the sentence says that
-    /// this is the value: `… is 5`.
-    LastValue,
-    /// The last value of such a sentence that merely stands there.
-    StrayValue,
-}
-
-impl Place {
-    /// The method's name in outcomes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Boxed => "boxed",
-            Self::Tagged => "tagged",
-            Self::Announced => "announced",
-            Self::Whole => "whole",
-            Self::OnlyFormula => "formula",
-            Self::LastValue => "last value",
-            Self::StrayValue => "stray value",
-        }
-    }
-
-    /// Whether another value at this place proves the completion wrong.
-    pub fn is_sure(self) -> bool {
-        !matches!(self, Self::LastValue | Self::StrayValue)
-    }
-}
-
-/// A text that may be the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate<'t> {
-    /// Where it was found.
-    pub place: Place,
-    /// The text.
-    pub text: Cow<'t, str>,
-    /// The contents of the boxes, when several make up the text.
-    pub parts: Vec<&'t str>,
-    /// The content of the box, when the text has what touches it too.
-    pub bare: Option<&'t str>,
-    /// Whether a sentence around it denies it.
-    pub doubted: bool,
-}
-
-impl<'t> Candidate<'t> {
-    /// A text found at a place.
-    pub fn new(place: Place, text: Cow<'t, str>) -> Self {
-        Self { place, text, parts: Vec::new(), bare: None, doubted: false }
-    }
-}
-
 /// Phrases that announce the final answer, in several languages. Their word boundaries are those of ASCII: with Unicode's
 /// the search is a hundred times slower in any text that has another letter.
 static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {

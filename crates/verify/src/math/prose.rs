@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{extract::Place, nouns, numerals, units, words};
+use super::{candidate::Place, nouns, numerals, units, words};
 use crate::stance;
 
 /// The last formula or number of a sentence, with the unit or percent sign after it.
