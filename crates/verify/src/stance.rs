@@ -98,7 +98,8 @@ pub fn denies(before: &str, after: &str) -> bool {
     let doubted = spoken(clause)
         && DOUBTING.is_match(clause)
         && (WRONG.is_match(clause) || QUOTING.is_match(clause) || DENYING.is_match(given(clause)));
-    doubted || after.contains(['?', '？']) && is_denied(after) || spoken(after) && is_denied(after)
+    let sentence = after.split(['.', '!', '\n', '。', '！']).next().unwrap_or_default();
+    doubted || sentence.contains(['?', '？']) || spoken(after) && is_denied(after)
 }
 
 /// Whether the rest of a sentence denies the value before it: `5 is not the answer`, `5 is wrong`, `5? No`.
