@@ -53,7 +53,7 @@ fn place_in(text: &str, part: &str) -> usize {
 /// Whether the sentence around a formula, a part of the text, asserts it.
 pub fn is_asserted(text: &str, formula: &str) -> bool {
     let at = place_in(text, formula);
-    let marks = |c: char| matches!(c, '$' | '\\' | '(' | ')' | '[' | ']');
+    let marks = |c: char| matches!(c, '$' | '\\' | '(' | ')' | '[' | ']' | ' ');
     let (before, after) = (&text[..at], &text[at + formula.len()..]);
     stance::asserts(before.trim_end_matches(marks), after.trim_start_matches(marks)) && !stance::takes_back(after)
 }
