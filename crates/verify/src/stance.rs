@@ -106,7 +106,7 @@ pub fn denies(before: &str, after: &str) -> bool {
 fn is_denied(after: &str) -> bool {
     static AFTER: LazyLock<Regex> = LazyLock::new(|| {
         words(concat!(
-            r"(?i)^[\s()\]}*_$]*(?:\p{L}+[\s$]+){0,3}?(?:[?？]|(?:was|were|is) (?:expected|supposed|claimed)(?-u:\b)|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
+            r"(?i)^[\s()\]}*_$]*(?:[?？]|(?:\p{L}+[\s$]+){1,3}(?:is|was|are|were)\s+(?:not (?:the|a|an|right|correct)|wrong|incorrect|a trap|the wrong|an incorrect)(?-u:\b)|(?:was|were|is) (?:expected|supposed|claimed)(?-u:\b)|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
             r"|(?:is|was|are|does|do|can|could|would)n['’]t(?-u:\b)|(?:does|do|did|can|could|would)\s?not(?-u:\b)|cannot(?-u:\b)|(?:is|are|was) too(?-u:\b)|(?:fails?|is excluded)(?-u:\b)|(?:more|less|fewer|greater|higher|lower|larger|smaller) than(?-u:\b)|(?:is|was) (?:a|the|an) (?:wrong|incorrect|false|trap|mistake)",
             r"|吗|么？|不是|不对|是错|错误|错|不正确|有误|가 아니|이 아니|はない|では?ない|не )",
         ))
