@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
 
-/// Bytes after an announced answer in which it may be taken back.
+/// Bytes before a value that its clause has at most, and bytes after it in which it may be taken back.
 const REACH: usize = 600;
 
 fn words(list: &str) -> Regex {
@@ -63,6 +63,11 @@ static RETRACTING: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The last clause of what stands before a value.
 fn clause(before: &str) -> &str {
+    let mut start = before.len().saturating_sub(REACH);
+    while !before.is_char_boundary(start) {
+        start += 1;
+    }
+    let before = &before[start..];
     let stop = |c: char| matches!(c, '.' | ',' | ';' | '!' | '?' | '\n' | '。' | '，' | '；' | '！' | '？');
     let cut = before.char_indices().rev().find(|(at, c)| {
         // A decimal point ends nothing.
