@@ -68,8 +68,11 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
         return found;
     }
     let tail = tail(text);
-    if let Some(rest) = announced(tail, trusted) {
+    if let Some((rest, doubted)) = announced(tail, trusted) {
         match direct(rest) {
+            Some(answer) if doubted => {
+                return vec![Candidate { doubted, ..Candidate::new(Place::Announced, answer) }];
+            }
             Some(answer) => add(Place::Announced, answer),
             None => {
                 if let Some((place, value)) = last_value(rest) {
@@ -123,8 +126,10 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
     found
 }
 
-/// The end of the last sentence that announces the answer, unless it is denied, quoted, or taken back.
-fn announced(tail: &str, trusted: bool) -> Option<&str> {
+/// The end of the last sentence that announces the answer and is neither denied, quoted nor taken back, and whether another
+/// one announces another final answer.
+fn announced(tail: &str, trusted: bool) -> Option<(&str, bool)> {
+    let mut last: Option<&str> = None;
     for found in ANNOUNCEMENT.find_iter(tail).collect::<Vec<_>>().into_iter().rev().take(8) {
         let rest = &tail[found.end()..];
         if rest.trim().is_empty() {
@@ -138,11 +143,22 @@ fn announced(tail: &str, trusted: bool) -> Option<&str> {
         let before = format!("{before}{}", &part[..value]);
         let denied = stance::is_denied_between(&part[..value]) || !stance::asserts(&before, &part[value..]);
         let asked = part.trim_end_matches(['$', '*', ' ', '.']).ends_with(['?', '？']);
-        if trusted || !denied && !asked && !stance::takes_back(&part[value..]) && !stance::takes_back(&tail[end..]) {
-            return Some(part);
+        if !trusted && (denied || asked || stance::takes_back(&part[value..]) || stance::takes_back(&tail[end..])) {
+            continue;
+        }
+        let is_final = found.as_str().to_lowercase().contains("final") || found.as_str().contains("最终");
+        match last {
+            None if trusted || !is_final => return Some((part, false)),
+            None => last = Some(part),
+            // Two final answers, one of them another.
+            Some(last) if is_final && direct(part).is_some() => {
+                let same = direct(last).is_none_or(|answer| part.contains(answer.as_ref()));
+                return Some((last, !same));
+            }
+            Some(_) => {}
         }
     }
-    None
+    last.map(|part| (part, false))
 }
 
 /// Without what a chat template or a run-on model adds after the answer.
