@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod checkpoints;
 mod composing;
 mod exports;
 mod filtering;
@@ -19,5 +20,7 @@ mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/endpoint/server.rs"]
 mod server;
+#[path = "../crates/local/tests/mutations/tiny_model.rs"]
+mod tiny_model;
 mod training;
 mod verify_command;

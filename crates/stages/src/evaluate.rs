@@ -145,7 +145,8 @@ impl Evaluate {
         let sampling = sampling_text(&self.sampling)?;
         let mut asked: Vec<(NamedTeacher, Journal)> = Vec::new();
         for index in 0..self.checkpoints.len() {
-            let checkpoint = NamedTeacher::open(context.input(&format!("checkpoints/{index}"))?)?;
+            let checkpoint =
+                NamedTeacher::open(context, context.input(&format!("checkpoints/{index}"))?, &self.sampling)?;
             let mut journal = Journal::open(&context.journal.join(index.to_string()))?;
             let before = per_checkpoint * index as u64;
             context.advanced(before + journal.finished(), "")?;

@@ -127,7 +127,7 @@ impl Sample {
     fn sample_checkpoint(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
         let mut journal = Journal::open(&context.journal)?;
-        let teacher = NamedTeacher::open(context.input("teacher")?)?;
+        let teacher = NamedTeacher::open(context, context.input("teacher")?, &self.sampling)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");
         context.advanced(journal.finished(), "")?;
