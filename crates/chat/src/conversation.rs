@@ -8,11 +8,34 @@ use serde_json::{Map, Value as Json};
 
 use crate::ChatError;
 use crate::jinja::{Dict, Text, Value};
-use crate::template::ChatMessage;
 
 /// The names under which people hand over a message's reasoning. A template is shown the first and the second of them,
 /// whichever it was, as `transformers` does.
 const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
+
+/// One message as a template sees it. [`Conversation`] holds richer ones: tool calls, parts, no content at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatMessage {
+    /// `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// What is said; for an assistant it may hold the reasoning in think tags.
+    pub content: String,
+    /// The reasoning, handed to the template as `reasoning_content` (absent when `None`).
+    pub reasoning: Option<String>,
+}
+
+impl From<&Message> for ChatMessage {
+    fn from(message: &Message) -> Self {
+        Self { role: message.role.clone(), content: message.content.clone(), reasoning: None }
+    }
+}
+
+impl From<&SftMessage> for ChatMessage {
+    fn from(message: &SftMessage) -> Self {
+        let SftMessage { role, reasoning, content, .. } = message;
+        Self { role: role.clone(), content: content.clone(), reasoning: reasoning.clone() }
+    }
+}
 
 /// One message of a [`Conversation`].
 #[derive(Debug, Clone, PartialEq)]

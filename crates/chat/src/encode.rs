@@ -143,7 +143,7 @@ pub fn encode_completion(
 ) -> Result<Encoded, ChatError> {
     let mut layout = prompt_layout(tokenizer, template, prompt)?;
     let habits = template.map(|template| template.for_tools(prompt).habits(prompt));
-    let prefilled = habits.as_deref().is_some_and(Habits::prefills_think);
+    let prefilled = habits.as_ref().is_some_and(Habits::prefills_think);
     let closed = layout.text.trim_end().ends_with(THINK_CLOSE);
     let mut said = completion;
     let form = completion::split(completion).form;
@@ -222,9 +222,13 @@ fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatErro
     for span in &layout.trained {
         let first = tokens.partition_point(|token| token.bytes.start < span.bytes.start);
         let closed = closing_token(tokenizer, &layout, &tokens, span);
-        let end = closed.map_or(span.bytes.end, |at| tokens[at].bytes.end);
+        let mut end = closed.map_or(span.bytes.end, |at| tokens[at].bytes.end);
         let ending =
             if closed.is_some() { None } else { end_tokens(tokenizer, &layout, &tokens, end, end + span.end_within) };
+        if span.last && closed.is_none() && ending.is_none() {
+            // No control token ends the turn: what the template writes on it is trained, and one is supplied.
+            end += layout.text[end..end + span.closing].trim_end().len();
+        }
         for (token, counts) in tokens.iter().zip(&mut labels_mask).skip(first) {
             *counts |= token.bytes.end <= end && token.bytes.start < end;
         }

@@ -2,13 +2,21 @@
 
 use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
 
-use crate::conversation::Conversation;
-use crate::template::{ChatMessage, ChatTemplate, DeletedReasoning, RenderOptions};
+use crate::conversation::ChatMessage;
 
 /// Texts that no template contains, to see where it puts what it is given.
 const PROBE: &str = "\u{f8e2}probe\u{f8e3}";
 const PROBE_USER: &str = "\u{f8e2}user\u{f8e3}";
 const PROBE_REASONING: &str = "\u{f8e2}reasoning\u{f8e3}";
+
+/// Where a template leaves out reasoning that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeletedReasoning {
+    /// In the last assistant turn, after which nobody speaks: fatal for training through the template.
+    pub final_turn: bool,
+    /// In assistant turns that a user's message follows: intended by most reasoning models.
+    pub earlier_turn: bool,
+}
 
 /// What probing has shown of a template. A template that refuses a probe keeps the default.
 #[derive(Debug, Clone, Default)]
@@ -28,18 +36,13 @@ pub(crate) struct Habits {
 }
 
 impl Habits {
-    /// The habits under the arguments of `given`, whose messages do not matter.
-    pub(crate) fn of(template: &ChatTemplate, given: &Conversation) -> Self {
+    /// The habits of a template that `render` renders, with or without the text that opens the assistant's turn; an
+    /// empty text is a refusal.
+    pub(crate) fn of(render: impl Fn(&[ChatMessage], bool) -> String) -> Self {
         let say = |role: &str, content: &str, reasoning: Option<&str>| ChatMessage {
             role: role.to_owned(),
             content: content.to_owned(),
             reasoning: reasoning.map(ToOwned::to_owned),
-        };
-        let render = |messages: &[ChatMessage], add_generation_prompt: bool| {
-            let conversation =
-                Conversation { template_kwargs: given.template_kwargs.clone(), ..messages.iter().collect() };
-            let options = RenderOptions { add_generation_prompt, enable_thinking: None };
-            template.render_conversation(&conversation, options).unwrap_or_default()
         };
         let user = say("user", PROBE_USER, None);
         let field = say("assistant", PROBE, Some(PROBE_REASONING));
@@ -98,8 +101,8 @@ fn opens(closed: &str, open: &str) -> String {
 /// What opens the turn at the end of a header: the text behind the end of the turn before it (a system prompt of the
 /// template's own, say), and from the tag with which turns are opened.
 fn last_opening<'a>(header: &'a str, end_of_turn: &str, generation_prompt: &str) -> &'a str {
-    let suffixes = end_of_turn.char_indices().map(|(at, _)| &end_of_turn[at..]).filter(|suffix| suffix.len() > 2);
-    let behind = suffixes.filter_map(|suffix| header.rfind(suffix).map(|at| at + suffix.len())).next();
+    let mut suffixes = end_of_turn.char_indices().map(|(at, _)| &end_of_turn[at..]).filter(|suffix| suffix.len() > 2);
+    let behind = suffixes.find_map(|suffix| header.rfind(suffix).map(|at| at + suffix.len()));
     let header = &header[behind.unwrap_or(0)..];
     let tag = generation_prompt.find(['>', ']']).map_or("", |at| &generation_prompt[..=at]);
     if tag.is_empty() { header } else { header.rfind(tag).map_or(header, |at| &header[at..]) }

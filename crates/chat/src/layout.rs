@@ -80,9 +80,9 @@ impl Layout {
         let mut regions = Vec::new();
         for (turn, said) in spoken.iter().enumerate().filter(|(turn, _)| given.turns[*turn].train) {
             let restored = deleted.contains(&turn).then(|| said.reasoning.clone().unwrap_or_default());
-            let Some(mut region) = rendering.region(turn, restored, &given, &habits)? else { continue };
+            let Some(mut region) = rendering.region(turn, restored, said.literal, &given, &habits)? else { continue };
             if region.trained.closing > 0 {
-                region.trained.closing = rendering.closing(turn, &region, template, &given, options)?;
+                region.trained.closing = rendering.closing(turn, &region, template, &given, options);
             }
             regions.push(region);
         }
@@ -176,6 +176,7 @@ impl Rendering {
         &self,
         turn: usize,
         restored: Option<String>,
+        literal: bool,
         given: &Conversation,
         habits: &Habits,
     ) -> Result<Option<Region>, ChatError> {
@@ -187,7 +188,7 @@ impl Rendering {
             return if given.turns[turn].says_something() || restored.is_some() { Err(rewritten()) } else { Ok(None) };
         };
         let interrupted = marks[first..=last].iter().any(|mark| self.part_of(mark).0 != Some(turn));
-        if interrupted || !self.keeps(turn) {
+        if interrupted || !self.keeps(turn, literal) {
             return Err(rewritten());
         }
         let (begin, end) = (marks[first].range.start, marks[last].range.end);
@@ -231,19 +232,20 @@ impl Rendering {
         template: &ChatTemplate,
         given: &Conversation,
         options: RenderOptions,
-    ) -> Result<usize, ChatError> {
+    ) -> usize {
         let until = Conversation { turns: given.turns[..=turn].to_vec(), ..given.clone() };
         let options = RenderOptions { add_generation_prompt: false, ..options };
-        let Ok(alone) = Self::of(template, &until, options) else { return Ok(0) };
-        let Some(&last) = alone.said(turn).last() else { return Ok(0) };
+        let Ok(alone) = Self::of(template, &until, options) else { return 0 };
+        let Some(&last) = alone.said(turn).last() else { return 0 };
         let end = alone.text.marks()[last].range.end;
         let from = region.trained.bytes.end;
-        Ok(common_prefix(&self.text.as_str()[from..], &alone.text.as_str()[end..]).min(region.trained.closing))
+        common_prefix(&self.text.as_str()[from..], &alone.text.as_str()[end..]).min(region.trained.closing)
     }
 
     /// Whether everything that a turn says is in the rendering, in order. White space at the ends and around think
-    /// tags, and the tags themselves, may be missing: the template writes its own.
-    fn keeps(&self, turn: usize) -> bool {
+    /// tags, and the tags themselves, may be missing: the template writes its own. Not so in a `literal` content, of which
+    /// nothing but white space at its ends may be missing.
+    fn keeps(&self, turn: usize, literal: bool) -> bool {
         let origins = self.inputs.origins.iter().enumerate();
         let mut said = origins.filter(|(_, (origin, text))| {
             origin.turn == Some(turn) && [Part::Content, Part::Reasoning].contains(&origin.part) && !text.is_empty()
@@ -259,12 +261,16 @@ impl Rendering {
                 if source < kept || !is_dispensable(text, kept..source) {
                     return false;
                 }
+                if literal && (any || !text[..source].trim().is_empty()) {
+                    return false;
+                }
                 kept = source + mark.range.len();
                 any = true;
             }
             // Reasoning that is not shown is written back, and the answer of a part may be left out by a template
             // that shows parts of another kind; a content must be there.
-            (origin.part == Part::Reasoning && !any) || is_dispensable(text, kept..text.len())
+            let rest = if literal { text[kept..].trim().is_empty() } else { is_dispensable(text, kept..text.len()) };
+            (origin.part == Part::Reasoning && !any) || rest
         })
     }
 

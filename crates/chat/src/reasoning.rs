@@ -23,6 +23,8 @@ pub(crate) struct Spoken {
     /// Its bytes in the content, when it is handed over there.
     pub inline: Option<Range<usize>>,
     pub answer: String,
+    /// Whether think tags stand in the content that open or close no thought of it: then it is kept to the letter.
+    pub literal: bool,
 }
 
 /// The conversation for the template, and what each turn says. Turns that are not trained stay as they are, but for
@@ -41,7 +43,7 @@ pub(crate) fn prepared(conversation: &Conversation, habits: &Habits) -> Result<(
                 ThinkForm::Unclosed => return Err(ChatError::UnfinishedReasoning { index }),
                 ThinkForm::Complete | ThinkForm::Prefilled if parts.answer.is_some() && !only_spoken_of(text) => {
                     said.reasoning = parts.reasoning.map(ToOwned::to_owned);
-                    said.answer = parts.answer.unwrap_or_default().to_owned();
+                    parts.answer.unwrap_or_default().clone_into(&mut said.answer);
                     if parts.form == ThinkForm::Complete && !habits.reads_reasoning {
                         // It stands where such templates want it: to the letter.
                         let start = parts.reasoning.map_or(0, |reasoning| offset(text, reasoning));
@@ -50,7 +52,10 @@ pub(crate) fn prepared(conversation: &Conversation, habits: &Habits) -> Result<(
                         continue;
                     }
                 }
-                _ => {}
+                ThinkForm::Several | ThinkForm::Prefilled | ThinkForm::Absent => {
+                    said.literal = [THINK_OPEN, THINK_CLOSE].iter().any(|tag| text.contains(tag));
+                }
+                ThinkForm::Complete | ThinkForm::Empty => {}
             }
         }
         if let Some(reasoning) = said.reasoning.clone().filter(|_| turn.train || !habits.reads_reasoning) {

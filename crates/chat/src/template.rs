@@ -1,14 +1,13 @@
 //! A model's chat template: messages to text.
 
 use std::path::Path;
-use std::rc::Rc;
 
-use retort_records::{Message, SftMessage, id_of};
+use retort_records::id_of;
 use serde_json::{Map, Value as Json};
 
 use crate::ChatError;
-use crate::conversation::{Conversation, Inputs, Origin, Part, Turn};
-use crate::habits::Habits;
+use crate::conversation::{ChatMessage, Conversation, Inputs, Origin, Part};
+use crate::habits::{DeletedReasoning, Habits};
 use crate::jinja::{Cause, Date, Dict, Template, Text, Value};
 use crate::template_files::{self, Named};
 use crate::tokenizer::{read_object, special_text};
@@ -17,30 +16,6 @@ use crate::tokenizer::{read_object, special_text};
 pub(crate) const SPECIAL_TOKENS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// One message as a template sees it. [`Conversation`] holds richer ones: tool calls, parts, no content at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChatMessage {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// What is said; for an assistant it may hold the reasoning in think tags.
-    pub content: String,
-    /// The reasoning, handed to the template as `reasoning_content` (absent when `None`).
-    pub reasoning: Option<String>,
-}
-
-impl From<&Message> for ChatMessage {
-    fn from(message: &Message) -> Self {
-        Self { role: message.role.clone(), content: message.content.clone(), reasoning: None }
-    }
-}
-
-impl From<&SftMessage> for ChatMessage {
-    fn from(message: &SftMessage) -> Self {
-        let SftMessage { role, reasoning, content, .. } = message;
-        Self { role: role.clone(), content: content.clone(), reasoning: reasoning.clone() }
-    }
-}
-
 /// What a template is asked for besides the conversation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RenderOptions {
@@ -48,15 +23,6 @@ pub struct RenderOptions {
     pub add_generation_prompt: bool,
     /// The template's own `enable_thinking`; `None` leaves it as the template or the conversation has it.
     pub enable_thinking: Option<bool>,
-}
-
-/// Where a template leaves out reasoning that it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeletedReasoning {
-    /// In the last assistant turn, after which nobody speaks: fatal for training through the template.
-    pub final_turn: bool,
-    /// In assistant turns that a user's message follows: intended by most reasoning models.
-    pub earlier_turn: bool,
 }
 
 /// A compiled chat template with the special tokens it may print and the arguments it is given.
@@ -116,12 +82,14 @@ impl ChatTemplate {
 
     /// The same template with these variables, such as `enable_thinking`, for every conversation: what
     /// `transformers`, vLLM and SGLang call `chat_template_kwargs`. A conversation's own go before them.
+    #[must_use]
     pub fn with_kwargs(self, kwargs: Map<String, Json>) -> Self {
         let tool_use = self.tool_use.map(|template| Box::new(template.with_kwargs(kwargs.clone())));
         Self { tool_use, ..Self::build(self.source, self.special, kwargs, self.date) }
     }
 
     /// The same template with its `enable_thinking` set: the switch of models that answer with and without reasoning.
+    #[must_use]
     pub fn with_thinking(self, enabled: bool) -> Self {
         let mut kwargs = self.kwargs.clone();
         kwargs.insert("enable_thinking".into(), enabled.into());
@@ -140,7 +108,7 @@ impl ChatTemplate {
         let id = id_of("template", &parts);
         let habits = Habits::default();
         let mut template = Self { source, special, kwargs, date, parsed, id, habits, tool_use: None };
-        template.habits = Habits::of(&template, &Conversation::default());
+        template.habits = template.probe(&Map::new());
         template
     }
 
@@ -221,16 +189,20 @@ impl ChatTemplate {
     }
 
     /// The habits of the template under a conversation's own arguments and tools.
-    pub(crate) fn habits(&self, conversation: &Conversation) -> Rc<Habits> {
+    pub(crate) fn habits(&self, conversation: &Conversation) -> Habits {
         if conversation.template_kwargs.is_empty() {
-            return Rc::new(self.habits.clone());
+            return self.habits.clone();
         }
-        let arguments = Conversation {
-            template_kwargs: conversation.template_kwargs.clone(),
-            turns: Vec::<Turn>::new(),
-            ..Conversation::default()
-        };
-        Rc::new(Habits::of(self, &arguments))
+        self.probe(&conversation.template_kwargs)
+    }
+
+    /// Learns the template's habits under these arguments.
+    fn probe(&self, arguments: &Map<String, Json>) -> Habits {
+        Habits::of(|messages, add_generation_prompt| {
+            let conversation = Conversation { template_kwargs: arguments.clone(), ..messages.iter().collect() };
+            let options = RenderOptions { add_generation_prompt, enable_thinking: None };
+            self.render_conversation(&conversation, options).unwrap_or_default()
+        })
     }
 
     /// Whether the template deletes reasoning from the turn that is trained: the last assistant turn.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const TINY: &str = "tests/fixtures/tiny";
 const SHOWS: &str = "{% for t in tools or [] %}<tool>{{ t | tojson }}</tool>{% endfor %}{% for m in messages %}\
-    <|im_start|>{{ m.role }}\n\
+    <|im_start|>{{ m.role + '\\n' }}\
     {%- if m.content is string %}{{ m.content }}{% elif m.content is defined %}{% for p in m.content %}\
     {{- p.text if p.type == 'text' else '<|' + p.type + '|>' }}{% endfor %}{% endif %}\
     {%- for c in m.tool_calls or [] %}<call>{{ c.function.name }}{{ c.function.arguments | tojson }}</call>{% endfor %}\

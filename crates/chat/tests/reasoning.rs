@@ -116,7 +116,6 @@ fn several_tags_and_tags_spoken_of_stay_to_the_letter_or_are_dropped() {
         "Write `</think>` last, `<think>` first.",
         "<think>a</think>The tag </think> closes",
         "I <think> so",
-        "<think>the tag <think> opens</think>4",
     ] {
         assert_eq!(train(&chatml, text).unwrap(), format!("{text}<|im_end|>"));
         match train(&qwen3(), text) {
@@ -195,7 +194,8 @@ proptest! {
              {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
             &[],
         ).unwrap();
-        let template = [&chatml, &qwen3(), &trims][which];
+        let like_qwen3 = qwen3();
+        let template = [&chatml, &like_qwen3, &trims][which];
         let messages: Vec<_> = turns.iter().enumerate().flat_map(|(index, (words, reasoning))| {
             let answer = SftMessage {
                 role: "assistant".into(), reasoning: reasoning.clone(), content: words.concat(), train: true,

@@ -69,7 +69,7 @@ pub struct EvaluateFacts {
 
 impl StageKind for Evaluate {
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/evaluate.md");
     type Facts = EvaluateFacts;
 

@@ -48,7 +48,7 @@ pub struct SampleFacts {
 
 impl StageKind for Sample {
     const NAME: &'static str = "sample";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/sample.md");
     type Facts = SampleFacts;
 

@@ -87,6 +87,9 @@ impl Encoder {
     }
 
     fn pair(&self, row: &Pair) -> Result<Result<PairTokens, Unusable>, ChatError> {
+        if row.chosen == row.rejected {
+            return Ok(Err(("identical_sides", "chosen and rejected are the same text".to_owned())));
+        }
         let side = |text: &str| usable(encode_pair(&self.tokenizer, self.template.as_ref(), &row.prompt, text));
         let (chosen, rejected) = match (side(&row.chosen)?, side(&row.rejected)?) {
             (Ok(chosen), Ok(rejected)) => (chosen, rejected),

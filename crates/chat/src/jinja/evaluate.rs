@@ -3,19 +3,22 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::globals::Function;
-use super::interpreter::{Arguments, Interpreter, Scope};
+use super::arguments::Arguments;
+use super::error::RenderError;
+use super::interpreter::Interpreter;
+use super::scope::Scope;
 use super::syntax::{self, Comparison, Expr, ExprKind, Unary};
 use super::text::Text;
+use super::value::Function;
 use super::value::{Object, Value, concatenated};
-use super::{RenderError, filters, globals, methods, operators, predicates};
+use super::{filters, globals, methods, operators, predicates};
 
 type Evaluated = Result<Value, RenderError>;
 
 impl Interpreter<'_> {
     pub(super) fn evaluate(&mut self, expression: &Expr, scope: &Rc<Scope>) -> Evaluated {
-        let value = self.enter(|interpreter| interpreter.evaluate_kind(&expression.kind, scope));
-        let value = value.map_err(|error| error.at(expression.line))?;
+        self.enter()?;
+        let value = self.evaluate_kind(&expression.kind, scope).map_err(|error| error.at(expression.line))?;
         if let Value::Str(text) = &value
             && matches!(
                 expression.kind,
@@ -178,7 +181,9 @@ impl Interpreter<'_> {
                 _ => Value::undefined(format!("'LoopContext' object has no attribute '{name}'")),
             });
         }
-        if let Value::Undefined(what) = value {
+        if let Value::Undefined(what) = value
+            && !name.starts_with("__")
+        {
             return Err(operators::undefined(what));
         }
         if let Some(found) = methods::attribute(value, name) {
@@ -218,7 +223,7 @@ impl Interpreter<'_> {
             Object::Macro { definition, scope } => self.call_macro(definition, scope, arguments),
             Object::Function(Function::Now) => globals::now(self.date, arguments),
             Object::Function(function) => globals::call(*function, arguments),
-            Object::Method(receiver, name) => self.call_method(receiver, name, arguments),
+            Object::Method(receiver, name) => call_method(receiver, name, arguments),
             Object::Joiner { separator, used } => {
                 Ok(if used.replace(true) { separator.clone() } else { Value::from("") })
             }
@@ -229,36 +234,37 @@ impl Interpreter<'_> {
             _ => Err(RenderError::new(format!("'{}' object is not callable", function.type_name()))),
         }
     }
+}
 
-    fn call_method(&mut self, receiver: &Value, name: &str, arguments: Arguments) -> Evaluated {
-        let Value::Object(object) = receiver else { return methods::call(receiver, name, arguments) };
-        match (&**object, name) {
-            (Object::Loop(state), "cycle") => {
-                let index = state.borrow().index0;
-                let count = arguments.positional.len();
-                let item = index.checked_rem(count).and_then(|at| arguments.positional.get(at).cloned());
-                item.ok_or_else(|| RenderError::new("no items for cycling given"))
-            }
-            (Object::Loop(state), _) => {
-                let mut state = state.borrow_mut();
-                let same = state.changed.as_ref().is_some_and(|last| {
-                    last.len() == arguments.positional.len()
-                        && last.iter().zip(&arguments.positional).all(|(a, b)| a.same(b))
-                });
-                state.changed = Some(arguments.positional);
-                Ok(Value::Bool(!same))
-            }
-            (Object::Cycler { items, at }, "next") => {
-                let item = items[at.get()].clone();
-                at.set((at.get() + 1) % items.len());
-                Ok(item)
-            }
-            (Object::Cycler { at, .. }, _) => {
-                at.set(0);
-                Ok(Value::None)
-            }
-            _ => Err(RenderError::refused(format!("method `{name}` of a {}", receiver.type_name()))),
+/// Calls a method of a built-in type, or of a loop or a cycler.
+fn call_method(receiver: &Value, name: &str, arguments: Arguments) -> Evaluated {
+    let Value::Object(object) = receiver else { return methods::call(receiver, name, arguments) };
+    match (&**object, name) {
+        (Object::Loop(state), "cycle") => {
+            let index = state.borrow().index0;
+            let count = arguments.positional.len();
+            let item = index.checked_rem(count).and_then(|at| arguments.positional.get(at).cloned());
+            item.ok_or_else(|| RenderError::new("no items for cycling given"))
         }
+        (Object::Loop(state), _) => {
+            let mut state = state.borrow_mut();
+            let same = state.changed.as_ref().is_some_and(|last| {
+                last.len() == arguments.positional.len()
+                    && last.iter().zip(&arguments.positional).all(|(a, b)| a.same(b))
+            });
+            state.changed = Some(arguments.positional);
+            Ok(Value::Bool(!same))
+        }
+        (Object::Cycler { items, at }, "next") => {
+            let item = items[at.get()].clone();
+            at.set((at.get() + 1) % items.len());
+            Ok(item)
+        }
+        (Object::Cycler { at, .. }, _) => {
+            at.set(0);
+            Ok(Value::None)
+        }
+        _ => Err(RenderError::refused(format!("method `{name}` of a {}", receiver.type_name()))),
     }
 }
 

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
+use super::error::SyntaxError;
 use super::lexer::TokenKind;
 use super::parser::Parser;
 use super::syntax::{Arguments, Binary, Call, Comparison, Expr, ExprKind, Unary};
-use super::{SyntaxError, filters, predicates};
+use super::{filters, predicates};
 
-/// Expressions nested this deep are refused, so that no template overflows the stack.
-const DEPTH: usize = 200;
+/// Brackets, and statements around them, nested this deep are refused, so that no template overflows the stack.
+const DEPTH: usize = 120;
+/// So are expressions of so many levels: a chain of as many operators, say.
+const HEIGHT: u16 = 250;
 
 type Parsed = Result<Expr, SyntaxError>;
 
 impl Parser {
     fn node(&self, line: u32, kind: ExprKind) -> Parsed {
         let height = kind.inner_height() + 1;
-        if usize::from(height) > DEPTH {
+        if height > HEIGHT {
             return Err(self.error("expressions are nested too deeply"));
         }
         Ok(Expr { line, height, kind })
@@ -209,9 +212,7 @@ impl Parser {
                     "false" | "False" => ExprKind::Bool(false),
                     "none" | "None" => ExprKind::None,
                     _ => {
-                        for read in &mut self.names_read {
-                            read.push(name.clone());
-                        }
+                        self.reads(&name);
                         ExprKind::Name(name)
                     }
                 }

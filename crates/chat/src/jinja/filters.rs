@@ -1,18 +1,20 @@
 //! Jinja's filters, and `tojson` as `transformers` writes it.
 
-use std::cmp::Ordering;
+use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::arguments::Arguments;
 use super::characters::{capitalized, lines, title_words};
+use super::error::RenderError;
 use super::format::percent;
-use super::interpreter::Arguments;
+use super::lookup::looked_up;
 use super::methods::{self, replaced, stripped};
 use super::operators::{self, escaped};
 use super::syntax::Binary;
 use super::text::{Text, TextBuilder};
 use super::value::{Object, Value};
-use super::{RenderError, json, numbers, predicates};
+use super::{json, numbers, ordering, predicates};
 
 type Evaluated = Result<Value, RenderError>;
 
@@ -89,7 +91,7 @@ pub(crate) fn apply(name: &str, value: Value, mut arguments: Arguments) -> Evalu
         "abs" | "round" | "int" | "float" => numbers::apply(name, &value, arguments),
         "map" => map(&value, arguments),
         "select" | "reject" | "selectattr" | "rejectattr" => select(name, &value, arguments),
-        "sort" | "min" | "max" | "unique" | "groupby" | "dictsort" => ordering_filter(name, &value, arguments),
+        "sort" | "min" | "max" | "unique" | "groupby" | "dictsort" => ordering::apply(name, &value, arguments),
         "filesizeformat" | "pprint" | "random" | "striptags" | "urlize" | "wordwrap" | "xmlattr" => {
             Err(RenderError::refused(format!("the filter `{name}`")))
         }
@@ -100,6 +102,9 @@ pub(crate) fn apply(name: &str, value: Value, mut arguments: Arguments) -> Evalu
 fn text_filter(name: &str, value: &Value, mut arguments: Arguments) -> Evaluated {
     if name == "indent" && value.as_str().is_none() {
         return Err(RenderError::new(format!("indent of a '{}'", value.type_name())));
+    }
+    if name == "truncate" && value.as_str().is_none() {
+        return Err(RenderError::refused(format!("truncate of a {}", value.type_name())));
     }
     let text = value.to_text()?;
     let string = text.as_str();
@@ -176,7 +181,7 @@ fn url_quoted(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"_.-~/".contains(&byte) {
             output.push(byte as char);
         } else {
-            output.push_str(&format!("%{byte:02X}"));
+            let _ = write!(output, "%{byte:02X}");
         }
     }
     output
@@ -256,6 +261,9 @@ fn sequence_filter(name: &str, value: &Value, mut arguments: Arguments) -> Evalu
     match name {
         "attr" => {
             let [attribute] = arguments.bind(name, ["name"])?;
+            if let Value::Undefined(what) = value {
+                return Err(operators::undefined(what));
+            }
             let attribute = attribute.unwrap_or(Value::None).to_text()?;
             let attribute = attribute.as_str();
             let missing = || Value::undefined(format!("'{}' object has no attribute '{attribute}'", value.type_name()));
@@ -365,51 +373,16 @@ fn pieces(name: &str, value: &Value, mut arguments: Arguments) -> Evaluated {
     Ok(Value::generator(output.into_iter().map(Value::list).collect()))
 }
 
-/// What `attribute` names in `item`: parts with dots between, digits being indices.
-fn looked_up(item: &Value, attribute: &Value, default: Option<&Value>) -> Evaluated {
-    let parts: Vec<Value> = match attribute {
-        Value::Str(text) => text
-            .as_str()
-            .split('.')
-            .map(|part| match part.parse() {
-                Ok(index) if part.bytes().all(|byte| byte.is_ascii_digit()) => Value::Int(index),
-                _ => Value::from(part),
-            })
-            .collect(),
-        Value::None => Vec::new(),
-        other => vec![other.clone()],
-    };
-    parts.iter().try_fold(item.clone(), |item, part| {
-        let found = element(&item, part)?;
-        Ok(match default {
-            Some(default) if found.is_undefined() => default.clone(),
-            _ => found,
-        })
-    })
-}
-
-/// `value[key]`, for the values that filters go through.
-fn element(value: &Value, key: &Value) -> Evaluated {
-    if let Value::Undefined(what) = value {
-        return Err(operators::undefined(what));
-    }
-    if let Some(found) = operators::item(value, key) {
-        return Ok(found);
-    }
-    let attribute = key.as_str().and_then(|name| methods::attribute(value, name));
-    Ok(attribute.unwrap_or_else(|| Value::undefined(format!("'{}' object has no such element", value.type_name()))))
-}
-
 fn keyword(arguments: &mut Arguments, name: &str) -> Option<Value> {
     let at = arguments.keywords.iter().position(|(other, _)| &**other == name)?;
     Some(arguments.keywords.remove(at).1)
 }
 
 fn map(value: &Value, mut arguments: Arguments) -> Evaluated {
-    let items = value.items()?;
-    if items.is_empty() {
-        return Ok(Value::generator(items));
+    if !value.is_true() {
+        return Ok(Value::generator(Vec::new()));
     }
+    let items = value.items()?;
     if arguments.positional.is_empty() {
         let attribute = keyword(&mut arguments, "attribute");
         let attribute = attribute.ok_or_else(|| RenderError::new("map requires a filter argument"))?;
@@ -435,10 +408,10 @@ fn copied(arguments: &Arguments) -> Arguments {
 
 fn select(name: &str, value: &Value, mut arguments: Arguments) -> Evaluated {
     let wanted = name.starts_with("select");
-    let items = value.items()?;
-    if items.is_empty() {
-        return Ok(Value::generator(items));
+    if !value.is_true() {
+        return Ok(Value::generator(Vec::new()));
     }
+    let items = value.items()?;
     let attribute = if name.ends_with("attr") {
         if arguments.positional.is_empty() {
             return Err(RenderError::new("missing parameter for attribute name"));
@@ -463,125 +436,4 @@ fn select(name: &str, value: &Value, mut arguments: Arguments) -> Evaluated {
         }
     }
     Ok(Value::generator(kept))
-}
-
-/// Lower case for strings, so that their case does not count.
-fn folded(value: Value, case_sensitive: bool) -> Value {
-    match value.as_str() {
-        Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
-        _ => value,
-    }
-}
-
-fn ordering_filter(name: &str, value: &Value, mut arguments: Arguments) -> Evaluated {
-    let on = |value: Option<Value>| value.is_some_and(|value| value.is_true());
-    let given = |value: Option<Value>| value.filter(|value| !matches!(value, Value::None));
-    let key = |item: &Value, attribute: Option<&Value>, case_sensitive: bool| -> Evaluated {
-        let found = attribute.map_or_else(|| Ok(item.clone()), |attribute| looked_up(item, attribute, None))?;
-        Ok(folded(found, case_sensitive))
-    };
-    match name {
-        "sort" => {
-            let [reverse, case_sensitive, attribute] =
-                arguments.bind(name, ["reverse", "case_sensitive", "attribute"])?;
-            let case_sensitive = on(case_sensitive);
-            let attributes: Vec<Option<Value>> = match given(attribute) {
-                Some(Value::Str(names)) => names.as_str().split(',').map(|name| Some(Value::from(name))).collect(),
-                other => vec![other],
-            };
-            let mut keyed = Vec::new();
-            for item in value.items()? {
-                let keys = attributes.iter().map(|attribute| key(&item, attribute.as_ref(), case_sensitive));
-                keyed.push((Value::list(keys.collect::<Result<_, _>>()?), item));
-            }
-            Ok(Value::list(sorted(keyed, on(reverse))?))
-        }
-        "dictsort" => {
-            let [case_sensitive, by, reverse] = arguments.bind(name, ["case_sensitive", "by", "reverse"])?;
-            let at = match by.as_ref().map(Value::as_str) {
-                None | Some(Some("key")) => 0,
-                Some(Some("value")) => 1,
-                _ => return Err(RenderError::new("you can only sort by either \"key\" or \"value\"")),
-            };
-            let Value::Dict(dict) = value else {
-                return Err(RenderError::new(format!("'{}' object has no attribute 'items'", value.type_name())));
-            };
-            let case_sensitive = on(case_sensitive);
-            let pairs = dict.0.iter().map(|(name, item)| {
-                let sort_by = if at == 0 { name } else { item };
-                let pair = Value::Tuple(Rc::new(vec![name.clone(), item.clone()]));
-                (folded(sort_by.clone(), case_sensitive), pair)
-            });
-            Ok(Value::list(sorted(pairs.collect(), on(reverse))?))
-        }
-        "groupby" => {
-            let [attribute, default, case_sensitive] =
-                arguments.bind(name, ["attribute", "default", "case_sensitive"])?;
-            let attribute = attribute.ok_or_else(|| RenderError::new("groupby needs an attribute"))?;
-            let default = given(default);
-            let case_sensitive = on(case_sensitive);
-            let mut keyed = Vec::new();
-            for item in value.items()? {
-                let found = looked_up(&item, &attribute, default.as_ref())?;
-                keyed.push((folded(found, case_sensitive), item));
-            }
-            let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-            for item in sorted(keyed, false)? {
-                let found = looked_up(&item, &attribute, default.as_ref())?;
-                let same = |(last, _): &&mut (Value, Vec<Value>)| {
-                    folded(last.clone(), case_sensitive).same(&folded(found.clone(), case_sensitive))
-                };
-                match groups.last_mut().filter(same) {
-                    Some((_, items)) => items.push(item),
-                    None => groups.push((found, vec![item])),
-                }
-            }
-            let group = |(key, items)| Value::object(Object::Group(key, Value::list(items)));
-            Ok(Value::list(groups.into_iter().map(group).collect()))
-        }
-        _ => {
-            let [case_sensitive, attribute] = arguments.bind(name, ["case_sensitive", "attribute"])?;
-            let (case_sensitive, attribute) = (on(case_sensitive), given(attribute));
-            let mut keyed: Vec<(Value, Value)> = Vec::new();
-            for item in value.items()? {
-                let found = key(&item, attribute.as_ref(), case_sensitive)?;
-                if name == "unique" {
-                    if !found.is_hashable() {
-                        return Err(RenderError::new(format!("unhashable type: '{}'", found.type_name())));
-                    }
-                    if keyed.iter().all(|(other, _)| !other.same(&found)) {
-                        keyed.push((found, item));
-                    }
-                    continue;
-                }
-                let wanted = if name == "min" { Ordering::Less } else { Ordering::Greater };
-                match keyed.first() {
-                    Some((best, _)) if operators::order(&found, best)? != Some(wanted) => {}
-                    _ => keyed = vec![(found, item)],
-                }
-            }
-            if name == "unique" {
-                return Ok(Value::generator(keyed.into_iter().map(|(_, item)| item).collect()));
-            }
-            let best = keyed.pop().map(|(_, item)| item);
-            Ok(best.unwrap_or_else(|| Value::undefined("no aggregated item, sequence was empty")))
-        }
-    }
-}
-
-/// The items in the order of their keys; equal ones stay as they stand, also in reverse.
-fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<Value>, RenderError> {
-    let mut failed = None;
-    keyed.sort_by(|(a, _), (b, _)| {
-        let order = operators::order(a, b).unwrap_or_else(|error| {
-            failed.get_or_insert(error);
-            None
-        });
-        let order = order.unwrap_or(Ordering::Equal);
-        if reverse { order.reverse() } else { order }
-    });
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(keyed.into_iter().map(|(_, item)| item).collect()),
-    }
 }

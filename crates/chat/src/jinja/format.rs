@@ -1,7 +1,7 @@
 //! Python's two ways to format a string: `'%s' % value` and `'{}'.format(value)`.
 
-use super::RenderError;
-use super::interpreter::Arguments;
+use super::arguments::Arguments;
+use super::error::RenderError;
 use super::operators::{self, LARGEST};
 use super::text::{Text, TextBuilder};
 use super::value::{Value, float};
@@ -89,7 +89,8 @@ pub(crate) fn percent(format: &Text, values: &Value) -> Formatted {
         check(builder.len())?;
     }
     builder.push_slice(format, done..string.len());
-    let may_be_left = named || matches!(values, Value::Dict(_) | Value::List(_));
+    let may_be_left =
+        named || matches!(values, Value::Dict(_) | Value::List(_) | Value::Range(..) | Value::Undefined(_));
     if given.next().is_some() && !may_be_left {
         return Err(RenderError::new("not all arguments converted during string formatting"));
     }

@@ -2,28 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::RenderError;
-use super::interpreter::Arguments;
+use super::arguments::Arguments;
+use super::error::RenderError;
 use super::operators;
-use super::strftime::strftime;
-use super::value::{Dict, Object, Value, range_length};
-
-pub use super::strftime::Date;
+use super::strftime::{Date, strftime};
+use super::value::{Dict, Function, Object, Value, range_length};
 
 /// Items that `range` may have (Jinja's sandbox has the same bound).
 const LONGEST_RANGE: usize = 100_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Function {
-    Range,
-    Dict,
-    Namespace,
-    Joiner,
-    Cycler,
-    Raise,
-    Now,
-    Lipsum,
-}
 
 pub(crate) fn global(name: &str) -> Option<Value> {
     let function = match name {
@@ -131,33 +117,4 @@ pub(crate) fn check_attribute(name: &str) -> Result<(), RenderError> {
         return Err(RenderError::new(format!("a namespace cannot have the attribute '{name}'")));
     }
     Ok(())
-}
-
-impl Arguments {
-    /// Takes the arguments of a function with these parameters; `None` for one that was not given.
-    pub(crate) fn bind<const N: usize>(
-        &mut self,
-        function: &str,
-        parameters: [&str; N],
-    ) -> Result<[Option<Value>; N], RenderError> {
-        if self.positional.len() > N {
-            return Err(RenderError::new(format!("{function}() takes at most {N} arguments")));
-        }
-        let mut bound = [const { None }; N];
-        for (slot, value) in bound.iter_mut().zip(self.positional.drain(..)) {
-            *slot = Some(value);
-        }
-        for (name, value) in self.keywords.drain(..) {
-            match parameters.iter().position(|parameter| *parameter == &*name) {
-                Some(at) if bound[at].is_none() => bound[at] = Some(value),
-                Some(_) => {
-                    return Err(RenderError::new(format!("{function}() got multiple values for argument '{name}'")));
-                }
-                None => {
-                    return Err(RenderError::new(format!("{function}() got an unexpected keyword argument '{name}'")));
-                }
-            }
-        }
-        Ok(bound)
-    }
 }

@@ -9,65 +9,23 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::globals::{self, Date};
+use super::arguments::Arguments;
+use super::error::RenderError;
+use super::filters;
+use super::globals;
 use super::operators::LARGEST;
+use super::scope::{LoopState, Scope};
+use super::strftime::Date;
 use super::syntax::{Call, Expr, For, Macro, Node, Target};
 use super::text::{Text, TextBuilder};
 use super::value::{Dict, Object, Value};
-use super::{RenderError, filters};
 
 /// Steps that one rendering may take; a turn of a real template takes some hundred.
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 5_000_000;
 /// Bytes that one rendering may copy or write in all.
 const BYTES: usize = 4 << 30;
-/// How deeply macros, call blocks and recursive loops may call one another.
-const CALLS: usize = 100;
-/// How many levels of statements and expressions may be at work at once, so that no template overflows the stack.
-const LEVELS: usize = 1000;
-
-/// The names of one block, on top of those around it.
-#[derive(Debug, Default)]
-pub(crate) struct Scope {
-    names: RefCell<Vec<(Arc<str>, Value)>>,
-    parent: Option<Rc<Scope>>,
-}
-
-impl Scope {
-    pub(crate) fn inside(parent: &Rc<Scope>) -> Rc<Self> {
-        Rc::new(Self { names: RefCell::default(), parent: Some(parent.clone()) })
-    }
-
-    pub(crate) fn set(&self, name: &Arc<str>, value: Value) {
-        let mut names = self.names.borrow_mut();
-        match names.iter_mut().find(|(other, _)| other == name) {
-            Some((_, old)) => *old = value,
-            None => names.push((name.clone(), value)),
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<Value> {
-        let found = self.names.borrow().iter().find(|(other, _)| &**other == name).map(|(_, value)| value.clone());
-        found.or_else(|| self.parent.as_ref()?.get(name))
-    }
-}
-
-/// What a loop knows of itself.
-#[derive(Debug)]
-pub(crate) struct LoopState {
-    node: Arc<For>,
-    /// Where the loop stands, for its condition and for calls of itself.
-    scope: Rc<Scope>,
-    /// Items that the condition has not been asked about.
-    waiting: VecDeque<Value>,
-    /// Items that are known to come.
-    ready: VecDeque<Value>,
-    pub(crate) length: Option<usize>,
-    pub(crate) index0: usize,
-    pub(crate) depth0: usize,
-    pub(crate) previous: Option<Value>,
-    current: Option<Value>,
-    pub(crate) changed: Option<Vec<Value>>,
-}
+/// Bytes of the stack that one rendering may use, of the 2 MiB that threads usually have.
+const STACK: usize = 1 << 20;
 
 /// Whether a loop's pass goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,8 +41,8 @@ pub(crate) struct Interpreter<'a> {
     pub(super) date: Date,
     fuel: u64,
     bytes: usize,
-    levels: usize,
-    calls: usize,
+    /// Where the stack was when rendering began.
+    stack: usize,
     /// Scopes that macros hold on to, which hold the macros: emptied at the end, so that nothing is leaked.
     closures: Vec<Rc<Scope>>,
     loop_name: Arc<str>,
@@ -101,12 +59,15 @@ impl Drop for Interpreter<'_> {
 impl<'a> Interpreter<'a> {
     pub(crate) fn new(context: &'a Dict, date: Date) -> Self {
         let loop_name = Arc::from("loop");
-        Self { context, date, fuel: FUEL, bytes: BYTES, levels: 0, calls: 0, closures: Vec::new(), loop_name }
+        Self { context, date, fuel: FUEL, bytes: BYTES, stack: stack_address(), closures: Vec::new(), loop_name }
     }
 
-    /// Renders a whole template.
-    pub(crate) fn render(&mut self, nodes: &[Node]) -> Result<Text, RenderError> {
+    /// Renders a whole template; variables of the `hidden` names are not seen until the template sets its own.
+    pub(crate) fn render(&mut self, nodes: &[Node], hidden: &[Arc<str>]) -> Result<Text, RenderError> {
         let scope = Rc::new(Scope::default());
+        for name in hidden {
+            scope.set(name, Value::undefined(format!("'{name}' is undefined")));
+        }
         self.rendered(nodes, &scope)
     }
 
@@ -115,16 +76,12 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    /// Goes one level deeper.
-    pub(super) fn enter<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, RenderError>) -> Result<T, RenderError> {
-        self.step()?;
-        self.levels += 1;
-        if self.levels > LEVELS {
+    /// Goes one level deeper, if the stack allows it.
+    pub(super) fn enter(&mut self) -> Result<(), RenderError> {
+        if self.stack.abs_diff(stack_address()) > STACK {
             return Err(RenderError::limit("the template nests too deeply"));
         }
-        let value = run(self);
-        self.levels -= 1;
-        value
+        self.step()
     }
 
     /// Accounts for a string that was made.
@@ -154,7 +111,8 @@ impl<'a> Interpreter<'a> {
 
     fn run(&mut self, nodes: &[Node], scope: &Rc<Scope>, output: &mut TextBuilder) -> Result<Flow, RenderError> {
         for node in nodes {
-            let flow = self.enter(|interpreter| interpreter.statement(node, scope, output))?;
+            self.enter()?;
+            let flow = self.statement(node, scope, output)?;
             if flow != Flow::On {
                 return Ok(flow);
             }
@@ -340,21 +298,9 @@ impl<'a> Interpreter<'a> {
         if !node.recursive {
             return Err(RenderError::new("the loop must have the 'recursive' marker to be called recursively"));
         }
-        self.deeper(|interpreter| {
-            let mut output = TextBuilder::default();
-            interpreter.for_loop(&node, items, &scope, depth0, &mut output)?;
-            Ok(Value::Str(output.finish()))
-        })
-    }
-
-    fn deeper(&mut self, run: impl FnOnce(&mut Self) -> Result<Value, RenderError>) -> Result<Value, RenderError> {
-        self.calls += 1;
-        if self.calls > CALLS {
-            return Err(RenderError::limit("macros call one another too deeply"));
-        }
-        let value = run(self);
-        self.calls -= 1;
-        value
+        let mut output = TextBuilder::default();
+        self.for_loop(&node, items, &scope, depth0, &mut output)?;
+        Ok(Value::Str(output.finish()))
     }
 
     /// Calls a macro, or the body of a call block.
@@ -406,7 +352,7 @@ impl<'a> Interpreter<'a> {
         if definition.varargs {
             inner.set(&"varargs".into(), Value::Tuple(Rc::new(extra)));
         }
-        self.deeper(|interpreter| interpreter.rendered(&definition.body, &inner).map(Value::Str))
+        self.rendered(&definition.body, &inner).map(Value::Str)
     }
 
     fn call_block(&mut self, call: &Expr, caller: Value, scope: &Rc<Scope>) -> Result<Value, RenderError> {
@@ -418,13 +364,6 @@ impl<'a> Interpreter<'a> {
         arguments.keywords.push(("caller".into(), caller));
         self.call(&function, arguments).map_err(|error| error.at(call.line))
     }
-}
-
-/// Arguments of a call, evaluated.
-#[derive(Debug, Default)]
-pub(crate) struct Arguments {
-    pub positional: Vec<Value>,
-    pub keywords: Vec<(Arc<str>, Value)>,
 }
 
 fn assign(target: &Target, value: Value, scope: &Scope) -> Result<(), RenderError> {
@@ -455,4 +394,11 @@ fn assign(target: &Target, value: Value, scope: &Scope) -> Result<(), RenderErro
         }
     }
     Ok(())
+}
+
+/// An address near the top of the stack.
+#[inline(never)]
+fn stack_address() -> usize {
+    let marker = 0u8;
+    std::ptr::from_ref(std::hint::black_box(&marker)).addr()
 }

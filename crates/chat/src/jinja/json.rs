@@ -1,7 +1,9 @@
 //! `tojson` as `transformers` has it: Python's `json.dumps`.
 
-use super::RenderError;
-use super::interpreter::Arguments;
+use std::fmt::Write;
+
+use super::arguments::Arguments;
+use super::error::RenderError;
 use super::operators::{self, LARGEST};
 use super::text::Text;
 use super::value::{Value, float};
@@ -32,8 +34,8 @@ pub(crate) fn dumps(value: &Value, mut arguments: Arguments) -> Result<Value, Re
         None | Some(Value::None) => {}
         Some(separators) => match separators.items()?.as_slice() {
             [Value::Str(item), Value::Str(key)] => {
-                item_separator = item.as_str().to_owned();
-                key_separator = key.as_str().to_owned();
+                item.as_str().clone_into(&mut item_separator);
+                key.as_str().clone_into(&mut key_separator);
             }
             _ => return Err(RenderError::new("separators must be two strings")),
         },
@@ -48,7 +50,7 @@ pub(crate) fn dumps(value: &Value, mut arguments: Arguments) -> Result<Value, Re
 
 impl Style {
     fn write(&self, output: &mut String, value: &Value, depth: usize) -> Result<(), RenderError> {
-        if depth > super::DEPTH {
+        if depth > super::value::DEPTH {
             return Err(RenderError::limit("a value is nested too deeply for tojson"));
         }
         if output.len() > LARGEST {
@@ -126,7 +128,9 @@ impl Style {
     fn newline(&self, output: &mut String, depth: usize) {
         if let Some(indent) = &self.indent {
             output.push('\n');
-            (0..depth).for_each(|_| output.push_str(indent));
+            for _ in 0..depth {
+                output.push_str(indent);
+            }
         }
     }
 
@@ -138,11 +142,11 @@ impl Style {
         }
         let mut units = [0; 2];
         for character in quoted.chars() {
-            if character.is_ascii() {
+            if character.is_ascii() && character != '\u{7f}' {
                 output.push(character);
             } else {
                 for unit in character.encode_utf16(&mut units) {
-                    output.push_str(&format!("\\u{unit:04x}"));
+                    let _ = write!(output, "\\u{unit:04x}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::SyntaxError;
+use super::error::SyntaxError;
 use super::text::is_space;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub(crate) fn tokens(source: &str) -> Result<Vec<Token>, SyntaxError> {
     Ok(lexer.tokens)
 }
 
-impl<'a> Lexer<'a> {
+impl Lexer<'_> {
     fn run(&mut self) -> Result<(), SyntaxError> {
         while let Some(found) = self.next_tag() {
             let rest = &self.source[found..];

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::RenderError;
+use super::arguments::Arguments;
 use super::characters::{self, is_titled, is_upper_cased, swap_case, title_case};
+use super::error::RenderError;
 use super::format::str_format;
-use super::interpreter::Arguments;
 use super::text::{Text, TextBuilder, is_space};
 use super::value::{Dict, Object, Value};
 

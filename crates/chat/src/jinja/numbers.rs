@@ -1,7 +1,7 @@
 //! Filters that make numbers.
 
-use super::RenderError;
-use super::interpreter::Arguments;
+use super::arguments::Arguments;
+use super::error::RenderError;
 use super::operators;
 use super::text::is_space;
 use super::value::Value;
@@ -15,7 +15,7 @@ pub(crate) fn apply(name: &str, value: &Value, mut arguments: Arguments) -> Eval
             let [] = arguments.bind(name, [])?;
             match value {
                 Value::Float(number) => Ok(Value::Float(number.abs())),
-                _ => value.as_int().map(|number| Value::Int(number.abs())).ok_or_else(wrong),
+                _ => value.as_int().map(|number| Value::Int(number.saturating_abs())).ok_or_else(wrong),
             }
         }
         "int" => {
@@ -66,7 +66,7 @@ pub(crate) fn apply(name: &str, value: &Value, mut arguments: Arguments) -> Eval
 }
 
 fn whole(value: &Value, base: u32) -> Result<Option<Value>, RenderError> {
-    let truncated = |number: f64| (number.is_finite() && number.abs() < 1e38).then(|| Value::Int(number as i128));
+    let truncated = |number: f64| (number.is_finite() && number.abs() < 1e38).then_some(Value::Int(number as i128));
     Ok(match value {
         Value::Undefined(what) => return Err(operators::undefined(what)),
         Value::Float(number) => truncated(*number),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::RenderError;
+use super::error::RenderError;
 use super::format::percent;
 use super::syntax::{Binary, Comparison, Unary};
 use super::text::{Text, TextBuilder};
@@ -27,7 +27,8 @@ pub(crate) fn unary(operator: Unary, value: &Value) -> Evaluated {
         (Unary::Negative, Value::Float(number)) => Ok(Value::Float(-number)),
         (Unary::Positive, Value::Float(number)) => Ok(Value::Float(*number)),
         _ => match value.as_int() {
-            Some(number) => Ok(Value::Int(if operator == Unary::Negative { -number } else { number })),
+            Some(number) if operator == Unary::Positive => Ok(Value::Int(number)),
+            Some(number) => number.checked_neg().map(Value::Int).ok_or_else(overflow),
             None => Err(RenderError::new(format!("bad operand type for unary operator: '{}'", value.type_name()))),
         },
     }
@@ -56,11 +57,12 @@ pub(crate) fn binary(operator: Binary, left: &Value, right: &Value) -> Evaluated
         (Binary::Multiply, Value::List(items), count) | (Binary::Multiply, count, Value::List(items))
             if count.as_int().is_some() =>
         {
-            let count = usize::try_from(count.as_int().unwrap_or_default().max(0)).unwrap_or(usize::MAX);
-            if items.len().saturating_mul(count) > MOST_ITEMS {
-                return Err(RenderError::limit("a list grows too long"));
-            }
-            Ok(Value::list((0..count).flat_map(|_| items.iter().cloned()).collect()))
+            again(items, count).map(Value::List)
+        }
+        (Binary::Multiply, Value::Tuple(items), count) | (Binary::Multiply, count, Value::Tuple(items))
+            if count.as_int().is_some() =>
+        {
+            again(items, count).map(Value::Tuple)
         }
         _ => arithmetic(operator, left, right),
     }
@@ -68,6 +70,14 @@ pub(crate) fn binary(operator: Binary, left: &Value, right: &Value) -> Evaluated
 
 fn many(items: Vec<Value>) -> Result<Rc<Vec<Value>>, RenderError> {
     if items.len() > MOST_ITEMS { Err(RenderError::limit("a list grows too long")) } else { Ok(Rc::new(items)) }
+}
+
+fn again(items: &[Value], count: &Value) -> Result<Rc<Vec<Value>>, RenderError> {
+    let count = usize::try_from(count.as_int().unwrap_or_default().max(0)).unwrap_or(usize::MAX);
+    if items.len().saturating_mul(count) > MOST_ITEMS {
+        return Err(RenderError::limit("a list grows too long"));
+    }
+    Ok(Rc::new((0..count).flat_map(|_| items.iter().cloned()).collect()))
 }
 
 /// `+` of two strings; where one is markup, the other is escaped.
@@ -135,7 +145,6 @@ fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Evaluated {
             ),
         })
     };
-    let overflow = || RenderError::refused("integers of more than 127 bits");
     let by_zero = || RenderError::new("division by zero");
     if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
         return Ok(match operator {
@@ -146,7 +155,10 @@ fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Evaluated {
             Binary::Divide => Value::Float(a as f64 / b as f64),
             Binary::FloorDivide | Binary::Modulo if b == 0 => return Err(by_zero()),
             Binary::FloorDivide => Value::Int(floor_divide(a, b).ok_or_else(overflow)?),
-            Binary::Modulo => Value::Int(a - floor_divide(a, b).ok_or_else(overflow)? * b),
+            Binary::Modulo => {
+                let rest = a.checked_rem(b).ok_or_else(overflow)?;
+                Value::Int(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
             Binary::Power => match u32::try_from(b) {
                 Ok(power) => Value::Int(a.checked_pow(power).ok_or_else(overflow)?),
                 Err(_) if a == 0 => return Err(RenderError::new("0.0 cannot be raised to a negative power")),
@@ -168,6 +180,10 @@ fn arithmetic(operator: Binary, left: &Value, right: &Value) -> Evaluated {
         }
         Binary::Power => a.powf(b),
     }))
+}
+
+fn overflow() -> RenderError {
+    RenderError::refused("an integer of more than 127 bits")
 }
 
 fn floor_divide(a: i128, b: i128) -> Option<i128> {
@@ -310,6 +326,8 @@ pub(crate) fn slice(value: &Value, bounds: [Option<Value>; 3]) -> Evaluated {
     if step == 0 {
         return Err(RenderError::new("slice step cannot be zero"));
     }
+    // A longer step leads nowhere else.
+    let step = step.clamp(-(length as i128) - 1, length as i128 + 1);
     let (low, high) = if step > 0 { (0, length as i128) } else { (-1, length as i128 - 1) };
     let clamp = |bound: Option<i128>, default: i128| match bound {
         None => default,

@@ -1,8 +1,9 @@
 //! Tokens to a syntax tree: statements.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::SyntaxError;
+use super::error::SyntaxError;
 use super::lexer::{Token, TokenKind, tokens};
 use super::syntax::{Call, Expr, ExprKind, For, Macro, Node, Target};
 
@@ -21,14 +22,41 @@ pub(super) struct Parser {
     /// The names that macro bodies read, to learn whether they use `varargs`, `kwargs` or `caller`.
     pub(super) names_read: Vec<Vec<Arc<str>>>,
     loops: usize,
+    /// How many blocks with names of their own stand around the statement.
+    scopes: usize,
+    /// Names that are read or set outside of such blocks, and those that are read inside of them.
+    pub(super) outer_names: BTreeSet<Arc<str>>,
+    pub(super) inner_names: BTreeSet<Arc<str>>,
+    hidden: Vec<Arc<str>>,
+}
+
+/// A parsed template.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub body: Vec<Node>,
+    /// Names that the template sets outside of all blocks, having read them only inside of some before. Jinja takes
+    /// them for its own from the start: until they are set, they hide variables of the same name.
+    pub hidden: Vec<Arc<str>>,
 }
 
 /// Parses a template.
-pub(crate) fn parse(source: &str) -> Result<Vec<Node>, SyntaxError> {
+pub(crate) fn parse(source: &str) -> Result<Parsed, SyntaxError> {
     let tokens = tokens(source)?;
-    let mut parser = Parser { tokens, at: 0, depth: 0, soft: false, unknown: None, names_read: Vec::new(), loops: 0 };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        depth: 0,
+        soft: false,
+        unknown: None,
+        names_read: Vec::new(),
+        loops: 0,
+        scopes: 0,
+        outer_names: BTreeSet::new(),
+        inner_names: BTreeSet::new(),
+        hidden: Vec::new(),
+    };
     let (body, _) = parser.body(&[])?;
-    Ok(body)
+    Ok(Parsed { body, hidden: parser.hidden })
 }
 
 impl Parser {
@@ -170,9 +198,34 @@ impl Parser {
     /// The body of a statement that has names of its own.
     fn scope(&mut self, ends: &[&str]) -> Result<(Vec<Node>, Arc<str>), SyntaxError> {
         let soft = std::mem::take(&mut self.soft);
+        self.scopes += 1;
         let body = self.block(ends);
+        self.scopes -= 1;
         self.soft = soft;
         body
+    }
+
+    /// Notes that a name is read.
+    pub(super) fn reads(&mut self, name: &Arc<str>) {
+        for read in &mut self.names_read {
+            read.push(name.clone());
+        }
+        let names = if self.scopes == 0 { &mut self.outer_names } else { &mut self.inner_names };
+        names.insert(name.clone());
+    }
+
+    /// Notes that a name is set.
+    fn sets(&mut self, target: &Target) {
+        match target {
+            Target::Name(name) if self.scopes == 0 => {
+                let first = self.outer_names.insert(name.clone());
+                if first && !self.soft && self.inner_names.contains(name) {
+                    self.hidden.push(name.clone());
+                }
+            }
+            Target::Tuple(targets) => targets.iter().for_each(|target| self.sets(target)),
+            _ => {}
+        }
     }
 
     fn statement(&mut self, name: &str, nodes: &mut Vec<Node>) -> Result<(), SyntaxError> {
@@ -290,9 +343,12 @@ impl Parser {
     fn set_statement(&mut self) -> Result<Node, SyntaxError> {
         let target = self.target(true)?;
         if self.skip_op("=") {
-            return Ok(Node::Set { target, value: self.tuple(true)? });
+            let value = self.tuple(true)?;
+            self.sets(&target);
+            return Ok(Node::Set { target, value });
         }
         let filters = self.filters(false)?;
+        self.sets(&target);
         Ok(Node::SetBlock { target, filters, body: self.scope(&["endset"])?.0 })
     }
 

@@ -1,9 +1,9 @@
 //! Jinja's tests: what stands behind `is`.
 
-use super::RenderError;
+use super::arguments::Arguments;
 use super::characters::is_upper_cased;
+use super::error::RenderError;
 use super::filters;
-use super::interpreter::Arguments;
 use super::operators;
 use super::syntax::{Binary, Comparison};
 use super::value::{Object, Value};
@@ -101,6 +101,9 @@ pub(crate) fn apply(name: &str, value: &Value, arguments: &Arguments) -> Result<
         "odd" => remainder(&Value::Int(2))?.same(&Value::Int(1)),
         "even" => remainder(&Value::Int(2))?.same(&Value::Int(0)),
         "divisibleby" => remainder(other)?.same(&Value::Int(0)),
+        "filter" | "test" if !value.is_hashable() => {
+            return Err(RenderError::new(format!("unhashable type: '{}'", value.type_name())));
+        }
         "filter" => value.as_str().is_some_and(|name| filters::NAMES.contains(&name)),
         "test" => value.as_str().is_some_and(|name| NAMES.contains(&name)),
         "in" => operators::contains(other, value)?,

@@ -1,6 +1,6 @@
 //! `strftime_now`, on a day that never changes.
 
-use super::RenderError;
+use super::error::RenderError;
 
 /// The day that `strftime_now` reports to templates which print the date. The clock is never read, because the same
 /// run must give the same bytes tomorrow.

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::RenderError;
-use super::globals::Function;
-use super::interpreter::{LoopState, Scope};
+use super::error::RenderError;
+use super::scope::{LoopState, Scope};
 use super::syntax::Macro;
 use super::text::{Text, TextBuilder, is_space};
+
+/// How deeply values may be nested to be printed.
+pub(crate) const DEPTH: usize = 200;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
@@ -29,6 +31,19 @@ pub(crate) enum Value {
     /// `dict.keys()`, `.values()` and `.items()`, by the name of the method.
     View(&'static str, Rc<Vec<Value>>),
     Object(Rc<Object>),
+}
+
+/// The functions that every template may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Function {
+    Range,
+    Dict,
+    Namespace,
+    Joiner,
+    Cycler,
+    Raise,
+    Now,
+    Lipsum,
 }
 
 #[derive(Debug)]
@@ -202,7 +217,8 @@ impl Value {
             Self::Undefined(_) => Vec::new(),
             Self::Str(text) => {
                 let characters = text.as_str().char_indices();
-                characters.map(|(at, c)| Self::Str(text.slice(at..at + c.len_utf8()))).collect()
+                // (Iterating over markup gives plain characters.)
+                characters.map(|(at, c)| Self::Str(text.slice(at..at + c.len_utf8()).with_markup(false))).collect()
             }
             Self::List(items) | Self::Tuple(items) | Self::View(_, items) => items.to_vec(),
             Self::Dict(dict) => dict.0.iter().map(|(key, _)| key.clone()).collect(),
@@ -309,7 +325,7 @@ pub(crate) fn range_length(start: i64, stop: i64, step: i64) -> usize {
 }
 
 fn write_repr(value: &Value, output: &mut String, origin: &mut Option<u32>, depth: usize) -> Result<(), RenderError> {
-    if depth > super::DEPTH {
+    if depth > DEPTH {
         return Err(RenderError::new("a value is nested too deeply to be printed"));
     }
     let mut many = |output: &mut String, open: &str, items: &[Value], close: &str| -> Result<(), RenderError> {
@@ -353,12 +369,12 @@ fn write_repr(value: &Value, output: &mut String, origin: &mut Option<u32>, dept
             }
             output.push('}');
         }
-        Value::Range(start, stop, 1) => output.push_str(&format!("range({start}, {stop})")),
-        Value::Range(start, stop, step) => output.push_str(&format!("range({start}, {stop}, {step})")),
+        Value::Range(start, stop, 1) => write_into(output, format_args!("range({start}, {stop})")),
+        Value::Range(start, stop, step) => write_into(output, format_args!("range({start}, {stop}, {step})")),
         Value::Object(object) => match &**object {
             Object::Group(key, items) => many(output, "(", &[key.clone(), items.clone()], ")")?,
             Object::Macro { definition, .. } => match &definition.name {
-                Some(name) => output.push_str(&format!("<Macro '{name}'>")),
+                Some(name) => write_into(output, format_args!("<Macro '{name}'>")),
                 None => output.push_str("<Macro anonymous>"),
             },
             Object::Namespace(_) => return Err(RenderError::refused("printing a namespace")),
@@ -399,9 +415,9 @@ fn quote(text: &str, output: &mut String) {
             '\\' => output.push_str("\\\\"),
             c if c == mark => output.extend(['\\', c]),
             c if c == ' ' || !(c.is_control() || is_space(c) || is_unprintable(c)) => output.push(c),
-            c if (c as u32) < 0x100 => output.push_str(&format!("\\x{:02x}", c as u32)),
-            c if (c as u32) < 0x10000 => output.push_str(&format!("\\u{:04x}", c as u32)),
-            c => output.push_str(&format!("\\U{:08x}", c as u32)),
+            c if (c as u32) < 0x100 => write_into(output, format_args!("\\x{:02x}", c as u32)),
+            c if (c as u32) < 0x10000 => write_into(output, format_args!("\\u{:04x}", c as u32)),
+            c => write_into(output, format_args!("\\U{:08x}", c as u32)),
         }
     }
     output.push(mark);
@@ -421,4 +437,9 @@ pub(crate) fn concatenated<'a>(texts: impl IntoIterator<Item = &'a Text>) -> Tex
         builder.push(text);
     }
     builder.finish()
+}
+
+/// Appends formatted text; writing to a string does not fail.
+fn write_into(output: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = std::fmt::Write::write_fmt(output, text);
 }

@@ -4,7 +4,7 @@
 Made with transformers 5.24.0 and Jinja2 3.1.6. A result of null means that the template fails; what follows is why.
 """
 
-import datetime, json, random, sys
+import copy, datetime, json, random, re, sys
 
 from transformers.utils import chat_template_utils as u
 
@@ -349,10 +349,11 @@ for k in range(N):
         if random.random() < 0.6
         else "{% set ns = namespace(x=0) %}{% set j = joiner() %}" + body(random.choice([1, 2, 2]))
     )
-    if "random" in src:
+    # A slice of something constant is folded when the template is compiled, where it does not fail.
+    if re.search(r"[\d)el]\[[^\]]*:", src):
         continue
     try:
-        r = u._compile_jinja_template(src).render(messages=[], documents=None, add_generation_prompt=False, **ctx)
+        r = u._compile_jinja_template(src).render(messages=[], documents=None, add_generation_prompt=False, **copy.deepcopy(ctx))
         r.encode()
         if " at 0x" in r or "<bound" in r or "built-in" in r or "<function" in r:
             continue

@@ -70,6 +70,11 @@ def gather(wheels):
                 if name == "unsloth/chat_templates.py":
                     for key, text in strings(wheel.read(name).decode()).items():
                         add(f"unsloth/{key.removesuffix('_template')}", text, package)
+    save(found)
+
+
+def save(found):
+    """Writes the templates and a byte-level tokenizer that knows the control tokens in them."""
     write("templates.json", found, lines=True)
     tokens = set(SPECIAL.values())
     for entry in found:
