@@ -10,7 +10,7 @@ const ZEROS: &[u32] = &[
 /// The ASCII digit that a decimal digit of another script stands for.
 pub(crate) fn ascii_digit(c: char) -> Option<char> {
     let code = u32::from(c);
-    let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
+    let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last()?;
     char::from_digit(code - zero, 10)
 }
 
