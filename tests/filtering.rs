@@ -58,6 +58,7 @@ fn trick_puzzles_are_filtered_as_read() {
     let no_limit = ["--set", "rollouts.max_tokens=null"];
     let arguments = [&["--set", &path, "--set", &tokenizer, "--allow-path"], &no_limit[..]].concat();
     let (kept, dropped) = filtered(out.path(), &arguments);
-    let expected = counts(&[("long_paragraph", 191), ("missing_think_close", 27), ("repetition", 2)]);
-    assert_eq!((kept, dropped), (1655, expected));
+    // 27 texts open their reasoning and never close it; 67 rows have reasoning in a column of its own and nothing after it.
+    let expected = counts(&[("long_paragraph", 166), ("missing_think_close", 27 + 67), ("repetition", 1)]);
+    assert_eq!((kept, dropped), (1614, expected));
 }
