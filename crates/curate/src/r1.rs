@@ -157,7 +157,12 @@ fn mixed_language(settings: &R1Filters, reasoning: &str, prompt: &PromptView<'_>
     if settings.min_language_consistency.is_none() && settings.max_foreign_words.is_none() {
         return None;
     }
-    let asked = user_text(prompt);
+    // Most texts are in Latin letters throughout; then there is no other language, whatever the prompt's words say.
+    let is_latin = |text: &str| !language::has_foreign_letters(text, Script::Latin);
+    if prompt.language.is_none() && is_latin(reasoning) && user_texts(prompt).all(is_latin) {
+        return None;
+    }
+    let asked = user_texts(prompt).collect::<Vec<_>>().join("\n\n");
     let target = match prompt.language {
         Some(language) => Script::of_language(language),
         // A prompt without words, such as a formula, sets no language: the reasoning must then agree with itself.
@@ -195,10 +200,9 @@ fn code_block(settings: &R1Filters, reasoning: &str, prompt: &PromptView<'_>) ->
     Some(format!("{fences} fences, first `{}`", excerpt(line, 40)))
 }
 
-/// What the user says in the prompt, all messages together.
-fn user_text(prompt: &PromptView<'_>) -> String {
-    let messages = prompt.messages.iter().filter(|message| message.role == "user");
-    messages.map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n")
+/// What the user says in the prompt.
+fn user_texts<'a>(prompt: &PromptView<'a>) -> impl Iterator<Item = &'a str> {
+    prompt.messages.iter().filter(|message| message.role == "user").map(|message| message.content.as_str())
 }
 
 #[cfg(test)]

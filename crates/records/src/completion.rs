@@ -57,7 +57,7 @@ pub fn split(completion: &str) -> Parts<'_> {
             Parts { form: ThinkForm::Absent, reasoning: None, answer: non_empty(body) }
         };
     };
-    let last_close = memmem::find_iter(body.as_bytes(), THINK_CLOSE.as_bytes()).last().unwrap_or(first_close);
+    let last_close = first_close + memmem::rfind(&body.as_bytes()[first_close..], THINK_CLOSE.as_bytes()).unwrap_or(0);
     let reasoning = non_empty(&body[..last_close]);
     let answer = non_empty(&body[last_close + THINK_CLOSE.len()..]);
     let form = match (first_close == last_close, opened, reasoning) {

@@ -136,7 +136,8 @@ fn is_letter(c: char) -> bool {
 
 /// Whether any letter of `text` is of another script than the target's: a quick look before words are counted.
 pub fn has_foreign_letters(text: &str, target: Script) -> bool {
-    text.chars().any(|c| is_letter(c) && !Script::of(c).belongs_to(target))
+    let all_latin = target == Script::Latin && text.is_ascii();
+    !all_latin && text.chars().any(|c| is_letter(c) && !Script::of(c).belongs_to(target))
 }
 
 /// Counts the words of `text` in and outside the language `target`, the foreign words of `prompt` and those between quotation

@@ -70,8 +70,7 @@ pub fn sampling_text(sampling: &Sampling) -> Result<String, PipelineError> {
 pub struct Asker {
     teacher: Box<dyn Teacher>,
     concurrency: usize,
-    /// What it has said so far.
-    pub journal: Journal,
+    journal: Journal,
 }
 
 impl Asker {
@@ -100,6 +99,11 @@ impl Asker {
     /// The model's name.
     pub fn name(&self) -> String {
         self.teacher.name().to_owned()
+    }
+
+    /// What it has said, without the model, which may hold much: a recording holds the places of all its answers.
+    pub fn into_journal(self) -> Journal {
+        self.journal
     }
 
     /// Asks for every one of the `total` requests that the journal does not hold yet. When it returns without an error,

@@ -397,7 +397,7 @@ impl Judge {
         drawn: &BTreeSet<String>,
         sampling: &str,
     ) -> Result<StageOutput, StageError> {
-        let (judge, mut journal) = (asker.name(), asker.journal);
+        let (judge, mut journal) = (asker.name(), asker.into_journal());
         let mut verdicts = context.writer::<VerdictRow>()?;
         let mut judgements = context.writer::<JudgementRow>()?;
         let mut telemetry = context.writer::<Telemetry>()?;

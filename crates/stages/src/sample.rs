@@ -120,7 +120,7 @@ impl Sample {
         if summary.replies > 0 && summary.with_reasoning == 0 {
             context.warn("no reply had reasoning: a reasoning teacher's server may drop or rename it");
         }
-        self.collect(context, asker.journal, (&teacher, &teacher), &sampling)
+        self.collect(context, asker.into_journal(), (&teacher, &teacher), &sampling)
     }
 
     /// Asks a checkpoint inside this program.

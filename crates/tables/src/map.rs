@@ -51,10 +51,12 @@ pub trait RowFunction: Send + Sync + Sized {
 }
 
 /// Applies `function` to every row of `batches` on all cores and gives `take` each row with its result, batch by batch and in
-/// order. While one batch is worked on, the next is made and the one before is taken, so at most three are in memory.
-pub fn apply_rows<F: RowFunction, E: Send>(
+/// order. While the cores work on one batch, the calling thread takes the one before and makes the next, so at most three are
+/// in memory. It is always that thread that makes and takes, because pages and writers that wander between threads leave
+/// their freed memory with each.
+pub fn apply_rows<F: RowFunction, E>(
     function: &F,
-    mut batches: impl Iterator<Item = Result<Vec<F::In>, E>> + Send,
+    mut batches: impl Iterator<Item = Result<Vec<F::In>, E>>,
     mut take: impl FnMut(Vec<(F::In, F::Out)>) -> Result<(), E>,
 ) -> Result<(), E> {
     let apply = |row| {
@@ -65,14 +67,13 @@ pub fn apply_rows<F: RowFunction, E: Send>(
     let mut done: Option<Vec<(F::In, F::Out)>> = None;
     while made.is_some() || done.is_some() {
         let (rows, taken) = (made.take(), done.take());
-        let mut next = Ok(None);
-        rayon::in_place_scope(|scope| {
+        let next = rayon::in_place_scope(|scope| {
             if let Some(rows) = rows {
-                let (done, next, batches) = (&mut done, &mut next, &mut batches);
+                let done = &mut done;
                 scope.spawn(move |_| *done = Some(rows.into_par_iter().map(apply).collect()));
-                scope.spawn(move |_| *next = batches.next().transpose());
             }
-            taken.map_or(Ok(()), &mut take)
+            taken.map_or(Ok(()), &mut take)?;
+            Ok(batches.next().transpose())
         })?;
         match next {
             Ok(next) => made = next,

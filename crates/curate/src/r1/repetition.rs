@@ -65,6 +65,11 @@ impl fmt::Display for Loop {
 
 /// The first loop of `text`, with its shortest period.
 pub fn find(text: &str, settings: &RepetitionSettings) -> Option<Loop> {
+    // A word takes a byte and what parts it from the next another.
+    let most_words = text.len().div_ceil(2);
+    if most_words < settings.min_covered as usize {
+        return None;
+    }
     let words = words(text);
     let hashes: Vec<u64> = words.iter().map(|&(hash, _)| hash).collect();
     let (start, end, period) = find_period(&hashes, settings)?;
