@@ -10,6 +10,7 @@ use std::{
 
 use retort_records::{FinishReason, Message, Telemetry, completion};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{Asking, Attempt, Failure, FailureKind, ReplaySettings, Reply, Request, Sampling, Teacher, TeacherError};
 
@@ -19,8 +20,7 @@ use crate::{Asking, Attempt, Failure, FailureKind, ReplaySettings, Reply, Reques
 /// - `completion` (think tags included), or `reasoning` (also `thinking`) and `answer` (also `text`);
 /// - `sample_index`, from 0; without it, lines of one prompt are numbered in the order of the file;
 /// - `model` (also `teacher`): a line that names another model than the settings is skipped;
-/// - `finish_reason` (`stop`, `length`, `content_filter`, `abort`; otherwise unknown), `prompt_tokens`,
-///   `completion_tokens`.
+/// - `finish_reason` in any spelling that [`FinishReason::read`] knows, `prompt_tokens`, `completion_tokens`.
 ///
 /// Other keys are ignored, so that rollouts written by Retort and most published ones can be replayed as they are. A
 /// request is looked up by its `prompt_id` first and by its prompt text second. What is not recorded fails with
@@ -54,7 +54,7 @@ struct Line {
     reasoning: Option<String>,
     answer: Option<String>,
     text: Option<String>,
-    finish_reason: Option<String>,
+    finish_reason: Option<Value>,
     prompt_tokens: Option<u32>,
     completion_tokens: Option<u32>,
 }
@@ -72,13 +72,7 @@ impl Line {
         Reply {
             reasoning: parts.reasoning.map(str::to_owned),
             answer: parts.answer.map(str::to_owned),
-            finish_reason: match self.finish_reason.as_deref() {
-                Some("stop") => FinishReason::Stop,
-                Some("length") => FinishReason::Length,
-                Some("content_filter") => FinishReason::ContentFilter,
-                Some("abort") => FinishReason::Abort,
-                _ => FinishReason::Unknown,
-            },
+            finish_reason: self.finish_reason.map_or(FinishReason::Unknown, |reason| FinishReason::read_value(&reason)),
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens,
             completion,

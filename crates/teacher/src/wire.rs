@@ -160,7 +160,7 @@ impl Assembly {
             Some(finish @ ("insufficient_system_resource" | "error")) => {
                 return Err(Broken::Interrupted(format!("the server ended the reply with `{finish}`")));
             }
-            finish => finish_reason(finish),
+            finish => finish.map_or(FinishReason::Unknown, FinishReason::read),
         };
         let completion = join(&self.reasoning, self.content);
         let parts = completion::split(&completion);
@@ -197,17 +197,6 @@ fn join(reasoning: &str, content: String) -> String {
     match content.trim() {
         "" => format!("{THINK_OPEN}\n{reasoning}"),
         answer => completion::join(Some(reasoning), answer),
-    }
-}
-
-/// The finish reason in our words. A name that no server we know of gives stays unknown, as do tool calls.
-fn finish_reason(name: Option<&str>) -> FinishReason {
-    match name {
-        Some("stop" | "eos" | "eos_token" | "stop_sequence" | "end_turn") => FinishReason::Stop,
-        Some("length" | "max_tokens" | "model_length") => FinishReason::Length,
-        Some("content_filter" | "safety") => FinishReason::ContentFilter,
-        Some("abort" | "cancelled") => FinishReason::Abort,
-        _ => FinishReason::Unknown,
     }
 }
 
