@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
@@ -85,7 +86,10 @@ impl Tokenizer {
         for name in ["special_tokens_map.json", "generation_config.json", "config.json"] {
             files.push(read_object(&folder.join(name))?);
         }
-        Self::build(&bytes, &files).map_err(|reason| ChatError::Malformed { path: file, reason })
+        // The library that reads tokenizers panics on some that are damaged.
+        let built = catch_unwind(|| Self::build(&bytes, &files))
+            .unwrap_or_else(|_| Err("the library that reads tokenizers fails on it".to_owned()));
+        built.map_err(|reason| ChatError::Malformed { path: file, reason })
     }
 
     /// Builds a tokenizer of the bytes of a `tokenizer.json`; `files` are the objects that may name special tokens, the

@@ -8,7 +8,6 @@ use retort_student::{GenerateRequest, Student, Target};
 use retort_weights::{Checkpoint, check_json, end_of_sequence_ids, without_tokenizer};
 use serde_json::{Map, Value, json};
 use std::io::ErrorKind;
-use std::panic::catch_unwind;
 use std::path::Path;
 
 /// A checkpoint ready to be asked.
@@ -187,16 +186,12 @@ pub fn load_tokenizer(folder: &Path) -> Result<Tokenizer, LocalError> {
 fn find_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, LocalError> {
     let file = if folder.is_dir() { folder.join("tokenizer.json") } else { folder.to_owned() };
     if file.is_file() {
-        // The library that reads it panics on some files that are no JSON.
+        // Said with line and column.
         check_json(&file)?;
     }
-    match catch_unwind(|| Tokenizer::load(folder)) {
-        Ok(Err(ChatError::Read { source, .. })) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Ok(found) => Ok(Some(found?)),
-        Err(_) => {
-            let reason = "the library that reads tokenizers fails on it".to_owned();
-            Err(ChatError::Malformed { path: file, reason }.into())
-        }
+    match Tokenizer::load(folder) {
+        Err(ChatError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        found => Ok(Some(found?)),
     }
 }
 
