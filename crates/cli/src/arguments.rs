@@ -43,6 +43,8 @@ pub enum Command {
     Logprobs(crate::checkpoint_commands::LogprobsArguments),
     /// Measure how fast a checkpoint trains or generates here.
     Bench(crate::checkpoint_commands::BenchArguments),
+    /// Merge checkpoints by a file of mergekit's.
+    Merge(crate::merge_command::MergeArguments),
     /// Show which tokens a train stage trains.
     Inspect(crate::inspect_command::InspectArguments),
     /// Print a table or the record of a finished stage.

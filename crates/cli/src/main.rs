@@ -10,6 +10,7 @@ mod device_flag;
 mod failure;
 mod generate_command;
 mod inspect_command;
+mod merge_command;
 mod pipeline_flags;
 mod progress;
 mod screen;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Generate(generate) => generate_command::generate(&generate),
         Command::Logprobs(logprobs) => checkpoint_commands::logprobs(&logprobs),
         Command::Bench(bench) => checkpoint_commands::bench(&bench),
+        Command::Merge(merge) => merge_command::merge(&merge),
         Command::Inspect(inspect) => inspect_command::inspect(&inspect),
         Command::Show(show) => commands::show(&show),
         Command::Schema(schema) => commands::schema(&schema),

@@ -23,7 +23,7 @@ pub struct MergeFacts {
 
 impl StageKind for Merge {
     const NAME: &'static str = "merge";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/merge.md");
     type Facts = MergeFacts;
 
@@ -32,17 +32,27 @@ impl StageKind for Merge {
     }
 
     fn inputs<'a>(&'a self, _: &'a Surroundings<'_>) -> Vec<Input<'a>> {
-        let models = self.0.models.iter().enumerate().map(|(index, model)| Input {
-            pointer: format!("/models/{index}/model"),
-            source: &model.model,
-            accepts: &[OutputKind::Checkpoint],
-        });
-        let base = self.0.base_model.iter().map(|base| Input {
-            pointer: "/base_model".into(),
-            source: base,
-            accepts: &[OutputKind::Checkpoint],
-        });
-        models.chain(base).collect()
+        let input = |pointer: String, source| Input { pointer, source, accepts: &[OutputKind::Checkpoint] };
+        let settings = &self.0;
+        let mut inputs = Vec::new();
+        for (index, model) in settings.models.iter().enumerate() {
+            inputs.push(input(format!("/models/{index}/model"), &model.model));
+        }
+        for (index, slice) in settings.slices.iter().enumerate() {
+            for (number, source) in slice.sources.iter().enumerate() {
+                inputs.push(input(format!("/slices/{index}/sources/{number}/model"), &source.model));
+            }
+            let base = slice.base_model.iter();
+            inputs.extend(base.map(|base| input(format!("/slices/{index}/base_model"), base)));
+        }
+        inputs.extend(settings.base_model.iter().map(|base| input("/base_model".into(), base)));
+        let tokens = settings.tokenizer_source.iter().filter(|source| *source != "base" && *source != "union");
+        inputs.extend(tokens.map(|source| input("/tokenizer_source".into(), source)));
+        inputs
+    }
+
+    fn uses_seed(&self) -> bool {
+        self.0.merge_method.uses_seed()
     }
 
     fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
@@ -50,7 +60,9 @@ impl StageKind for Merge {
     }
 
     fn checkpoint_shape(&self) -> Option<CheckpointShape<'_>> {
-        Some(CheckpointShape::Like(&self.0.models.first()?.model))
+        // Layers that are stacked anew make another shape.
+        let models = self.0.slices.is_empty().then_some(&self.0.models);
+        Some(CheckpointShape::Like(&models?.first()?.model))
     }
 
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
@@ -69,7 +81,8 @@ impl Merge {
             }
         }
         let inputs: Vec<(&str, &Checkpoint)> = opened.iter().map(|(name, checkpoint)| (*name, checkpoint)).collect();
-        let Merged { parameters, warnings } = merge(&self.0, &inputs, &context.out.path().join(CHECKPOINT))?;
+        let Merged { parameters, warnings } = 
+            merge(&self.0, &inputs, context.seed("", 0), &context.out.path().join(CHECKPOINT))?;
         for warning in &warnings {
             context.warn(warning);
         }

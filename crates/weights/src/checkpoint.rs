@@ -189,6 +189,16 @@ impl Checkpoint {
 
     /// Reads one tensor as f32 into `out`, which must have as many elements as the tensor.
     pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<(), Error> {
+        let elements: usize = self.place(name)?.shape.iter().product();
+        if elements != out.len() {
+            let reason = format!("{elements} elements are in the file, {} were asked for", out.len());
+            return Err(Error::Unexpected { name: name.to_owned(), reason });
+        }
+        self.read_part(name, 0, out)
+    }
+
+    /// Reads the elements of one tensor from the one at `start`, row-major, as f32 into `out`.
+    pub fn read_part(&self, name: &str, start: usize, out: &mut [f32]) -> Result<(), Error> {
         let place = self.place(name)?;
         let bytes = &self.shards[place.shard][place.start..place.end];
         let width = match place.dtype {
@@ -196,10 +206,11 @@ impl Checkpoint {
             FileDtype::F16 | FileDtype::BF16 => 2,
             other => return Err(Error::TensorDtype { name: name.to_owned(), dtype: format!("{other:?}") }),
         };
-        if bytes.len() != out.len() * width {
-            let reason = format!("{} elements are in the file, {} were asked for", bytes.len() / width, out.len());
+        let Some(bytes) = bytes.get(start * width..(start + out.len()) * width) else {
+            let (end, elements) = (start + out.len(), bytes.len() / width);
+            let reason = format!("elements {start} to {end} were asked for, {elements} are in the file");
             return Err(Error::Unexpected { name: name.to_owned(), reason });
-        }
+        };
         out.par_chunks_mut(CHUNK).zip(bytes.par_chunks(CHUNK * width)).for_each(|(out, bytes)| match place.dtype {
             FileDtype::F32 => {
                 for (out, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
@@ -210,6 +221,11 @@ impl Checkpoint {
             _ => widen::<half::bf16>(bytes, out),
         });
         Ok(())
+    }
+
+    /// Whether all tensors are stored as bf16.
+    pub(crate) fn is_bf16(&self) -> bool {
+        self.places.values().all(|place| place.dtype == FileDtype::BF16)
     }
 
     /// The model's settings, read from either dialect of `config.json`.

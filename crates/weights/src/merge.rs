@@ -1,197 +1,32 @@
+//! Merging of checkpoints, tensor by tensor and block by block, in mergekit's words.
+
+mod blocks;
+mod combination;
+mod method;
+mod plan;
+mod ranks;
+mod same_meaning;
+mod sce;
+mod setting;
+mod settings;
+mod task_vectors;
+
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::checkpoint::{EMBEDDING, HEAD, refuse_not_finite};
-use crate::merge_check::{compare, source_of};
-use crate::merge_math::{linear, slerp, task_arithmetic, ties};
-use crate::{Checkpoint, CheckpointWriter, Dtype, Error, TensorShape, copy_companions, write_config};
+pub use method::MergeMethod;
+pub use setting::{Between, Condition, Setting, ValueOrGradient};
+pub use settings::{MergeModel, MergeSettings, MergeSlice, Parameters, SliceSource};
 
-/// How tensors of several checkpoints become one; mergekit's names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MergeMethod {
-    /// Weighted average. With equal weights this is the merge of Kimi k1.5 (section 2.4).
-    #[default]
-    Linear,
-    /// Spherical interpolation between two models.
-    Slerp,
-    /// `base + lambda · Σ weight · (model − base)` (arXiv 2212.04089).
-    TaskArithmetic,
-    /// Task arithmetic after trimming small changes and electing a sign (arXiv 2306.01708).
-    Ties,
-}
+use crate::{Checkpoint, CheckpointWriter, Dtype, Error, copy_companions, write_config};
+use method::Kind;
+use plan::{Plan, PlannedTensor, plan};
+use same_meaning::{compare, same_tensors};
+use task_vectors::TaskVectors;
 
-/// One input of a merge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MergeModel {
-    /// A stage's name or the path of a checkpoint folder.
-    pub model: String,
-    /// This model's own numbers.
-    #[serde(default)]
-    pub parameters: ModelParameters,
-}
-
-/// Numbers of one merged model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelParameters {
-    /// How much this model counts.
-    #[serde(default = "one")]
-    pub weight: f64,
-    /// Share of the changes that `ties` keeps, largest first.
-    #[serde(default = "one")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub density: f64,
-}
-
-impl Default for ModelParameters {
-    fn default() -> Self {
-        Self { weight: 1.0, density: 1.0 }
-    }
-}
-
-/// Numbers of the whole merge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MergeParameters {
-    /// Divide by the sum of the weights; on by default for `linear` and `ties`, off for `task_arithmetic`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub normalize: Option<bool>,
-    /// Scales the merged change of `task_arithmetic` and `ties`.
-    #[serde(default = "one")]
-    pub lambda: f64,
-    /// Place between the base model (0) and the other model (1) for `slerp`.
-    #[serde(default = "half")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub t: f64,
-}
-
-impl Default for MergeParameters {
-    fn default() -> Self {
-        Self { normalize: None, lambda: 1.0, t: 0.5 }
-    }
-}
-
-/// A merge, in mergekit's words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MergeSettings {
-    /// How tensors are combined.
-    #[serde(default)]
-    pub merge_method: MergeMethod,
-    /// What is combined; the first one's config, tokenizer and template are carried over unless there is a base model.
-    pub models: Vec<MergeModel>,
-    /// The model that changes are measured from (`task_arithmetic`, `ties`) or that `t: 0` means (`slerp`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base_model: Option<String>,
-    /// Numbers of the whole merge.
-    #[serde(default)]
-    pub parameters: MergeParameters,
-    /// Number format of the result; sums are kept in f32.
-    #[serde(default)]
-    pub dtype: Dtype,
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-fn half() -> f64 {
-    0.5
-}
-
-impl MergeSettings {
-    /// Names of all checkpoints this merge reads, each once.
-    pub fn inputs(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.models.iter().map(|model| model.model.as_str()).collect();
-        names.extend(self.base_model.as_deref());
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// Says what is wrong with the settings, if anything, without opening a checkpoint.
-    pub fn check(&self) -> Result<(), Error> {
-        let refuse = |reason: String| Err(Error::Merge(reason));
-        if self.models.is_empty() {
-            return refuse("`models` is empty".to_owned());
-        }
-        let normalize = self.parameters.normalize.unwrap_or(true);
-        let sum: f64 = self.models.iter().map(|model| model.parameters.weight).sum();
-        match self.merge_method {
-            MergeMethod::Linear if normalize && sum.abs() < 1e-8 => refuse(format!("the weights sum to `{sum}`")),
-            MergeMethod::Slerp => {
-                let Some(base) = &self.base_model else { return refuse("slerp needs `base_model`".to_owned()) };
-                let others = self.models.iter().filter(|model| model.model != *base).count();
-                if others == 1 && self.models.len() <= 2 {
-                    return Ok(());
-                }
-                refuse(format!("slerp takes the base model and one other, `models` has {others} others"))
-            }
-            MergeMethod::TaskArithmetic | MergeMethod::Ties if self.base_model.is_none() => {
-                refuse("task_arithmetic and ties need `base_model`".to_owned())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Merges checkpoints into the folder `out`, tensor by tensor: no more than one tensor of each input is in memory.
-/// `inputs` names every checkpoint that [`MergeSettings::inputs`] lists. Equal inputs give equal bytes on any number of
-/// threads.
-///
-/// All tensors must have the same names and shapes and mean the same. A checkpoint whose head is its embedding (a tied one)
-/// merges with one that has a head of its own: the result then has one too, and the tied one's head counts as its
-/// embedding. Where all are tied the result is. Values that are no numbers are an error, in what is read and in the result.
-///
-/// Gives the number of parameters and what people should know.
-pub fn merge(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)], out: &Path) -> Result<Merged, Error> {
-    settings.check()?;
-    let find = |name: &str| {
-        let found = inputs.iter().find(|(given, _)| *given == name).map(|(_, checkpoint)| *checkpoint);
-        found.ok_or_else(|| Error::Merge(format!("no checkpoint was given for `{name}`")))
-    };
-    let models: Vec<&Checkpoint> = settings.models.iter().map(|model| find(&model.model)).collect::<Result<_, _>>()?;
-    let base = settings.base_model.as_deref().map(find).transpose()?;
-    let first = base.unwrap_or(models[0]);
-    let mut warnings: Vec<String> = Vec::new();
-    for model in base.iter().chain(&models) {
-        warnings.extend(model.warnings().iter().map(|warning| format!("`{}`: {warning}", model.path().display())));
-        if model.path() != first.path() {
-            warnings.extend(compare(first, model)?);
-        }
-    }
-    warnings.dedup();
-    let untied = models.iter().chain(&base).any(|model| model.shape(HEAD).is_some());
-    let mut names: Vec<&str> = first.names().collect();
-    if untied && first.shape(HEAD).is_none() {
-        names.push(HEAD);
-        names.sort_unstable();
-    }
-    let tensors: Vec<TensorShape> = names
-        .into_iter()
-        .map(|name| {
-            let shape = first.shape(source_of(first, name)).unwrap_or_default().to_vec();
-            TensorShape { name: name.to_owned(), shape }
-        })
-        .collect();
-    let mut writer = CheckpointWriter::create(out, &tensors, settings.dtype, None)?;
-    for tensor in &tensors {
-        writer.write(&tensor.name, &merge_tensor(settings, &tensor.name, &models, base)?)?;
-    }
-    writer.finish()?;
-    let mut config = first.config_json().clone();
-    if untied && first.shape(EMBEDDING).is_some() {
-        config["tie_word_embeddings"] = false.into();
-    }
-    write_config(out, &config, settings.dtype)?;
-    copy_companions(first.path(), out)?;
-    let parameters = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
-    Ok(Merged { parameters, warnings })
-}
+/// Most bytes of one file, as in mergekit.
+const SHARD_BYTES: usize = 5_000_000_000;
 
 /// What a merge gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,34 +37,139 @@ pub struct Merged {
     pub warnings: Vec<String>,
 }
 
+/// How far the models of one tensor are from the base model, or from zero where there is none, and from each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorDistances {
+    /// The tensor.
+    pub name: String,
+    /// Elements of it.
+    pub elements: usize,
+    /// Length of each model's change (its Euclidean norm), in the order of the models.
+    pub norms: Vec<f64>,
+    /// Cosine between the changes of every two models, the first with the second, the first with the third, and so on.
+    /// `None` where a change is zero.
+    pub cosines: Vec<Option<f64>>,
+}
+
+/// Merges checkpoints into the folder `out`. Only some blocks of a tensor are in memory. `inputs` names every checkpoint that
+/// [`MergeSettings::inputs`] lists; `seed` decides what `dare_*` drop. Equal inputs give equal bytes on any number of threads.
+///
+/// All tensors must have the same names and shapes and mean the same. A checkpoint whose head is its embedding (a tied one)
+/// merges with one that has a head of its own: the result then has one too, and the tied one's head counts as its
+/// embedding. Where all are tied the result is. Values that are no numbers are an error, in what is read and in the result.
+///
+/// Gives the number of parameters and what people should know.
+pub fn merge(
+    settings: &MergeSettings,
+    inputs: &[(&str, &Checkpoint)],
+    seed: u64,
+    out: &Path,
+) -> Result<Merged, Error> {
+    let (first, tokens, warnings) = checked(settings, inputs)?;
+    let planned = plan(settings, inputs, first)?;
+    let dtype = settings.out_dtype.or(settings.dtype).unwrap_or_else(|| common_dtype(inputs));
+    let shapes = planned.shapes();
+    let mut writer = CheckpointWriter::create(out, &shapes, dtype, Some(SHARD_BYTES))?;
+    for tensor in &planned.tensors {
+        merge_tensor(settings, tensor, seed, &mut writer)?;
+    }
+    writer.finish()?;
+    write_config(out, &merged_config(&planned, first, tokens), dtype)?;
+    copy_companions(tokens.path(), out)?;
+    Ok(Merged { parameters: planned.tensors.iter().map(PlannedTensor::elements).sum(), warnings })
+}
+
+/// How far apart the models are, tensor by tensor, without merging them.
+pub fn distances(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)]) -> Result<Vec<TensorDistances>, Error> {
+    let (first, _, _) = checked(settings, inputs)?;
+    let of_tensor = |tensor: &PlannedTensor<'_>| {
+        let products = tensor.inner_products()?;
+        let norms: Vec<f64> = (0..products.len()).map(|i| products[i][i].sqrt()).collect();
+        let pairs = (0..norms.len()).flat_map(|i| (i + 1..norms.len()).map(move |j| (i, j)));
+        let cosines = pairs.map(|(i, j)| Some(products[i][j] / (norms[i] * norms[j])).filter(|cosine| cosine.is_finite()));
+        let (name, elements) = (tensor.name.clone(), tensor.elements());
+        Ok(TensorDistances { name, elements, cosines: cosines.collect(), norms })
+    };
+    plan(settings, inputs, first)?.tensors.iter().map(of_tensor).collect()
+}
+
+/// The checkpoint whose config is carried over, the one whose tokenizer is, and what differs between the inputs.
+fn checked<'a>(
+    settings: &MergeSettings,
+    inputs: &[(&str, &'a Checkpoint)],
+) -> Result<(&'a Checkpoint, &'a Checkpoint, Vec<String>), Error> {
+    settings.check()?;
+    let find = |name: &str| {
+        let found = inputs.iter().find(|(given, _)| *given == name).map(|(_, checkpoint)| *checkpoint);
+        found.ok_or_else(|| Error::Merge(format!("no checkpoint was given for `{name}`")))
+    };
+    let models = settings.models.iter().map(|model| model.model.as_str());
+    let layers = settings.slices.iter().flat_map(|slice| &slice.sources).map(|source| source.model.as_str());
+    let mut names: Vec<&str> = settings.base_model.as_deref().into_iter().chain(models).chain(layers).collect();
+    let mut seen = Vec::new();
+    names.retain(|name| !seen.contains(name) && { seen.push(*name); true });
+    let checkpoints = names.into_iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = checkpoints.first().copied() else {
+        return Err(Error::Merge("there is nothing to merge".to_owned()));
+    };
+    let mut warnings: Vec<String> = Vec::new();
+    let tokens = settings.tokenizer_model().map_or(Ok(first), find)?;
+    for checkpoint in &checkpoints {
+        warnings.extend(checkpoint.warnings().iter().map(|warning| format!("`{}`: {warning}", checkpoint.path().display())));
+        if checkpoint.path() != first.path() {
+            if settings.slices.is_empty() {
+                same_tensors(first, checkpoint)?;
+            }
+            warnings.extend(compare(first, checkpoint, settings.tokenizer_source.is_some())?);
+        }
+    }
+    warnings.dedup();
+    Ok((first, tokens, warnings))
+}
+
 fn merge_tensor(
     settings: &MergeSettings,
-    name: &str,
-    models: &[&Checkpoint],
-    base: Option<&Checkpoint>,
-) -> Result<Vec<f32>, Error> {
-    let read = |checkpoint: &Checkpoint| -> Result<Vec<f32>, Error> {
-        let (_, data) = checkpoint.tensor_f32(source_of(checkpoint, name))?;
-        refuse_not_finite(checkpoint.path(), name, &data)?;
-        Ok(data)
-    };
-    let parameters = &settings.parameters;
-    let base = base.map(read).transpose()?;
-    let weights: Vec<f32> = settings.models.iter().map(|model| model.parameters.weight as f32).collect();
-    let mut tensors: Vec<Vec<f32>> = models.iter().map(|model| read(model)).collect::<Result<_, _>>()?;
-    Ok(match (settings.merge_method, base) {
-        (MergeMethod::Slerp, Some(base)) => {
-            let other = settings.models.iter().position(|model| Some(&model.model) != settings.base_model.as_ref());
-            slerp(&base, &tensors.swap_remove(other.unwrap_or(0)), parameters.t)
+    tensor: &PlannedTensor<'_>,
+    seed: u64,
+    writer: &mut CheckpointWriter,
+) -> Result<(), Error> {
+    let method = settings.merge_method;
+    match method.traits().kind {
+        Kind::Combination => combination::combine(method, tensor, writer),
+        Kind::TaskVectors { sparsify, elect_sign, normalize } => {
+            TaskVectors { sparsify, elect_sign, normalize, seed }.merge(tensor, writer)
         }
-        (MergeMethod::TaskArithmetic, Some(base)) => {
-            let normalize = parameters.normalize.unwrap_or(false);
-            task_arithmetic(&base, tensors, &weights, normalize, parameters.lambda as f32)
+        Kind::Sce => sce::merge(tensor, writer),
+    }
+}
+
+/// The number format of all inputs, or f32.
+fn common_dtype(inputs: &[(&str, &Checkpoint)]) -> Dtype {
+    let all_bf16 = inputs.iter().all(|(_, checkpoint)| checkpoint.is_bf16());
+    if all_bf16 { Dtype::Bfloat16 } else { Dtype::Float32 }
+}
+
+/// The config of `first`, as the merge changes it, with the special tokens of `tokens`.
+fn merged_config(planned: &Plan<'_>, first: &Checkpoint, tokens: &Checkpoint) -> Value {
+    let mut config = first.config_json().clone();
+    if planned.untied {
+        config["tie_word_embeddings"] = false.into();
+    }
+    if !planned.stacked.is_empty() {
+        config["num_hidden_layers"] = json!(planned.stacked.len());
+        // What kind each layer is comes with the layer.
+        if config.get("layer_types").is_some() {
+            let of_layer = |(checkpoint, layer): &(&Checkpoint, usize)| checkpoint.config_json()["layer_types"][*layer].clone();
+            config["layer_types"] = planned.stacked.iter().map(of_layer).collect();
         }
-        (MergeMethod::Ties, Some(base)) => {
-            let densities: Vec<f64> = settings.models.iter().map(|model| model.parameters.density).collect();
-            ties(&base, tensors, &weights, &densities, parameters.normalize.unwrap_or(true), parameters.lambda as f32)
+    }
+    if tokens.path() != first.path() {
+        for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
+            match tokens.config_json().get(key) {
+                Some(id) => config[key] = id.clone(),
+                None => drop(config.as_object_mut().and_then(|config| config.remove(key))),
+            }
         }
-        _ => linear(&tensors, &weights, parameters.normalize.unwrap_or(true)),
-    })
+    }
+    config
 }

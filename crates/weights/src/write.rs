@@ -39,8 +39,19 @@ pub struct CheckpointWriter {
     dtype: Dtype,
     /// What is still to come, last first.
     shards: Vec<Shard>,
-    current: Option<(BufWriter<File>, PathBuf, Vec<TensorShape>)>,
+    current: Option<OpenShard>,
     buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct OpenShard {
+    file: BufWriter<File>,
+    path: PathBuf,
+    /// What is still to come, last first.
+    rest: Vec<TensorShape>,
+    /// The tensor that was begun, and how many of its elements are missing.
+    tensor: Option<TensorShape>,
+    missing: usize,
 }
 
 #[derive(Debug)]
@@ -102,29 +113,52 @@ impl CheckpointWriter {
     /// Writes the next tensor, row-major f32, converted to the checkpoint's dtype. Tensors come in the order of their names.
     /// Values that are no numbers are an error.
     pub fn write(&mut self, name: &str, data: &[f32]) -> Result<(), Error> {
-        if self.current.as_ref().is_none_or(|(_, _, rest)| rest.is_empty()) {
+        self.begin(name)?;
+        self.append(data)?;
+        self.complete()
+    }
+
+    /// Begins the next tensor, whose elements come by [`Self::append`].
+    pub fn begin(&mut self, name: &str) -> Result<(), Error> {
+        self.complete()?;
+        if self.current.as_ref().is_none_or(|shard| shard.rest.is_empty()) {
             self.finish_shard()?;
             self.current = Some(self.next_shard(name)?);
         }
-        let (file, path, rest) = self.current.as_mut().expect("a shard was just opened");
-        let expected = rest.pop().expect("a shard with nothing left is closed first");
-        let elements: usize = expected.shape.iter().product();
-        if expected.name != name || elements != data.len() {
-            let reason =
-                format!("`{}` with {elements} elements comes next, {} elements were given", expected.name, data.len());
+        let shard = self.current.as_mut().expect("a shard was just opened");
+        let expected = shard.rest.pop().expect("a shard with nothing left is closed first");
+        if expected.name != name {
+            let reason = format!("`{}` comes next", expected.name);
             return Err(Error::Unexpected { name: name.to_owned(), reason });
         }
-        refuse_not_finite(&self.dir, name, data)?;
+        shard.missing = expected.shape.iter().product();
+        shard.tensor = Some(expected);
+        Ok(())
+    }
+
+    /// Writes the next elements of the tensor that was begun.
+    pub fn append(&mut self, part: &[f32]) -> Result<(), Error> {
+        let Some(OpenShard { file, path, tensor: Some(tensor), missing, .. }) = &mut self.current else {
+            let reason = "no tensor was begun".to_owned();
+            return Err(Error::Unexpected { name: String::new(), reason });
+        };
+        let elements: usize = tensor.shape.iter().product();
+        let written = elements - *missing;
+        *missing = missing.checked_sub(part.len()).ok_or_else(|| {
+            let reason = format!("it has {elements} elements, {} were given", written + part.len());
+            Error::Unexpected { name: tensor.name.clone(), reason }
+        })?;
+        refuse_not_finite(&self.dir, &tensor.name, part)?;
         if self.dtype == Dtype::Bfloat16 {
             // The largest of f32 round to infinity.
             let largest = bf16::MAX.to_f32();
-            let over = data.iter().position(|x| x.abs() > largest && !bf16::from_f32(*x).is_finite());
+            let over = part.iter().position(|x| x.abs() > largest && !bf16::from_f32(*x).is_finite());
             if let Some(index) = over {
-                let reason = format!("`{}` at element {index} is too large for bfloat16", data[index]);
-                return Err(Error::Unexpected { name: name.to_owned(), reason });
+                let reason = format!("`{}` at element {} is too large for bfloat16", part[index], written + index);
+                return Err(Error::Unexpected { name: tensor.name.clone(), reason });
             }
         }
-        for part in data.chunks(1 << 16) {
+        for part in part.chunks(1 << 16) {
             self.buffer.clear();
             match self.dtype {
                 Dtype::Float32 => self.buffer.extend(part.iter().flat_map(|x| x.to_le_bytes())),
@@ -135,10 +169,24 @@ impl CheckpointWriter {
         Ok(())
     }
 
+    /// Checks that the tensor that was begun is whole.
+    fn complete(&mut self) -> Result<(), Error> {
+        let Some(OpenShard { tensor, missing, .. }) = &mut self.current else { return Ok(()) };
+        match tensor.take() {
+            Some(tensor) if *missing > 0 => {
+                let elements: usize = tensor.shape.iter().product();
+                let reason = format!("it has {elements} elements, {} were given", elements - *missing);
+                Err(Error::Unexpected { name: tensor.name, reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that every announced tensor was written and flushes to the disk.
     pub fn finish(mut self) -> Result<(), Error> {
+        self.complete()?;
         let missing = match (&self.current, self.shards.last()) {
-            (Some((_, _, rest)), _) if !rest.is_empty() => rest.last(),
+            (Some(OpenShard { rest, .. }), _) if !rest.is_empty() => rest.last(),
             (_, Some(shard)) => shard.tensors.first(),
             _ => None,
         };
@@ -151,7 +199,7 @@ impl CheckpointWriter {
         self.finish_shard()
     }
 
-    fn next_shard(&mut self, name: &str) -> Result<(BufWriter<File>, PathBuf, Vec<TensorShape>), Error> {
+    fn next_shard(&mut self, name: &str) -> Result<OpenShard, Error> {
         let shard = self.shards.pop().filter(|shard| !shard.tensors.is_empty());
         let shard =
             shard.ok_or_else(|| Error::Unexpected { name: name.to_owned(), reason: "was not announced".to_owned() })?;
@@ -160,11 +208,11 @@ impl CheckpointWriter {
         let header = header(&shard.tensors, self.dtype);
         let written = file.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| file.write_all(&header));
         written.map_err(Error::file(&path))?;
-        Ok((file, path, shard.tensors.into_iter().rev().collect()))
+        Ok(OpenShard { file, path, rest: shard.tensors.into_iter().rev().collect(), tensor: None, missing: 0 })
     }
 
     fn finish_shard(&mut self) -> Result<(), Error> {
-        let Some((mut file, path, _)) = self.current.take() else { return Ok(()) };
+        let Some(OpenShard { mut file, path, .. }) = self.current.take() else { return Ok(()) };
         file.flush().and_then(|()| file.get_ref().sync_all()).map_err(Error::file(&path))
     }
 }

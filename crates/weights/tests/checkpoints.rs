@@ -1,22 +1,13 @@
-//! Reading, writing and merging of real folders. Reference merges come from mergekit (RETORT_TEST_DATA).
+//! Reading and writing of real folders.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // helpers of tests; skipping must be seen
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use retort_weights::{
-    Checkpoint, Dtype, Error, MergeMethod, MergeModel, MergeParameters, MergeSettings, ModelParameters, TensorShape,
-    copy_companions, end_of_sequence_ids, merge, write_checkpoint,
+    Checkpoint, Dtype, Error, TensorShape, copy_companions, end_of_sequence_ids, write_checkpoint,
 };
-
-fn test_data(part: &str) -> Option<PathBuf> {
-    let Some(root) = std::env::var_os("RETORT_TEST_DATA") else {
-        eprintln!("SKIPPED: needs {part}; set RETORT_TEST_DATA");
-        return None;
-    };
-    Some(Path::new(&root).join(part))
-}
 
 fn shape(name: &str, shape: &[usize]) -> TensorShape {
     TensorShape { name: name.to_owned(), shape: shape.to_vec() }
@@ -106,56 +97,4 @@ fn a_writer_wants_what_was_announced() {
     let writer =
         retort_weights::CheckpointWriter::create(dir.path(), &[shape("a", &[2])], Dtype::Float32, None).unwrap();
     assert!(writer.finish().is_err());
-}
-
-/// Merges `short`, `long` (and `base`) of a reference family and compares every tensor with mergekit's result.
-fn compare(family: &Path, expected: &str, mut settings: MergeSettings, weights: [f64; 2], densities: [f64; 2]) {
-    let model = |name: &str, i: usize| MergeModel {
-        model: name.to_owned(),
-        parameters: ModelParameters { weight: weights[i], density: densities[i] },
-    };
-    settings.models = vec![model("short", 0), model("long", 1)];
-    let opened: Vec<(&str, Checkpoint)> =
-        ["base", "short", "long"].map(|name| (name, Checkpoint::open(&family.join(name)).unwrap())).into();
-    let inputs: Vec<(&str, &Checkpoint)> = opened.iter().map(|(name, checkpoint)| (*name, checkpoint)).collect();
-    let out = tempfile::tempdir().unwrap();
-    merge(&settings, &inputs, out.path()).unwrap();
-    let ours = Checkpoint::open(out.path()).unwrap();
-    let theirs = Checkpoint::open(&family.join("expected").join(expected)).unwrap();
-    let mut worst = 0.0_f32;
-    for name in theirs.names() {
-        let (a, b) = (ours.tensor_f32(name).unwrap().1, theirs.tensor_f32(name).unwrap().1);
-        worst = a.iter().zip(&b).fold(worst, |worst, (a, b)| worst.max((a - b).abs()));
-    }
-    assert!(worst <= 5e-7, "{expected}: {worst}");
-}
-
-#[test]
-fn merges_equal_mergekit() {
-    let Some(root) = test_data("reference/mergekit") else { return };
-    let settings = |method, base: Option<&str>, parameters| MergeSettings {
-        merge_method: method,
-        models: Vec::new(),
-        base_model: base.map(str::to_owned),
-        parameters,
-        dtype: Dtype::Float32,
-    };
-    let plain = MergeParameters::default;
-    let normalize = |value| MergeParameters { normalize: Some(value), ..plain() };
-    for family in ["llama", "qwen2"] {
-        let family = root.join(family);
-        let linear = |parameters| settings(MergeMethod::Linear, None, parameters);
-        compare(&family, "linear", linear(plain()), [0.5, 0.5], [1.0; 2]);
-        compare(&family, "linear_w", linear(plain()), [1.0, 0.3], [1.0; 2]);
-        compare(&family, "linear_nonorm", linear(normalize(false)), [1.0, 0.3], [1.0; 2]);
-        let slerp = settings(MergeMethod::Slerp, Some("short"), plain());
-        compare(&family, "slerp_0.5", slerp, [1.0; 2], [1.0; 2]);
-        let arithmetic = |parameters| settings(MergeMethod::TaskArithmetic, Some("base"), parameters);
-        compare(&family, "task_arithmetic", arithmetic(plain()), [0.7, 0.4], [1.0; 2]);
-        let halved = MergeParameters { lambda: 0.5, ..plain() };
-        compare(&family, "task_arithmetic_lambda", arithmetic(halved), [0.7, 0.4], [1.0; 2]);
-        let ties = |parameters| settings(MergeMethod::Ties, Some("base"), parameters);
-        compare(&family, "ties_d0.5", ties(normalize(true)), [1.0, 0.5], [0.5, 0.5]);
-        compare(&family, "ties_d0.2_nonorm", ties(normalize(false)), [1.0, 0.5], [0.2, 0.7]);
-    }
 }

@@ -9,7 +9,7 @@ use crate::folder::read_json;
 use crate::{Checkpoint, Error, ModelConfig};
 
 /// Where a checkpoint's tensor `name` is read from: a tied checkpoint's head is its embedding.
-pub(crate) fn source_of<'a>(checkpoint: &Checkpoint, name: &'a str) -> &'a str {
+pub(super) fn source_of<'a>(checkpoint: &Checkpoint, name: &'a str) -> &'a str {
     if name == HEAD && checkpoint.shape(HEAD).is_none() && tied(checkpoint) { EMBEDDING } else { name }
 }
 
@@ -17,16 +17,16 @@ fn tied(checkpoint: &Checkpoint) -> bool {
     checkpoint.config_json().get("tie_word_embeddings").and_then(Value::as_bool) == Some(true)
 }
 
-/// Refuses checkpoints whose tensors cannot be added to each other: other names or shapes, and equal shapes that mean
-/// something else. What differs beside the weights is told in words, because the first checkpoint's is carried over.
-pub(crate) fn compare(first: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>, Error> {
-    same_tensors(first, other)?;
-    let mut warnings = same_config(first, other)?;
-    warnings.extend(same_tokens(first, other)?);
-    Ok(warnings)
+/// Refuses checkpoints whose tensors mean something else. What differs beside the weights is told in words, because the first
+/// checkpoint's is carried over, or where `tokenizer_chosen` somebody said whose.
+pub(super) fn compare(first: &Checkpoint, other: &Checkpoint, tokenizer_chosen: bool) -> Result<Vec<String>, Error> {
+    same_config(first, other)?;
+    let warnings = same_tokens(first, other)?;
+    Ok(if tokenizer_chosen { Vec::new() } else { warnings })
 }
 
-fn same_tensors(first: &Checkpoint, other: &Checkpoint) -> Result<(), Error> {
+/// Refuses checkpoints that do not have the same tensors.
+pub(super) fn same_tensors(first: &Checkpoint, other: &Checkpoint) -> Result<(), Error> {
     let (a, b) = (first.path().display(), other.path().display());
     let shape = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
     for (one, two, from, to) in [(first, other, &a, &b), (other, first, &b, &a)] {
@@ -48,7 +48,7 @@ fn same_tensors(first: &Checkpoint, other: &Checkpoint) -> Result<(), Error> {
 
 /// Settings that say what the numbers of a tensor stand for. Models of families that this project does not compute are
 /// compared by the words of their files.
-fn same_config(first: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>, Error> {
+fn same_config(first: &Checkpoint, other: &Checkpoint) -> Result<(), Error> {
     let paths = format!("`{}` and `{}`", first.path().display(), other.path().display());
     let settings = |checkpoint: &Checkpoint| -> Vec<(&'static str, String)> {
         let json = checkpoint.config_json();
@@ -69,20 +69,13 @@ fn same_config(first: &Checkpoint, other: &Checkpoint) -> Result<Vec<String>, Er
             }
         }
     };
-    let mut warnings = Vec::new();
     for ((name, a), (_, b)) in settings(first).into_iter().zip(settings(other)) {
-        if a == b {
-            continue;
+        if a != b {
+            let reason = format!("`{name}` is `{a}` and `{b}` in {paths}, so that their tensors mean different things");
+            return Err(Error::Merge(reason));
         }
-        if name == "rms_norm_eps" {
-            warnings.push(format!("`{name}` differs (`{a}` and `{b}`) between {paths}; the first is carried over"));
-            continue;
-        }
-        return Err(Error::Merge(format!(
-            "`{name}` is `{a}` and `{b}` in {paths}, so that their tensors mean different things"
-        )));
     }
-    Ok(warnings)
+    Ok(())
 }
 
 /// Refuses tokenizers that give one id to different tokens.
