@@ -63,11 +63,15 @@ fn as_json(tensor: &TensorDistances) -> String {
 /// Aligned columns under a heading.
 fn as_table(tensors: &[TensorDistances]) -> Vec<String> {
     let width = tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0).max("tensor".len());
-    let mut rows = vec![format!("{:<width$}  {:>11}  norms of the changes; cosines between them", "tensor", "elements")];
+    let mut rows =
+        vec![format!("{:<width$}  {:>11}  norms of the changes; cosines between them", "tensor", "elements")];
     rows.extend(tensors.iter().map(|tensor| {
         let norms: Vec<String> = tensor.norms.iter().map(|norm| format!("{norm:.4}")).collect();
-        let cosines: Vec<String> =
-            tensor.cosines.iter().map(|cosine| cosine.map_or("–".to_owned(), |cosine| format!("{cosine:.4}"))).collect();
+        let cosines: Vec<String> = tensor
+            .cosines
+            .iter()
+            .map(|cosine| cosine.map_or("–".to_owned(), |cosine| format!("{cosine:.4}")))
+            .collect();
         let (norms, cosines) = (norms.join("  "), cosines.join("  "));
         format!("{:<width$}  {:>11}  {norms}; {cosines}", tensor.name, tensor.elements)
     }));

@@ -32,10 +32,10 @@ pub use error::StageError;
 pub use explain::{explain, explained_names};
 pub use once::inspect::inspect;
 pub use once::merge::OpenedMerge;
-pub use retort_weights::TensorDistances;
 pub use once::schemas::{SchemaFile, schema_files};
 pub use once::show::{Shown, show};
 pub use once::verify::{FileCounts, JudgedRow, verifier, verify_lines, verify_one};
+pub use retort_weights::TensorDistances;
 pub use train::preview::{InspectedRow, InspectedToken};
 
 use retort_pipeline::{Engine, KindEntry};

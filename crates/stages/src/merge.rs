@@ -81,7 +81,7 @@ impl Merge {
             }
         }
         let inputs: Vec<(&str, &Checkpoint)> = opened.iter().map(|(name, checkpoint)| (*name, checkpoint)).collect();
-        let Merged { parameters, warnings } = 
+        let Merged { parameters, warnings } =
             merge(&self.0, &inputs, context.seed("", 0), &context.out.path().join(CHECKPOINT))?;
         for warning in &warnings {
             context.warn(warning);

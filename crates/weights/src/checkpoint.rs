@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 use rayon::prelude::*;
@@ -217,8 +218,13 @@ impl Checkpoint {
                     *out = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
                 }
             }
-            FileDtype::F16 => widen::<half::f16>(bytes, out),
-            _ => widen::<half::bf16>(bytes, out),
+            FileDtype::F16 => widen(bytes, out),
+            // The upper half of an f32.
+            _ => {
+                for (out, bytes) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *out = f32::from_le_bytes([0, 0, bytes[0], bytes[1]]);
+                }
+            }
         });
         Ok(())
     }
@@ -250,32 +256,13 @@ impl Checkpoint {
     }
 }
 
-fn widen<T: HalfBits>(bytes: &[u8], out: &mut [f32])
-where
-    [T]: HalfFloatSliceExt,
-{
-    let mut halves = [T::from_le([0; 2]); 256];
+fn widen(bytes: &[u8], out: &mut [f32]) {
+    let mut halves = [f16::ZERO; 256];
     for (out, bytes) in out.chunks_mut(halves.len()).zip(bytes.chunks(halves.len() * 2)) {
         for (half, bytes) in halves.iter_mut().zip(bytes.chunks_exact(2)) {
-            *half = T::from_le([bytes[0], bytes[1]]);
+            *half = f16::from_le_bytes([bytes[0], bytes[1]]);
         }
         halves[..out.len()].convert_to_f32_slice(out);
-    }
-}
-
-trait HalfBits: Copy {
-    fn from_le(bytes: [u8; 2]) -> Self;
-}
-
-impl HalfBits for half::f16 {
-    fn from_le(bytes: [u8; 2]) -> Self {
-        Self::from_le_bytes(bytes)
-    }
-}
-
-impl HalfBits for half::bf16 {
-    fn from_le(bytes: [u8; 2]) -> Self {
-        Self::from_le_bytes(bytes)
     }
 }
 

@@ -59,18 +59,14 @@ pub struct TensorDistances {
 /// embedding. Where all are tied the result is. Values that are no numbers are an error, in what is read and in the result.
 ///
 /// Gives the number of parameters and what people should know.
-pub fn merge(
-    settings: &MergeSettings,
-    inputs: &[(&str, &Checkpoint)],
-    seed: u64,
-    out: &Path,
-) -> Result<Merged, Error> {
+pub fn merge(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)], seed: u64, out: &Path) -> Result<Merged, Error> {
     let (first, tokens, warnings) = checked(settings, inputs)?;
     let planned = plan(settings, inputs, first)?;
     let dtype = settings.out_dtype.or(settings.dtype).unwrap_or_else(|| common_dtype(inputs));
     let shapes = planned.shapes();
     let mut writer = CheckpointWriter::create(out, &shapes, dtype, Some(SHARD_BYTES))?;
     for tensor in &planned.tensors {
+        tensor.refuse_not_finite()?;
         merge_tensor(settings, tensor, seed, &mut writer)?;
     }
     writer.finish()?;
@@ -86,7 +82,8 @@ pub fn distances(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)]) -> Re
         let products = tensor.inner_products()?;
         let norms: Vec<f64> = (0..products.len()).map(|i| products[i][i].sqrt()).collect();
         let pairs = (0..norms.len()).flat_map(|i| (i + 1..norms.len()).map(move |j| (i, j)));
-        let cosines = pairs.map(|(i, j)| Some(products[i][j] / (norms[i] * norms[j])).filter(|cosine| cosine.is_finite()));
+        let cosines =
+            pairs.map(|(i, j)| Some(products[i][j] / (norms[i] * norms[j])).filter(|cosine| cosine.is_finite()));
         let (name, elements) = (tensor.name.clone(), tensor.elements());
         Ok(TensorDistances { name, elements, cosines: cosines.collect(), norms })
     };
@@ -107,7 +104,12 @@ fn checked<'a>(
     let layers = settings.slices.iter().flat_map(|slice| &slice.sources).map(|source| source.model.as_str());
     let mut names: Vec<&str> = settings.base_model.as_deref().into_iter().chain(models).chain(layers).collect();
     let mut seen = Vec::new();
-    names.retain(|name| !seen.contains(name) && { seen.push(*name); true });
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(*name);
+            true
+        }
+    });
     let checkpoints = names.into_iter().map(find).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = checkpoints.first().copied() else {
         return Err(Error::Merge("there is nothing to merge".to_owned()));
@@ -115,7 +117,9 @@ fn checked<'a>(
     let mut warnings: Vec<String> = Vec::new();
     let tokens = settings.tokenizer_model().map_or(Ok(first), find)?;
     for checkpoint in &checkpoints {
-        warnings.extend(checkpoint.warnings().iter().map(|warning| format!("`{}`: {warning}", checkpoint.path().display())));
+        warnings.extend(
+            checkpoint.warnings().iter().map(|warning| format!("`{}`: {warning}", checkpoint.path().display())),
+        );
         if checkpoint.path() != first.path() {
             if settings.slices.is_empty() {
                 same_tensors(first, checkpoint)?;
@@ -159,7 +163,8 @@ fn merged_config(planned: &Plan<'_>, first: &Checkpoint, tokens: &Checkpoint) ->
         config["num_hidden_layers"] = json!(planned.stacked.len());
         // What kind each layer is comes with the layer.
         if config.get("layer_types").is_some() {
-            let of_layer = |(checkpoint, layer): &(&Checkpoint, usize)| checkpoint.config_json()["layer_types"][*layer].clone();
+            let of_layer =
+                |(checkpoint, layer): &(&Checkpoint, usize)| checkpoint.config_json()["layer_types"][*layer].clone();
             config["layer_types"] = planned.stacked.iter().map(of_layer).collect();
         }
     }

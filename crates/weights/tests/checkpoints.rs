@@ -5,9 +5,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use retort_weights::{
-    Checkpoint, Dtype, Error, TensorShape, copy_companions, end_of_sequence_ids, write_checkpoint,
-};
+use retort_weights::{Checkpoint, Dtype, Error, TensorShape, copy_companions, end_of_sequence_ids, write_checkpoint};
 
 fn shape(name: &str, shape: &[usize]) -> TensorShape {
     TensorShape { name: name.to_owned(), shape: shape.to_vec() }

@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use retort_weights::{
-    Checkpoint, Dtype, MergeMethod, MergeSettings, Parameters, Setting, TensorShape, distances, merge,
-    write_checkpoint,
+    Checkpoint, Dtype, MergeMethod, MergeSettings, Parameters, Setting, TensorShape, distances, merge, write_checkpoint,
 };
 use serde_json::{Value, json};
 
@@ -51,9 +50,8 @@ fn every_method_equals_mergekit_by_its_own_file() {
             merge(&settings, &inputs, 0, out.path()).unwrap();
             // Where a tenth of a tensor is less than one element, mergekit 0.1.4 keeps nothing of it instead of leaving out no
             // outlier (`indices[n_bot:-0]` is empty; mended in 0.1.5): its results hold the base there.
-            let nothing_kept = |name: &str| {
-                expected.ends_with("breadcrumbs") && opened[0].1.tensor_f32(name).unwrap().1.len() < 10
-            };
+            let nothing_kept =
+                |name: &str| expected.ends_with("breadcrumbs") && opened[0].1.tensor_f32(name).unwrap().1.len() < 10;
             let theirs = Checkpoint::open(&expected).unwrap();
             for name in theirs.names().filter(|name| nothing_kept(name)) {
                 assert_eq!(theirs.tensor_f32(name).unwrap(), opened[0].1.tensor_f32(name).unwrap());
@@ -143,7 +141,9 @@ fn dare_keeps_its_share_and_the_size_of_the_change() {
 fn a_threads_count_changes_no_byte() {
     let three = Three::new();
     let models = "base_model: base, models: [{model: one, parameters: {weight: 0.7}}, {model: two}]";
-    for method in ["linear", "ties", "dare_ties", "breadcrumbs", "sce", "karcher", "multislerp", "nuslerp", "model_stock"] {
+    for method in
+        ["linear", "ties", "dare_ties", "breadcrumbs", "sce", "karcher", "multislerp", "nuslerp", "model_stock"]
+    {
         let bytes = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let models = if matches!(method, "sce" | "karcher" | "model_stock") {

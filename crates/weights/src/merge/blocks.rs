@@ -9,9 +9,9 @@ use crate::checkpoint::refuse_not_finite;
 use crate::{CheckpointWriter, Error};
 
 /// Elements of one block; fixed, so that no thread count changes a sum.
-const BLOCK: usize = 1 << 16;
+const BLOCK: usize = 1 << 14;
 /// Blocks that are computed before they are written.
-const WAVE: usize = 64;
+const WAVE: usize = 256;
 
 /// The blocks of `elements` elements.
 pub(super) fn blocks(elements: usize) -> Vec<Range<usize>> {
@@ -19,11 +19,10 @@ pub(super) fn blocks(elements: usize) -> Vec<Range<usize>> {
 }
 
 impl Input<'_> {
-    /// Elements of the tensor as f32; values that are no numbers are an error.
+    /// Elements of the tensor as f32.
     pub(super) fn read(&self, range: &Range<usize>) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; range.len()];
         self.checkpoint.read_part(&self.tensor, range.start, &mut out)?;
-        refuse_not_finite(self.checkpoint.path(), &self.tensor, &out)?;
         Ok(out)
     }
 
@@ -53,6 +52,16 @@ impl PlannedTensor<'_> {
     pub(super) fn inner_products(&self) -> Result<Vec<Vec<f64>>, Error> {
         let models: Vec<&Input<'_>> = self.models.iter().collect();
         inner_products(&models, self.base.as_ref(), self.elements())
+    }
+
+    /// Refuses tensors with values that are no numbers: every sum over them would be none.
+    pub(super) fn refuse_not_finite(&self) -> Result<(), Error> {
+        let check = |input: &Input<'_>, range: &Range<usize>| {
+            refuse_not_finite(input.checkpoint.path(), &input.tensor, &input.read(range)?)
+        };
+        let blocks = blocks(self.elements());
+        let inputs = self.models.iter().chain(&self.base);
+        inputs.into_iter().try_for_each(|input| blocks.par_iter().try_for_each(|range| check(input, range)))
     }
 
     /// Writes the tensor; `block` computes the elements of a range. While one wave of blocks is computed, the one before is

@@ -143,12 +143,9 @@ impl MergeMethod {
             Self::DareTies => task(Random, true, false, SPARSE),
             Self::Breadcrumbs => task(Outliers, false, false, OUTLIERS),
             Self::BreadcrumbsTies => task(Outliers, true, false, OUTLIERS),
-            Self::Sce => Traits {
-                base: Required,
-                models: ANY,
-                parameters: &["select_topk", "int8_mask"],
-                kind: Kind::Sce,
-            },
+            Self::Sce => {
+                Traits { base: Required, models: ANY, parameters: &["select_topk", "int8_mask"], kind: Kind::Sce }
+            }
         }
     }
 }

@@ -102,7 +102,9 @@ pub(super) fn plan<'a>(
             let found = leader.from + offset;
             let before = tensors.len();
             for name in leader.checkpoint.names() {
-                let Some((start, index, end)) = layer_of(name).filter(|(_, index, _)| *index == found) else { continue };
+                let Some((start, index, end)) = layer_of(name).filter(|(_, index, _)| *index == found) else {
+                    continue;
+                };
                 debug_assert_eq!(index, found);
                 let at = |layer: usize| format!("{start}{layer}{end}");
                 tensors.push(planned(settings, slice, at(stacked.len()), |source| at(source.from + offset), share)?);
@@ -123,7 +125,10 @@ pub(super) fn plan<'a>(
 
 impl Plan<'_> {
     pub(super) fn shapes(&self) -> Vec<TensorShape> {
-        self.tensors.iter().map(|tensor| TensorShape { name: tensor.name.clone(), shape: tensor.shape.clone() }).collect()
+        self.tensors
+            .iter()
+            .map(|tensor| TensorShape { name: tensor.name.clone(), shape: tensor.shape.clone() })
+            .collect()
     }
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::blocks::blocks;
 use super::plan::PlannedTensor;
-use super::ranks::{Cut, key};
+use super::ranks::Cut;
 use crate::{CheckpointWriter, Error};
 
 /// Merges one tensor.
@@ -43,23 +43,22 @@ impl Selected {
             return Ok(Self(None));
         }
         let elements = tensor.elements();
-        let keys = |range: &Range<usize>| Ok(variances(&tensor.changes(range)?).into_iter().map(key).collect());
+        let read = |range: &Range<usize>| Ok(variances(&tensor.changes(range)?));
         let differing = |range: &Range<usize>| -> Result<usize, Error> {
             Ok(variances(&tensor.changes(range)?).into_iter().filter(|variance| *variance != 0.0).count())
         };
         let differing: usize = blocks(elements).par_iter().map(differing).sum::<Result<usize, Error>>()?;
         let wanted = (differing as f64 * share) as usize;
-        Ok(Self(Some(Cut::at(elements - wanted, elements, &keys)?)))
+        Ok(Self(Some(Cut::at(elements - wanted, elements, read)?)))
     }
 
     /// The changes in a block, without what is not selected.
     fn changes(&self, tensor: &PlannedTensor<'_>, block: usize, range: &Range<usize>) -> Result<Vec<Vec<f32>>, Error> {
         let mut changes = tensor.changes(range)?;
         if let Self(Some(cut)) = self {
-            let keys: Vec<u32> = variances(&changes).into_iter().map(key).collect();
-            let kept = cut.above(block, &keys);
+            let selected = cut.above(block, &variances(&changes));
             for change in &mut changes {
-                change.iter_mut().zip(&kept).filter(|(_, kept)| !**kept).for_each(|(x, _)| *x = 0.0);
+                change.iter_mut().zip(&selected).filter(|(_, selected)| !**selected).for_each(|(x, _)| *x = 0.0);
             }
         }
         Ok(changes)

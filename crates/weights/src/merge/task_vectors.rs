@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::blocks::blocks;
 use super::method::Sparsify;
 use super::plan::PlannedTensor;
-use super::ranks::{Cut, key};
+use super::ranks::Cut;
 use crate::{CheckpointWriter, Error};
 
 /// How changes become one.
@@ -39,14 +39,10 @@ impl TaskVectors {
             for (change, kept) in changes.iter_mut().zip(&kept) {
                 kept.apply(block, change);
             }
-            let merged = |i: usize| {
-                if self.elect_sign {
-                    agreed(&changes, &weights, i, normalize)
-                } else {
-                    changes.iter().zip(&weights).map(|(change, weight)| weight * change[i]).sum::<f32>() / total
-                }
-            };
-            Ok(base.read(range)?.into_iter().enumerate().map(|(i, base)| base + lambda * merged(i)).collect())
+            let merged =
+                if self.elect_sign { agreed(&changes, &weights, normalize) } else { sum(&changes, &weights, total) };
+            let base = base.read(range)?;
+            Ok(base.into_iter().zip(merged).map(|(base, merged)| base + lambda * merged).collect())
         })
     }
 
@@ -73,36 +69,54 @@ impl TaskVectors {
         if self.sparsify == Sparsify::Nothing || density >= 1.0 || elements == 0 {
             return Ok(Rule::All);
         }
-        let keys = |range: &Range<usize>| Ok(tensor.change(model, range)?.into_iter().map(key).collect());
+        let read = |range: &Range<usize>| tensor.change(model, range);
         let wanted = (density * elements as f64) as usize;
         Ok(match self.sparsify {
             Sparsify::Nothing => Rule::All,
             Sparsify::Random => Rule::Random { seed: seed_of(self.seed, &tensor.name, model), density },
             Sparsify::Magnitude if density <= 0.0 => Rule::Nothing,
-            Sparsify::Magnitude => Rule::Ranks(Cut::at(elements - wanted.max(1), elements, &keys)?, None),
+            Sparsify::Magnitude => Rule::Ranks(Cut::at(elements - wanted.max(1), elements, read)?, None),
             Sparsify::Outliers => {
                 let largest = (gamma * elements as f64) as usize;
                 let smallest = elements.saturating_sub(wanted + largest);
-                let end = Cut::at(smallest + wanted, elements, &keys)?;
-                Rule::Ranks(Cut::at(smallest, elements, &keys)?, Some(end))
+                let end = Cut::at(smallest + wanted, elements, read)?;
+                Rule::Ranks(Cut::at(smallest, elements, read)?, Some(end))
             }
         })
     }
 }
 
-/// The weighted sum of the elements that have the sign of the weighted sum of all, as in TIES. An exact zero agrees with
-/// nobody, as in mergekit, where its sign is 0.
-fn agreed(changes: &[Vec<f32>], weights: &[f32], i: usize, normalize: bool) -> f32 {
-    let elected = changes.iter().zip(weights).map(|(change, weight)| weight * change[i]).sum::<f32>() >= 0.0;
-    let (mut sum, mut total) = (0.0, 0.0);
+/// The weighted sum of changes, divided by `total`.
+fn sum(changes: &[Vec<f32>], weights: &[f32], total: f32) -> Vec<f32> {
+    let mut sums = vec![0.0; changes.first().map_or(0, Vec::len)];
     for (change, weight) in changes.iter().zip(weights) {
-        let weighted = weight * change[i];
-        if weighted != 0.0 && (weighted > 0.0) == elected {
-            sum += weighted;
-            total += weight;
+        sums.iter_mut().zip(change).for_each(|(sum, x)| *sum += weight * x);
+    }
+    sums.iter_mut().for_each(|sum| *sum /= total);
+    sums
+}
+
+/// The weighted sum of the elements that have the sign of the weighted sum of all, as in TIES, divided by their weights when
+/// normalising. An exact zero agrees with nobody, as in mergekit, where its sign is 0.
+///
+/// Model by model and without branches: signs come as if drawn by lot, and no processor guesses them.
+fn agreed(changes: &[Vec<f32>], weights: &[f32], normalize: bool) -> Vec<f32> {
+    let elected = sum(changes, weights, 1.0);
+    let (mut sums, mut totals) = (vec![0.0_f32; elected.len()], vec![0.0_f32; elected.len()]);
+    for (change, weight) in changes.iter().zip(weights) {
+        for ((sum, total), (x, elected)) in sums.iter_mut().zip(&mut totals).zip(change.iter().zip(&elected)) {
+            let weighted = weight * x;
+            let agrees = (weighted != 0.0) & ((weighted > 0.0) == (*elected >= 0.0));
+            *sum += if agrees { weighted } else { 0.0 };
+            *total += if agrees { *weight } else { 0.0 };
         }
     }
-    if normalize && total.abs() >= 1e-8 { sum / total } else { sum }
+    if normalize {
+        for (sum, total) in sums.iter_mut().zip(totals) {
+            *sum /= if total.abs() >= 1e-8 { total } else { 1.0 };
+        }
+    }
+    sums
 }
 
 /// What is left of a change.
@@ -130,17 +144,15 @@ impl Kept {
             Rule::All => {}
             Rule::Nothing => change.fill(0.0),
             Rule::Ranks(from, to) => {
-                let keys: Vec<u32> = change.iter().map(|x| key(*x)).collect();
-                let from = from.above(block, &keys);
-                let to = to.as_ref().map_or_else(|| vec![false; keys.len()], |to| to.above(block, &keys));
-                for (x, (from, to)) in change.iter_mut().zip(from.into_iter().zip(to)) {
-                    if !from || to {
-                        *x = 0.0;
-                    }
+                let mut kept = from.above(block, change);
+                if let Some(to) = to {
+                    kept.iter_mut().zip(to.above(block, change)).for_each(|(kept, above)| *kept &= !above);
                 }
+                change.iter_mut().zip(kept).for_each(|(x, kept)| *x = if kept { *x } else { 0.0 });
             }
             Rule::Random { seed, density } => {
-                let mut random = Xoshiro256PlusPlus::seed_from_u64(SplitMix64::seed_from_u64(seed ^ block as u64).next_u64());
+                let mut random =
+                    Xoshiro256PlusPlus::seed_from_u64(SplitMix64::seed_from_u64(seed ^ block as u64).next_u64());
                 for x in change.iter_mut() {
                     // 53 bits, as many as a double holds.
                     let drawn = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
