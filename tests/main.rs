@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod damage;
 mod exports;
 mod filtering;
 mod from_rollouts;
@@ -9,9 +10,14 @@ mod generating;
 mod golden;
 mod handing_over;
 mod imports;
+mod journals;
 mod judging;
+mod keys;
+mod mending;
 mod messages;
+mod odd_input;
 mod quickstart;
+mod random;
 mod resume;
 mod sampling;
 mod schemas;

@@ -13,6 +13,7 @@ mod inspect_command;
 mod pipeline_flags;
 mod progress;
 mod screen;
+mod secrets;
 mod verify_command;
 
 use arguments::{Arguments, Command};
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = arguments.command.json();
     let result = match arguments.command {
         Command::Check(check) => commands::check(&check),
         Command::Plan(plan) => commands::plan(&plan),
@@ -38,5 +40,5 @@ fn main() -> ExitCode {
         Command::Completions { shell } => commands::completions(shell),
         Command::Man => commands::man(),
     };
-    result.unwrap_or_else(|error| screen::failed(&error))
+    result.unwrap_or_else(|error| screen::failed(&error, json))
 }

@@ -5,6 +5,7 @@ use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::local_teacher::NamedTeacher;
 use crate::sample::requests_of;
+use crate::train::kernels_version;
 use crate::verify::{build_verifiers, judge_rollout, verifier_problems, verifiers_version};
 use rayon::prelude::*;
 use retort_curate::measure::{Comparison, MeasureSettings, Measures, Outcome, PromptOutcomes, compare, measure};
@@ -100,7 +101,7 @@ impl StageKind for Evaluate {
     }
 
     fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
-        Ok(verifiers_version())
+        Ok(verifiers_version().into_iter().chain(kernels_version()).collect())
     }
 
     fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
@@ -143,7 +144,7 @@ impl Evaluate {
         let mut asked: Vec<(NamedTeacher, Journal)> = Vec::new();
         for index in 0..self.checkpoints.len() {
             let checkpoint = NamedTeacher::open(context.input(&format!("checkpoints/{index}"))?)?;
-            let mut journal = Journal::open(&context.journal.join(index.to_string()))?;
+            let mut journal = Journal::open(&context.journal.join(index.to_string()), context.mend)?;
             let before = per_checkpoint * index as u64;
             context.advanced(before + journal.finished(), "")?;
             let requests = prompts.rows::<Prompt>()?.flat_map(|prompt| -> Vec<Result<Request, PipelineError>> {

@@ -16,6 +16,7 @@ use retort_weights::{Dtype, companions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Trains a checkpoint, or a model made from random weights.
@@ -168,14 +169,21 @@ impl StageKind for Train {
         if let Some(lora) = &self.lora {
             settings["lora"] = json!(lora);
         }
-        // The base's name goes into the adapter's settings and into the table of reference log-probs.
-        if let Some(base) = self.base.as_ref().filter(|_| self.lora.is_some() || self.method == Method::Dpo) {
-            settings["base"] = label(base).into();
+        match &self.base {
+            // It is written into the adapter's settings as it stands here.
+            Some(base) if self.lora.is_some() => settings["base"] = base.as_str().into(),
+            // Its name goes into the table of reference log-probs.
+            Some(base) if self.method == Method::Dpo => settings["base"] = label(base).into(),
+            _ => {}
         }
         if self.load_best_model_at_end {
             settings["load_best_model_at_end"] = true.into();
         }
         Ok(settings)
+    }
+
+    fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
+        Ok(kernels_version())
     }
 
     fn problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
@@ -216,6 +224,11 @@ impl StageKind for Train {
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         Ok(self.train(context)?)
     }
+}
+
+/// The version of what computes with models, as part of a key.
+pub(crate) fn kernels_version() -> BTreeMap<String, String> {
+    [("kernels".to_owned(), retort_student::KERNELS_VERSION.to_owned())].into()
 }
 
 /// What a tokenizer makes of messages is said by the template and the settings beside it.

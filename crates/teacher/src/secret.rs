@@ -46,6 +46,11 @@ impl SecretRef {
         self.0.strip_prefix("file:").map(|path| root.join(path))
     }
 
+    /// Whether the secret is there and can be used; a relative `file:` path starts at `root`.
+    pub fn check(&self, root: &Path) -> Result<(), TeacherError> {
+        self.resolve(root).map(drop)
+    }
+
     /// Fetches the secret; a relative `file:` path starts at `root`.
     pub(crate) fn resolve(&self, root: &Path) -> Result<Secret, TeacherError> {
         let fail = |reason: String| TeacherError::Secret { reference: self.0.clone(), reason };

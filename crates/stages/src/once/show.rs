@@ -1,13 +1,13 @@
 //! Tables and records for people.
 
 use crate::train::Train;
-use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical};
+use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical, did_you_mean};
 use retort_records::{
     Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
     Telemetry, VerdictRow,
 };
-use retort_tables::follow;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -72,12 +72,12 @@ fn show_elsewhere(folder: &Path, table: Option<&str>, limit: usize, join: bool) 
 fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Vec<Value>, PipelineError> {
     match table {
         Prompt::TABLE => read::<Prompt>(finished, limit, None),
-        Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        VerdictRow::TABLE => read::<VerdictRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        JudgementRow::TABLE => read::<JudgementRow>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| &row.rollout_id)),
-        SftExample::TABLE => read::<SftExample>(finished, limit, None),
+        Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
+        LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
+        VerdictRow::TABLE => read::<VerdictRow>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
+        JudgementRow::TABLE => read::<JudgementRow>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
+        Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
+        SftExample::TABLE => read::<SftExample>(finished, limit, join.then_some(|row| row.rollout_id.as_ref())),
         Pair::TABLE => read::<Pair>(finished, limit, None),
         Dropped::TABLE => read::<Dropped>(finished, limit, None),
         Telemetry::TABLE => read::<Telemetry>(finished, limit, None),
@@ -85,41 +85,74 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
         MeasureRow::TABLE => read::<MeasureRow>(finished, limit, None),
         other => {
             let tables: Vec<&str> = finished.manifest.tables.keys().map(String::as_str).collect();
-            Err(PipelineError::argument(format!("there is no table `{other}`; tables: {}", tables.join(", "))))
+            let error = PipelineError::argument(format!("there is no table `{other}`; tables: {}", tables.join(", ")));
+            Err(match did_you_mean(other, tables) {
+                Some(near) => error.with_hint(near),
+                None => error,
+            })
         }
     }
 }
 
-/// The first rows of table `T`; with `join`, each with the prompt, rollout and verdict behind its rollout's id.
-fn read<T: Row>(
-    finished: &Finished,
-    limit: usize,
-    join: Option<fn(&T) -> &String>,
-) -> Result<Vec<Value>, PipelineError> {
+/// The first rows of table `T`; with `join`, each with the prompt, rollout and verdict behind its rollout's id. Rows of
+/// several sets come in any order, so what they stand for is looked up, not walked to.
+fn read<T: Row>(finished: &Finished, limit: usize, join: Option<IdOf<T>>) -> Result<Vec<Value>, PipelineError> {
     let rows: Vec<T> = finished.rows::<T>()?.take(limit).collect::<Result<_, _>>()?;
-    let mut values: Vec<Value> = rows.iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
+    let values = rows.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>();
+    let mut values = values.map_err(PipelineError::json("a row"))?;
     let Some(rollout_id) = join else { return Ok(values) };
-    let mut prompts = follow(finished.rows::<Prompt>()?, |row| &row.prompt_id);
+    let prompt_ids = rows.iter().map(T::prompt_id);
+    let prompts = looked_up(finished, prompt_ids, |row: &Prompt| &row.prompt_id)?;
     for (row, value) in rows.iter().zip(&mut values) {
-        let prompt = prompts.partner_of(T::TABLE, row.prompt_id())?;
-        value["prompt"] = json!(prompt.messages);
-        value["reference_answer"] = json!(prompt.reference_answer);
-    }
-    if T::TABLE != Rollout::TABLE && finished.key_of(Rollout::TABLE).is_some() {
-        let mut rollouts = follow(finished.rows::<Rollout>()?, |row| &row.rollout_id);
-        for (row, value) in rows.iter().zip(&mut values) {
-            let rollout = rollouts.partner_of(T::TABLE, rollout_id(row))?;
-            value["teacher"] = json!(rollout.teacher);
-            value["completion"] = json!(rollout.completion);
+        if let Some(prompt) = prompts.get(row.prompt_id()) {
+            value["prompt"] = json!(prompt.messages);
+            value["reference_answer"] = json!(prompt.reference_answer);
         }
     }
-    if T::TABLE != VerdictRow::TABLE && finished.key_of(VerdictRow::TABLE).is_some() {
-        let mut verdicts = follow(finished.rows::<VerdictRow>()?, |row| &row.rollout_id);
+    let ids = || rows.iter().filter_map(rollout_id).map(String::as_str);
+    if T::TABLE != Rollout::TABLE {
+        let rollouts = looked_up(finished, ids(), |row: &Rollout| &row.rollout_id)?;
         for (row, value) in rows.iter().zip(&mut values) {
-            let verdict = verdicts.partner_of(T::TABLE, rollout_id(row))?;
-            value["verdict"] = json!(verdict.verdict);
-            value["extracted_answer"] = json!(verdict.extracted_answer);
+            if let Some(rollout) = rollout_id(row).and_then(|id| rollouts.get(id)) {
+                value["teacher"] = json!(rollout.teacher);
+                value["completion"] = json!(rollout.completion);
+            }
+        }
+    }
+    if T::TABLE != VerdictRow::TABLE {
+        let verdicts = looked_up(finished, ids(), |row: &VerdictRow| &row.rollout_id)?;
+        for (row, value) in rows.iter().zip(&mut values) {
+            if let Some(verdict) = rollout_id(row).and_then(|id| verdicts.get(id)) {
+                value["verdict"] = json!(verdict.verdict);
+                value["extracted_answer"] = json!(verdict.extracted_answer);
+            }
         }
     }
     Ok(values)
+}
+
+/// The id of the rollout that a row stands for, if it stands for one.
+type IdOf<T> = fn(&T) -> Option<&String>;
+
+/// The rows of table `P` with one of `ids`, as far as the stage has or was made of such a table.
+fn looked_up<'a, P: Row>(
+    finished: &Finished,
+    ids: impl Iterator<Item = &'a str>,
+    id_of: fn(&P) -> &String,
+) -> Result<BTreeMap<String, P>, PipelineError> {
+    let mut wanted: BTreeSet<&str> = ids.collect();
+    let mut found = BTreeMap::new();
+    if wanted.is_empty() || finished.origins(P::TABLE).is_empty() {
+        return Ok(found);
+    }
+    for row in finished.rows::<P>()? {
+        let row = row?;
+        if wanted.remove(id_of(&row).as_str()) {
+            found.insert(id_of(&row).clone(), row);
+            if wanted.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
