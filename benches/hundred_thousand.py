@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""100,000 synthetic rollouts through replay, verify, select, pair and export: rows a second by stage and peak memory.
+"""100,000 synthetic rollouts through replay, verify, R1's filters, select, pair and export: rows a second by stage and peak memory.
 
 Usage: hundred_thousand.py RETORT_BINARY [PROMPTS=12500]      (8 rollouts a prompt; python3 only, no packages)
 
@@ -67,6 +67,7 @@ with tempfile.TemporaryDirectory() as work:
         "  prompts: { import: { path: prompts.jsonl } }\n"
         f"  rollouts: {{ sample: {{ prompts: prompts, teacher: {{ replay: recorded.jsonl, model: recorded }}, sampling: {{ n: {SAMPLES}, max_tokens: 4096 }} }} }}\n"
         "  verdicts: { verify: { rollouts: rollouts, verifiers: [math] } }\n"
+        "  kept: { filter: { verdicts: verdicts, keep: { r1: {} } } }\n"
         "  short: { select: { verdicts: verdicts, rule: shortest-correct } }\n"
         "  pairs: { pair: { verdicts: verdicts } }\n"
         "  sft: { export: { data: short } }\n"

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod composing;
 mod damage;
 mod exports;
 mod filtering;

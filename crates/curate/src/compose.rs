@@ -205,6 +205,12 @@ impl Quota {
         let mut shares = Vec::new();
         let mut domains = BTreeMap::new();
         let mut entries: Vec<Option<DomainLots>> = self.domains.into_iter().map(Some).collect();
+        for (domain, take) in &self.settings.take {
+            if !self.places.contains_key(domain) {
+                let asked = Some(if let Take::Count(count) = *take { count } else { 0 });
+                shares.push(DomainShare { domain: domain.clone(), rows: 0, under_prompt_limit: 0, asked });
+            }
+        }
         for (domain, place) in self.places {
             let entry = entries[place as usize].take().expect("every place belongs to one domain");
             let taken = self.settings.take.get(&domain).copied();
@@ -223,6 +229,7 @@ impl Quota {
                 domains.extend(entry.admission().map(|admission| (domain, admission)));
             }
         }
+        shares.sort_by(|one, other| one.domain.cmp(&other.domain));
         Composition { settings: self.settings, seed: self.seed, prompts, domains, shares }
     }
 }
@@ -240,6 +247,13 @@ pub struct DomainShare {
     pub asked: Option<u64>,
 }
 
+impl DomainShare {
+    /// Whether the domain has fewer rows than are asked for.
+    pub fn falls_short(&self) -> bool {
+        self.asked.is_some_and(|asked| asked > self.under_prompt_limit)
+    }
+}
+
 /// The second pass: says of each row whether it stays.
 #[derive(Debug)]
 pub struct Composition {
@@ -251,7 +265,7 @@ pub struct Composition {
 }
 
 impl Composition {
-    /// What each domain had and what was asked of it, by domain name.
+    /// What each domain had and what was asked of it, by domain name; domains that are asked for and have no row too.
     pub fn shares(&self) -> &[DomainShare] {
         &self.shares
     }
@@ -337,6 +351,20 @@ mod tests {
         let (kept, dropped) = compose(&rows(), r#"{"take": {"math": 100}, "other_domains": "drop"}"#, 1);
         assert_eq!((kept.len(), dropped), (20, vec!["domain_not_taken"; 10]));
         assert_eq!(of_domain(&compose(&rows(), r#"{"take": {"math": 0}}"#, 1).0, "math"), 0);
+    }
+
+    #[test]
+    fn a_quota_that_cannot_be_filled_is_known() {
+        let json = r#"{"max_per_prompt": 2, "take": {"math": 9, "code": 4, "stem": 3, "logic": 0.5}}"#;
+        let mut quota = Quota::new(serde_json::from_str(json).unwrap(), 1);
+        for (example, prompt, domain) in rows() {
+            quota.feed(&example, &prompt, domain);
+        }
+        let composition = quota.finish();
+        let shares = composition.shares().iter();
+        let shares: Vec<_> =
+            shares.map(|share| (share.domain.as_str(), share.under_prompt_limit, share.falls_short())).collect();
+        assert_eq!(shares, [("code", 4, false), ("logic", 0, false), ("math", 8, true), ("stem", 0, true)]);
     }
 
     #[test]

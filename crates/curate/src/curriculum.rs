@@ -1,5 +1,5 @@
 //! Which prompts to ask: how hard they are, which to leave out, and how often to draw each (Kimi k1.5, arXiv 2501.12599,
-//! §2.1 and §2.3.4).
+//! §2.1 and §2.3.4). No stage uses it yet: it waits for reinforcement learning.
 
 use retort_records::{Verdict, derive_seed};
 use schemars::JsonSchema;

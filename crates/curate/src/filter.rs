@@ -1,14 +1,14 @@
 //! Typed conditions on one rollout: keep it, or drop it with a reason and a measure.
 //!
 //! A condition that is not set keeps everything. The conditions stand in a fixed order ([`FilterSettings`]'s field
-//! order), and the first that fails gives the `drop_reason`; [`all_reasons`] gives every one that fails.
+//! order), and the first that fails gives the `drop_reason`.
 
-use retort_records::{FinishReason, LengthRow, Prompt, Rollout, Verdict, VerdictRow};
+use retort_records::{FinishReason, Verdict, VerdictRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SettingsError;
 use crate::r1::{R1Filters, r1_reasons};
+use crate::{DropReason, PromptView, SettingsError, TextView};
 
 /// Conditions that a rollout must meet to be kept. Each one is off until it is set.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +75,12 @@ impl FilterSettings {
         crossed("min_reasoning_tokens", self.min_reasoning_tokens, "max_reasoning_tokens", self.max_reasoning_tokens)?;
         self.r1.as_ref().map_or(Ok(()), R1Filters::validate)
     }
+
+    /// Whether a condition looks at the text of rollout and prompt, which is far larger than all that the others look at.
+    pub fn reads_text(&self) -> bool {
+        // Where nobody counted the reasoning, the text tells whether there is any.
+        self.r1.is_some() || self.min_reasoning_tokens.is_some() || self.max_reasoning_tokens.is_some()
+    }
 }
 
 fn crossed(
@@ -91,98 +97,77 @@ fn crossed(
     }
 }
 
-/// Everything known of one rollout: its text, its prompt, the verdict on it and its lengths.
+/// What the conditions look at of one judged rollout.
 #[derive(Debug, Clone, Copy)]
 pub struct RowView<'a> {
-    /// The rollout.
-    pub rollout: &'a Rollout,
-    /// The prompt it answers.
-    pub prompt: &'a Prompt,
     /// The verdict on it.
     pub verdict: &'a VerdictRow,
-    /// Its lengths.
-    pub lengths: &'a LengthRow,
+    /// Why its text ended.
+    pub finish_reason: FinishReason,
+    /// Tokens of the whole completion.
+    pub total_tokens: u32,
+    /// Tokens of its reasoning; `None` when it has none or nobody counted them.
+    pub reasoning_tokens: Option<u32>,
+    /// Its text, needed where [`FilterSettings::reads_text`].
+    pub text: Option<TextView<'a>>,
+    /// The prompt it answers.
+    pub prompt: PromptView<'a>,
 }
 
-/// Why a row is dropped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DropReason {
-    /// One word per rule, for the `drop_reason` column.
-    pub reason: &'static str,
-    /// The measure behind it, for the `detail` column.
-    pub detail: String,
-}
-
-impl DropReason {
-    /// A reason with its measure.
-    pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+/// Every condition of `settings` that the row fails, in the order of the settings; empty when the row is kept. The first is
+/// what the row is dropped for.
+pub fn failed(settings: &FilterSettings, row: &RowView<'_>) -> Vec<DropReason> {
+    let mut reasons: Vec<DropReason> = conditions(settings, row).collect();
+    if let Some(r1) = &settings.r1 {
+        match &row.text {
+            Some(text) => reasons.extend(r1_reasons(r1, row.finish_reason, text, &row.prompt)),
+            None => reasons.push(DropReason::new("no_text", "the text was not read")),
+        }
     }
+    reasons
 }
 
-/// Whether `settings` keep the row; if not, the first condition that fails.
-pub fn keep(settings: &FilterSettings, row: &RowView<'_>) -> Result<(), DropReason> {
-    // The text filters cost far more than the others, so they run only when nothing else has dropped the row.
-    let first = conditions(settings, row).next();
-    match first.or_else(|| r1(settings, row).into_iter().next()) {
-        Some(reason) => Err(reason),
-        None => Ok(()),
-    }
-}
-
-/// Every condition of `settings` that the row fails, in the order of the settings; empty when the row is kept.
-pub fn all_reasons(settings: &FilterSettings, row: &RowView<'_>) -> Vec<DropReason> {
-    conditions(settings, row).chain(r1(settings, row)).collect()
-}
-
-fn r1(settings: &FilterSettings, row: &RowView<'_>) -> Vec<DropReason> {
-    settings.r1.as_ref().map_or_else(Vec::new, |r1| r1_reasons(r1, row.rollout, row.prompt))
-}
-
-/// The failing conditions on narrow columns, lazily.
+/// The failing conditions on narrow columns.
 fn conditions<'a>(settings: &'a FilterSettings, row: &'a RowView<'a>) -> impl Iterator<Item = DropReason> + 'a {
     let checks: [fn(&FilterSettings, &RowView<'_>) -> Option<DropReason>; 9] = [
         |settings, row| {
             let verdict = row.verdict.verdict;
             fails(settings.verdict.as_ref(), &verdict)
-                .then(|| DropReason::new(verdict_reason(verdict), check_texts(row.verdict)))
+                .then(|| DropReason::new(verdict.word(), check_texts(row.verdict)))
         },
         |settings, row| match (settings.truncated, row.verdict.truncated) {
             (Some(false), true) => {
-                let (tokens, finish) = (row.lengths.total_tokens, finish_name(row.rollout.finish_reason));
+                let (tokens, finish) = (row.total_tokens, finish_name(row.finish_reason));
                 Some(DropReason::new("truncated", format!("cut off after {tokens} tokens, finish reason {finish}")))
             }
             (Some(true), false) => Some(DropReason::new("not_truncated", "the text is whole")),
             _ => None,
         },
         |settings, row| {
-            let finish = row.rollout.finish_reason;
+            let finish = row.finish_reason;
             fails(settings.finish_reason.as_ref(), &finish)
                 .then(|| DropReason::new("finish_reason", finish_name(finish)))
         },
         |settings, row| {
-            let tokens = Some(row.lengths.total_tokens);
+            let tokens = Some(row.total_tokens);
             let range = Range { low: settings.min_tokens, high: settings.max_tokens };
             range.check(tokens, ["too_short", "too_long", "tokens_unknown"], "tokens")
         },
         |settings, row| {
-            let tokens = match (&row.rollout.reasoning, row.lengths.reasoning_tokens) {
-                (_, Some(tokens)) => Some(tokens),
-                (None, None) => Some(0),
-                (Some(_), None) => None,
-            };
+            let without = row.text.is_some_and(|text| text.reasoning.is_none());
+            let tokens = row.reasoning_tokens.or(without.then_some(0));
             let range = Range { low: settings.min_reasoning_tokens, high: settings.max_reasoning_tokens };
             let reasons = ["reasoning_too_short", "reasoning_too_long", "reasoning_tokens_unknown"];
             range.check(tokens, reasons, "tokens of reasoning")
         },
-        |settings, row| listed(settings.domain.as_ref(), &row.prompt.domain, "domain"),
-        |settings, row| match &row.prompt.language {
+        |settings, row| listed(settings.domain.as_ref(), row.prompt.domain, "domain"),
+        |settings, row| match row.prompt.language {
             Some(language) => listed(settings.language.as_ref(), language, "language"),
             None if settings.language.is_some() => Some(DropReason::new("language", "the source names no language")),
             None => None,
         },
-        |settings, row| listed(settings.source.as_ref(), &row.prompt.source, "source"),
-        |settings, row| listed(settings.teacher.as_ref(), &row.rollout.teacher, "teacher"),
+        |settings, row| listed(settings.source.as_ref(), row.prompt.source, "source"),
+        |settings, row| listed(settings.teacher.as_ref(), &row.verdict.teacher, "teacher"),
     ];
     checks.into_iter().filter_map(move |check| check(settings, row))
 }
@@ -191,8 +176,9 @@ fn fails<T: PartialEq>(allowed: Option<&Vec<T>>, given: &T) -> bool {
     allowed.is_some_and(|allowed| !allowed.contains(given))
 }
 
-fn listed(allowed: Option<&Vec<String>>, given: &String, reason: &'static str) -> Option<DropReason> {
-    fails(allowed, given).then(|| DropReason::new(reason, given.as_str()))
+fn listed(allowed: Option<&Vec<String>>, given: &str, reason: &'static str) -> Option<DropReason> {
+    let fails = allowed.is_some_and(|allowed| !allowed.iter().any(|allowed| allowed == given));
+    fails.then(|| DropReason::new(reason, given))
 }
 
 /// Allowed lengths, both ends included.
@@ -215,14 +201,6 @@ impl Range {
             }
             _ => None,
         }
-    }
-}
-
-fn verdict_reason(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Correct => "correct",
-        Verdict::Incorrect => "incorrect",
-        Verdict::Undecided => "undecided",
     }
 }
 
@@ -249,7 +227,7 @@ fn finish_name(finish: FinishReason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use retort_records::{Check, Message};
+    use retort_records::{Check, LengthRow, Message, Prompt, Rollout};
 
     use super::*;
 
@@ -262,7 +240,24 @@ mod tests {
 
     impl Owned {
         fn view(&self) -> RowView<'_> {
-            RowView { rollout: &self.rollout, prompt: &self.prompt, verdict: &self.verdict, lengths: &self.lengths }
+            RowView {
+                verdict: &self.verdict,
+                finish_reason: self.rollout.finish_reason,
+                total_tokens: self.lengths.total_tokens,
+                reasoning_tokens: self.lengths.reasoning_tokens,
+                text: Some(TextView {
+                    completion: &self.rollout.completion,
+                    reasoning: self.rollout.reasoning.as_deref(),
+                    answer: self.rollout.answer.as_deref(),
+                }),
+                prompt: PromptView {
+                    domain: &self.prompt.domain,
+                    language: self.prompt.language.as_deref(),
+                    source: &self.prompt.source,
+                    messages: &self.prompt.messages,
+                    reference_answer: self.prompt.reference_answer.as_deref(),
+                },
+            }
         }
     }
 
@@ -322,12 +317,12 @@ mod tests {
     }
 
     fn reason(settings: FilterSettings, row: &Owned) -> Option<(&'static str, String)> {
-        keep(&settings, &row.view()).err().map(|reason| (reason.reason, reason.detail))
+        failed(&settings, &row.view()).into_iter().next().map(|reason| (reason.reason, reason.detail))
     }
 
     #[test]
     fn nothing_set_keeps_everything() {
-        assert_eq!(keep(&FilterSettings::default(), &row().view()), Ok(()));
+        assert_eq!(failed(&FilterSettings::default(), &row().view()), []);
         assert_eq!(serde_json::from_str::<FilterSettings>("{}").unwrap(), FilterSettings::default());
         assert_eq!(serde_json::to_string(&FilterSettings::default()).unwrap(), "{}");
     }
@@ -381,7 +376,7 @@ mod tests {
             ..FilterSettings::default()
         };
         let row = row();
-        let all: Vec<_> = all_reasons(&settings, &row.view()).into_iter().map(|reason| reason.reason).collect();
+        let all: Vec<_> = failed(&settings, &row.view()).into_iter().map(|reason| reason.reason).collect();
         assert_eq!(all, ["incorrect", "too_long", "teacher"]);
         assert_eq!(reason(settings, &row).unwrap().0, "incorrect");
     }

@@ -16,11 +16,15 @@ pub mod rewards;
 pub mod select;
 pub mod statistics;
 
+mod drop_reason;
 mod explain;
 mod settings_error;
+mod views;
 
+pub use drop_reason::DropReason;
 pub use explain::{explain, names};
-pub use filter::{DropReason, FilterSettings, RowView};
+pub use filter::{FilterSettings, RowView};
 pub use pair::{PairChoice, PairKind, PairSettings, kimi_pairs};
 pub use select::{Candidate, GroupBy, SelectRule, not_selected_reason, select};
 pub use settings_error::SettingsError;
+pub use views::{PromptView, TextView};

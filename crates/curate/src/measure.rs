@@ -15,7 +15,7 @@ use crate::statistics::TokenCounts;
 mod bootstrap;
 mod estimators;
 
-pub use bootstrap::{Difference, Interval, bootstrap_mean, bootstrap_paired};
+pub use bootstrap::{Interval, bootstrap_mean, bootstrap_paired};
 pub use estimators::{accuracy_efficiency_score, cons_at_k, pass_at_k};
 
 /// One sample of a prompt.
@@ -108,8 +108,6 @@ pub struct AtK {
 pub struct Measures {
     /// Prompts with at least one sample.
     pub prompts: u64,
-    /// Prompts without any, which nothing below counts.
-    pub prompts_without_samples: u64,
     /// Samples.
     pub samples: u64,
     /// Fewest samples that a prompt has.
@@ -158,7 +156,6 @@ pub fn measure(prompts: &[PromptOutcomes], settings: &MeasureSettings, seed: u64
         |holds: fn(&Outcome) -> bool| interval(&|prompt| prompt.mean(|sample| f64::from(u8::from(holds(sample)))));
     Measures {
         prompts: sampled.len() as u64,
-        prompts_without_samples: (prompts.len() - sampled.len()) as u64,
         samples: all.rows(),
         min_samples,
         pass_at_1: interval(&PromptOutcomes::accuracy),
@@ -183,14 +180,10 @@ fn pass_at(prompt: &PromptOutcomes, k: u32) -> Option<f64> {
 pub struct Comparison {
     /// Prompts that both have samples of: all that is said below is over these.
     pub prompts: u64,
-    /// Prompts that only the first has.
-    pub only_first: u64,
-    /// Prompts that only the second has.
-    pub only_second: u64,
     /// pass@1 of the second minus the first.
-    pub accuracy: Option<Difference>,
+    pub accuracy: Option<Interval>,
     /// Mean tokens of the second minus the first.
-    pub tokens: Option<Difference>,
+    pub tokens: Option<Interval>,
     /// Accuracy-efficiency score of the second against the first; `None` when the first solves nothing or writes nothing.
     pub aes: Option<f64>,
 }
@@ -208,7 +201,6 @@ pub fn compare(
         .map(|prompt| (prompt.prompt_id.as_str(), prompt))
         .collect();
     let sampled = first.iter().filter(|prompt| !prompt.samples.is_empty());
-    let of_first = sampled.clone().count();
     let shared: Vec<(&PromptOutcomes, &PromptOutcomes)> =
         sampled.filter_map(|prompt| Some((prompt, *of_second.get(prompt.prompt_id.as_str())?))).collect();
     let values = |value: fn(&PromptOutcomes) -> f64| -> Vec<(f64, f64)> {
@@ -223,14 +215,7 @@ pub fn compare(
         (mean(&accuracy, |pair| pair.0), mean(&tokens, |pair| pair.0)),
         (mean(&accuracy, |pair| pair.1), mean(&tokens, |pair| pair.1)),
     );
-    Comparison {
-        prompts: shared.len() as u64,
-        only_first: (of_first - shared.len()) as u64,
-        only_second: of_second.len().saturating_sub(shared.len()) as u64,
-        accuracy: difference(&accuracy),
-        tokens: difference(&tokens),
-        aes,
-    }
+    Comparison { prompts: shared.len() as u64, accuracy: difference(&accuracy), tokens: difference(&tokens), aes }
 }
 
 #[cfg(test)]
@@ -263,7 +248,7 @@ mod tests {
     fn measures_by_hand() {
         let settings = MeasureSettings { pass_at: vec![2, 4, 5], ..MeasureSettings::default() };
         let measures = measure(&set(), &settings, 7);
-        assert_eq!((measures.prompts, measures.prompts_without_samples, measures.samples), (2, 1, 8));
+        assert_eq!((measures.prompts, measures.samples), (2, 8));
         let pass_at_1 = measures.pass_at_1.unwrap();
         assert_eq!(pass_at_1.value, 0.375, "a: 2 of 4 (one is cut off), b: 1 of 4");
         assert_eq!((pass_at_1.low, pass_at_1.high), (0.25, 0.5), "of two prompts the means are 1/4, 3/8 and 1/2");
@@ -285,7 +270,7 @@ mod tests {
         let measures = measure(&[], &MeasureSettings::default(), 7);
         assert_eq!((measures.pass_at_1, measures.cons.value, measures.median_tokens), (None, None, None));
         let comparison = compare(&[], &set(), &MeasureSettings::default(), 7);
-        assert_eq!((comparison.prompts, comparison.only_second, comparison.aes), (0, 2, None));
+        assert_eq!((comparison.prompts, comparison.aes), (0, None));
         assert_eq!(comparison.accuracy, None);
     }
 
@@ -295,9 +280,9 @@ mod tests {
         let second =
             vec![prompt("b", vec![outcome(true, 5, 1), outcome(false, 15, 2)]), prompt("d", vec![outcome(true, 1, 1)])];
         let comparison = compare(&first, &second, &MeasureSettings::default(), 7);
-        assert_eq!((comparison.prompts, comparison.only_first, comparison.only_second), (1, 1, 1));
+        assert_eq!(comparison.prompts, 1);
         let accuracy = comparison.accuracy.unwrap();
-        assert_eq!((accuracy.value, accuracy.low, accuracy.high, accuracy.probability_higher), (0.25, 0.25, 0.25, 1.0));
+        assert_eq!((accuracy.value, accuracy.low, accuracy.high), (0.25, 0.25, 0.25));
         assert_eq!(comparison.tokens.unwrap().value, -15.0);
         // ΔLen = 15/25 = 0.6, ΔAcc = 0.25/0.25 = 1: 0.6 + 3.
         assert!((comparison.aes.unwrap() - 3.6).abs() < 1e-12);

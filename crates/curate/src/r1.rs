@@ -6,18 +6,20 @@
 //! programming has prose for reasoning and a code block in its answer), except that a refusal is also sought where the
 //! answer begins and a leak also in the prompt.
 
+use retort_records::FinishReason;
 use retort_records::completion::{self, ThinkForm};
 use retort_records::language::{self, Script};
-use retort_records::{FinishReason, Prompt, Rollout};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DropReason, SettingsError};
+use crate::{DropReason, PromptView, SettingsError, TextView};
 
+mod excerpt;
 pub mod paragraphs;
 pub mod phrases;
 pub mod repetition;
 
+use excerpt::excerpt;
 use repetition::RepetitionSettings;
 
 /// The rejection filters of DeepSeek-R1 and their thresholds. Each number set to `null` and each switch set to its other
@@ -104,17 +106,22 @@ impl R1Filters {
     }
 }
 
-/// Every filter that drops `rollout`, each with its measure, in a fixed order; empty when it is kept.
+/// Every filter that drops a rollout, each with its measure, in a fixed order; empty when it is kept.
 ///
 /// Reasons: `truncated`, `missing_think_close`, `no_reasoning`, `mixed_language`, `long_paragraph`, `code_block`,
 /// `repetition`, `refusal`, `leaked_answer`.
-pub fn r1_reasons(settings: &R1Filters, rollout: &Rollout, prompt: &Prompt) -> Vec<DropReason> {
-    let reasoning = rollout.reasoning.as_deref().unwrap_or_default();
+pub fn r1_reasons(
+    settings: &R1Filters,
+    finish_reason: FinishReason,
+    text: &TextView<'_>,
+    prompt: &PromptView<'_>,
+) -> Vec<DropReason> {
+    let reasoning = text.reasoning.unwrap_or_default();
     let mut reasons = Vec::new();
     let mut drop =
         |reason, detail: Option<String>| reasons.extend(detail.map(|detail| DropReason::new(reason, detail)));
 
-    let cut = match rollout.finish_reason {
+    let cut = match finish_reason {
         FinishReason::Length => Some("the token limit cut it off"),
         FinishReason::ContentFilter => Some("the server withheld it"),
         FinishReason::Abort => Some("it was given up"),
@@ -122,9 +129,11 @@ pub fn r1_reasons(settings: &R1Filters, rollout: &Rollout, prompt: &Prompt) -> V
     };
     drop("truncated", cut.filter(|_| settings.drop_truncated).map(String::from));
 
-    let unclosed = completion::split(&rollout.completion).form == ThinkForm::Unclosed;
-    let detail = format!("{} characters after {}", rollout.completion.chars().count(), completion::THINK_OPEN);
-    drop("missing_think_close", (settings.drop_missing_think_close && unclosed).then_some(detail));
+    // What has an answer has closed its reasoning.
+    let open = settings.drop_missing_think_close && text.answer.is_none();
+    let unclosed = open && completion::split(text.completion).form == ThinkForm::Unclosed;
+    let detail = || format!("{} characters after {}", text.completion.chars().count(), completion::THINK_OPEN);
+    drop("missing_think_close", unclosed.then(detail));
 
     let absent = settings.require_reasoning && reasoning.is_empty();
     drop("no_reasoning", absent.then(|| String::from("the text has no reasoning")));
@@ -135,7 +144,7 @@ pub fn r1_reasons(settings: &R1Filters, rollout: &Rollout, prompt: &Prompt) -> V
     let looping = settings.repetition.as_ref().and_then(|repetition| repetition::find(reasoning, repetition));
     drop("repetition", looping.map(|found| found.to_string()));
     if settings.drop_refusals {
-        drop("refusal", phrases::refusal(reasoning, rollout.answer.as_deref().unwrap_or_default()));
+        drop("refusal", phrases::refusal(reasoning, text.answer.unwrap_or_default()));
     }
     if settings.drop_leaked_answers {
         let leak = phrases::stated_answer(prompt).or_else(|| phrases::given_answer(reasoning));
@@ -144,12 +153,12 @@ pub fn r1_reasons(settings: &R1Filters, rollout: &Rollout, prompt: &Prompt) -> V
     reasons
 }
 
-fn mixed_language(settings: &R1Filters, reasoning: &str, prompt: &Prompt) -> Option<String> {
+fn mixed_language(settings: &R1Filters, reasoning: &str, prompt: &PromptView<'_>) -> Option<String> {
     if settings.min_language_consistency.is_none() && settings.max_foreign_words.is_none() {
         return None;
     }
     let asked = user_text(prompt);
-    let target = match &prompt.language {
+    let target = match prompt.language {
         Some(language) => Script::of_language(language),
         // A prompt without words, such as a formula, sets no language: the reasoning must then agree with itself.
         None => language::main_script(&asked).or_else(|| language::main_script(reasoning))?,
@@ -171,37 +180,30 @@ fn long_paragraph(settings: &R1Filters, reasoning: &str) -> Option<String> {
     paragraphs::fullest(reasoning, words, characters).filter(|found| found.fill > 1.0).map(|found| found.to_string())
 }
 
-fn code_block(settings: &R1Filters, reasoning: &str, prompt: &Prompt) -> Option<String> {
+fn code_block(settings: &R1Filters, reasoning: &str, prompt: &PromptView<'_>) -> Option<String> {
     let allowed = match settings.code_blocks {
         CodeBlocks::Drop => false,
         CodeBlocks::AllowInCode => prompt.domain == "code",
         CodeBlocks::Allow => true,
     };
-    let (fences, first) = (reasoning.matches("```").count(), reasoning.find("```"));
-    let first = first.filter(|_| !allowed)?;
+    if allowed {
+        return None;
+    }
+    let first = reasoning.find("```")?;
+    let fences = reasoning[first..].matches("```").count();
     let line = reasoning[first..].lines().next().unwrap_or_default();
     Some(format!("{fences} fences, first `{}`", excerpt(line, 40)))
 }
 
 /// What the user says in the prompt, all messages together.
-fn user_text(prompt: &Prompt) -> String {
+fn user_text(prompt: &PromptView<'_>) -> String {
     let messages = prompt.messages.iter().filter(|message| message.role == "user");
     messages.map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The first `length` characters of `text`, in one line.
-fn excerpt(text: &str, length: usize) -> String {
-    text.chars().take(length).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Whether a character is Han, kana or Hangul: writing in which a character is counted rather than a word.
-fn counts_alone(c: char) -> bool {
-    !c.is_ascii() && matches!(Script::of(c), Script::Han | Script::Kana | Script::Hangul)
-}
-
 #[cfg(test)]
 mod tests {
-    use retort_records::Message;
+    use retort_records::{Message, Prompt, Rollout};
 
     use super::*;
 
@@ -238,7 +240,20 @@ mod tests {
     }
 
     fn reasons(settings: &R1Filters, rollout: &Rollout, prompt: &Prompt) -> Vec<(&'static str, String)> {
-        r1_reasons(settings, rollout, prompt).into_iter().map(|reason| (reason.reason, reason.detail)).collect()
+        let text = TextView {
+            completion: &rollout.completion,
+            reasoning: rollout.reasoning.as_deref(),
+            answer: rollout.answer.as_deref(),
+        };
+        let prompt = PromptView {
+            domain: &prompt.domain,
+            language: prompt.language.as_deref(),
+            source: &prompt.source,
+            messages: &prompt.messages,
+            reference_answer: prompt.reference_answer.as_deref(),
+        };
+        let found = r1_reasons(settings, rollout.finish_reason, &text, &prompt);
+        found.into_iter().map(|reason| (reason.reason, reason.detail)).collect()
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Rewards that speak of length and repetition, as plain numbers from verdicts and token counts.
+//! Rewards that speak of length and repetition, as plain numbers from verdicts and token counts. No stage uses them yet:
+//! they wait for reinforcement learning.
 //!
 //! Two mistakes of public code are avoided throughout: lengths are tokens, never characters, and what is relative to other
 //! samples is relative to samples of the *same prompt*. A sample whose verdict is undecided has no reward: leave it out

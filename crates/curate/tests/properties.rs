@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use retort_curate::compose::{Quota, QuotaSettings};
 use retort_curate::measure::{MeasureSettings, Outcome, PromptOutcomes, measure};
-use retort_curate::statistics::{GroupStatistics, TokenCounts};
+use retort_curate::statistics::TokenCounts;
 use retort_curate::{Candidate, GroupBy, PairKind, PairSettings, SelectRule, kimi_pairs, not_selected_reason, select};
 use retort_records::Verdict;
 
@@ -165,29 +165,12 @@ proptest! {
         }
     }
 
-    /// Parts merged in any way are the whole.
     #[test]
-    fn merged_parts_are_the_whole(parts in prop::collection::vec(groups(2), 0..6)) {
-        let mut whole = GroupStatistics::default();
-        let mut backwards = GroupStatistics::default();
-        for part in &parts {
-            whole.add(part);
-        }
-        for part in parts.iter().rev() {
-            let mut one = GroupStatistics::default();
-            one.add(part);
-            backwards.merge(&one);
-        }
-        prop_assert_eq!(whole, backwards);
-    }
-
-    #[test]
-    fn histograms_and_percentiles_agree_with_sorting(mut lengths in prop::collection::vec(0u32..5000, 1..80), percent in 0.0f64..100.0) {
+    fn percentiles_agree_with_sorting(mut lengths in prop::collection::vec(0u32..5000, 1..80), percent in 0.0f64..100.0) {
         let mut counts = TokenCounts::default();
         for &length in &lengths {
             counts.add(length);
         }
-        prop_assert_eq!(counts.bins().iter().map(|bin| bin.rows).sum::<u64>(), lengths.len() as u64);
         lengths.sort_unstable();
         let rank = ((percent / 100.0 * lengths.len() as f64).ceil() as usize).max(1);
         prop_assert_eq!(counts.percentile(percent), Some(lengths[rank - 1]));

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use retort_curate::r1::{R1Filters, r1_reasons};
+use retort_curate::{PromptView, TextView};
 use retort_records::{FinishReason, Message, Prompt, Rollout, completion};
 use serde_json::Value;
 
@@ -78,7 +79,19 @@ fn report(file: &str, settings: &R1Filters) -> Option<Report> {
     let mut dropped = 0;
     let begin = std::time::Instant::now();
     for (prompt, rollout) in &rows {
-        let reasons = r1_reasons(settings, rollout, prompt);
+        let text = TextView {
+            completion: &rollout.completion,
+            reasoning: rollout.reasoning.as_deref(),
+            answer: rollout.answer.as_deref(),
+        };
+        let prompt = PromptView {
+            domain: &prompt.domain,
+            language: prompt.language.as_deref(),
+            source: &prompt.source,
+            messages: &prompt.messages,
+            reference_answer: prompt.reference_answer.as_deref(),
+        };
+        let reasons = r1_reasons(settings, rollout.finish_reason, &text, &prompt);
         dropped += usize::from(!reasons.is_empty());
         for reason in reasons {
             examples.entry(reason.reason).or_default().push(format!("{}: {}", rollout.rollout_id, reason.detail));

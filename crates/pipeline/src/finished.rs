@@ -5,7 +5,7 @@ use crate::lineage::{Lineage, Origin};
 use crate::manifest::{FORMAT, KeyParts, Manifest, read_manifest};
 use crate::output_kind::OutputKind;
 use retort_records::Row;
-use retort_tables::{FileDigest, Scan, scan_all};
+use retort_tables::{Columns, FileDigest, Scan, scan_all};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -126,11 +126,12 @@ impl Finished {
         self.origins(table).iter().map(|origin| origin.folder(self.store()).join(table)).collect()
     }
 
-    /// Reads the rows of table `T`, from this output or from those it was made of, one after the other.
-    pub fn rows<T: Row>(&self) -> Result<Scan<T>, PipelineError> {
-        let folders = self.table_folders(T::TABLE);
+    /// Reads the columns that `T` names of their table, from this output or from those it was made of, one after the other.
+    pub fn rows<T: Columns>(&self) -> Result<Scan<T>, PipelineError> {
+        let table = T::Table::TABLE;
+        let folders = self.table_folders(table);
         if folders.is_empty() {
-            let reason = format!("`{}` has no table `{}` and was made of none", self.name, T::TABLE);
+            let reason = format!("`{}` has no table `{table}` and was made of none", self.name);
             return Err(PipelineError::argument(reason));
         }
         Ok(scan_all(&folders)?)

@@ -21,14 +21,6 @@ pub struct ReferenceLogProbs {
 
 impl Row for ReferenceLogProbs {
     const TABLE: &'static str = "reference_log_probs";
-
-    fn id(&self) -> &str {
-        &self.pair_id
-    }
-
-    fn prompt_id(&self) -> &str {
-        &self.prompt_id
-    }
 }
 
 /// What evaluation measured of one checkpoint. Rates are between 0 and 1, lengths in tokens of the checkpoint's own
@@ -91,12 +83,4 @@ pub struct MeasureRow {
 
 impl Row for MeasureRow {
     const TABLE: &'static str = "measures";
-
-    fn id(&self) -> &str {
-        &self.checkpoint
-    }
-
-    fn prompt_id(&self) -> &'static str {
-        ""
-    }
 }

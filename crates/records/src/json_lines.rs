@@ -4,6 +4,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::io::BufRead;
 
@@ -133,17 +134,24 @@ impl<'de> serde::Deserialize<'de> for RowFields<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    // Of a key that stands twice the last value counts, as in Python.
-                    match fields.iter_mut().find(|(known, _)| *known == key) {
-                        Some(field) => field.1 = value,
-                        None => fields.push((key.into(), value)),
-                    }
+                    fields.push((key.into(), value));
                 }
-                Ok(RowFields(fields))
+                Ok(RowFields(without_repeats(fields)))
             }
         }
         deserializer.deserialize_map(Keys)
     }
+}
+
+/// Of a key that stands several times the last value counts, as in Python, at the place of the first.
+fn without_repeats<'a>(fields: Vec<(Cow<'a, str>, &'a RawValue)>) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+    let mut last: HashMap<&str, usize> = fields.iter().enumerate().map(|(at, (key, _))| (&**key, at)).collect();
+    if last.len() == fields.len() {
+        return fields;
+    }
+    let values: Vec<Option<&RawValue>> =
+        fields.iter().map(|(key, _)| last.remove(&**key).map(|at| fields[at].1)).collect();
+    fields.into_iter().zip(values).filter_map(|((key, _), value)| Some((key, value?))).collect()
 }
 
 impl RowFields<'_> {
@@ -195,5 +203,29 @@ pub fn as_text(json: &str) -> Option<Cow<'_, str>> {
         // Half a surrogate pair is JSON but no text.
         Some(b'"') => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
         _ => Some(Cow::Borrowed(json)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_repeated_key_the_last_value_counts() {
+        let row: RowFields<'_> = serde_json::from_str(r#"{"a": 1, "b": [2], "a": "3", "c": null, "a": 4}"#).unwrap();
+        assert_eq!(
+            (row.get("a"), row.get("b"), row.get("c"), row.get("d")),
+            (Some("4"), Some("[2]"), Some("null"), None)
+        );
+        assert_eq!(row.with(&serde_json::json!({"b": 5})), r#"{"a":4,"c":null,"b":5}"#);
+    }
+
+    #[test]
+    fn the_work_grows_with_the_number_of_keys() {
+        // Work that grew with their square would take an hour.
+        let keys = 1_000_000;
+        let row = format!("{{{}}}", (0..keys).map(|key| format!("\"k{key}\":0")).collect::<Vec<_>>().join(","));
+        let fields: RowFields<'_> = serde_json::from_str(&row).unwrap();
+        assert_eq!(fields.0.len(), keys);
     }
 }

@@ -6,14 +6,16 @@
 
 mod checkpoint_rows;
 pub mod completion;
+mod finish_reason;
 mod id;
 pub mod json_lines;
 pub mod language;
 mod row;
 
 pub use checkpoint_rows::{MeasureRow, ReferenceLogProbs};
+pub use finish_reason::FinishReason;
 pub use id::{derive_seed, hex_id, id_of};
 pub use row::{
-    Check, Dropped, FinishReason, JudgementRow, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample,
-    SftMessage, Telemetry, Verdict, VerdictRow,
+    Check, Dropped, JudgementRow, LengthRow, Message, Pair, Prompt, Rollout, Row, Selection, SftExample, SftMessage,
+    Telemetry, Verdict, VerdictRow,
 };

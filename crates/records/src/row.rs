@@ -1,5 +1,6 @@
 //! The structs behind every table. A field is a column; its doc comment is the column's description in `schemas/`.
 
+use crate::{FinishReason, completion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -7,36 +8,26 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub trait Row: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {
     /// The table's name: also the name of its folder and of its file in `schemas/`.
     const TABLE: &'static str;
-    /// The row's own id.
-    fn id(&self) -> &str;
-    /// The prompt that the row belongs to.
-    fn prompt_id(&self) -> &str;
 }
 
 macro_rules! row {
-    ($type:ty, $table:literal, $id:ident) => {
+    ($type:ty, $table:literal) => {
         impl Row for $type {
             const TABLE: &'static str = $table;
-            fn id(&self) -> &str {
-                &self.$id
-            }
-            fn prompt_id(&self) -> &str {
-                &self.prompt_id
-            }
         }
     };
 }
 
-row!(Prompt, "prompts", prompt_id);
-row!(Rollout, "rollouts", rollout_id);
-row!(LengthRow, "lengths", rollout_id);
-row!(VerdictRow, "verdicts", rollout_id);
-row!(JudgementRow, "judgements", judgement_id);
-row!(Selection, "selection", rollout_id);
-row!(SftExample, "sft", example_id);
-row!(Pair, "pairs", pair_id);
-row!(Dropped, "dropped", row_id);
-row!(Telemetry, "telemetry", rollout_id);
+row!(Prompt, "prompts");
+row!(Rollout, "rollouts");
+row!(LengthRow, "lengths");
+row!(VerdictRow, "verdicts");
+row!(JudgementRow, "judgements");
+row!(Selection, "selection");
+row!(SftExample, "sft");
+row!(Pair, "pairs");
+row!(Dropped, "dropped");
+row!(Telemetry, "telemetry");
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,22 +73,6 @@ pub struct Prompt {
     pub tests: Option<String>,
 }
 
-/// Why the text of a rollout ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// The model ended its turn.
-    Stop,
-    /// The token limit cut it off: truncated, never correct and never shortest.
-    Length,
-    /// The server withheld it.
-    ContentFilter,
-    /// The server or the run gave up on it.
-    Abort,
-    /// The source does not say.
-    Unknown,
-}
-
 /// One sampled completion with its sampling facts. The text lives here, once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rollout {
@@ -132,8 +107,7 @@ pub struct Rollout {
 impl Rollout {
     /// Whether the text was cut off: by the limit, by the server, or in the middle of its reasoning.
     pub fn truncated(&self) -> bool {
-        matches!(self.finish_reason, FinishReason::Length | FinishReason::ContentFilter | FinishReason::Abort)
-            || crate::completion::split(&self.completion).form == crate::completion::ThinkForm::Unclosed
+        self.finish_reason.truncates_with(completion::split(&self.completion).form)
     }
 }
 

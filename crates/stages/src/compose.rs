@@ -2,11 +2,12 @@
 
 use crate::dropping::Dropping;
 use crate::lengths::Lengths;
-use crate::rows::examples;
-use retort_curate::compose::{Quota, QuotaSettings};
+use crate::rows::{ExampleKey, example_keys, examples};
+use retort_curate::compose::{DomainShare, Quota, QuotaSettings};
 use retort_curate::statistics::CorpusTable;
 use retort_pipeline::{
-    Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
+    Context, Finished, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput,
+    Surroundings,
 };
 use retort_records::SftExample;
 use schemars::JsonSchema;
@@ -72,18 +73,27 @@ impl StageKind for Compose {
         context.started(Self::NAME, None, "rows");
         let mut quota = Quota::new(self.quota.clone(), context.seed("", 0));
         let mut seen = BTreeSet::new();
-        for row in self.rows(context)? {
-            let row = row?;
-            if seen.insert(row.example_id.clone()) {
-                quota.feed(&row.example_id, &row.prompt_id, &row.domain);
+        for key in self.each(context, example_keys)? {
+            let ExampleKey { example_id, prompt_id, domain } = key?;
+            if !seen.contains(&example_id) {
+                quota.feed(&example_id, &prompt_id, &domain);
+                seen.insert(example_id);
             }
         }
         let mut selection = quota.finish();
+        for share in selection.shares().iter().filter(|share| share.falls_short()) {
+            let DomainShare { domain, rows, under_prompt_limit: found, asked } = share;
+            let limited = if found < rows { format!(" of {rows} under `max_per_prompt`") } else { String::new() };
+            let wanted = asked.unwrap_or_default();
+            context.warn(&format!(
+                "`quota.take.{domain}` cannot be filled: {wanted} examples wanted, {found} found{limited}"
+            ));
+        }
         let mut writer = context.writer::<SftExample>()?;
         let mut dropping = Dropping::new(context)?;
         let mut corpus = CorpusTable::default();
         let mut total = 0_u64;
-        for row in self.rows(context)? {
+        for row in self.each(context, examples)? {
             let row = row?;
             total += 1;
             if !seen.remove(&row.example_id) {
@@ -111,15 +121,13 @@ impl StageKind for Compose {
 }
 
 impl Compose {
-    /// The rows of all sets, one after the other.
-
-    fn rows(
+    /// What `read` reads of all sets, one after the other.
+    fn each<T, I: Iterator<Item = Result<T, PipelineError>>>(
         &self,
         context: &Context<'_>,
-    ) -> Result<impl Iterator<Item = Result<SftExample, PipelineError>> + use<>, PipelineError> {
-        let sets = (0..self.data.len())
-            .map(|index| examples(context.input(&format!("data/{index}"))?))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(sets.into_iter().flatten())
+        read: fn(&Finished) -> Result<I, PipelineError>,
+    ) -> Result<impl Iterator<Item = Result<T, PipelineError>> + use<T, I>, PipelineError> {
+        let sets = (0..self.data.len()).map(|index| read(context.input(&format!("data/{index}"))?));
+        Ok(sets.collect::<Result<Vec<_>, _>>()?.into_iter().flatten())
     }
 }

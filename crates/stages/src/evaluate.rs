@@ -4,9 +4,10 @@ use crate::asking::{Journal, SampleOutcome, sampling_problems, sampling_text};
 use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::local_teacher::NamedTeacher;
-use crate::sample::requests_of;
+use crate::narrow::Question;
+use crate::sample::{requests_of, samples_of};
 use crate::train::kernels_version;
-use crate::verify::{build_verifiers, judge_rollout, verifier_problems, verifiers_version};
+use crate::verify::{SampledText, Task, VerifyRollout, VerifySettings, verifier_problems, verifiers_version};
 use rayon::prelude::*;
 use retort_curate::measure::{Comparison, MeasureSettings, Measures, Outcome, PromptOutcomes, compare, measure};
 use retort_pipeline::{
@@ -14,12 +15,14 @@ use retort_pipeline::{
     StageOutput, Surroundings, label, without_inputs,
 };
 use retort_records::{MeasureRow, Prompt, Rollout, Row, Verdict, VerdictRow};
+use retort_tables::RowFunction;
 use retort_teacher::{Request, Sampling};
 use retort_verify::{Require, VerifierSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Samples checkpoints on the same prompts, judges the completions, and measures accuracy and length with intervals.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -147,7 +150,7 @@ impl Evaluate {
             let mut journal = Journal::open(&context.journal.join(index.to_string()), context.mend)?;
             let before = per_checkpoint * index as u64;
             context.advanced(before + journal.finished(), "")?;
-            let requests = prompts.rows::<Prompt>()?.flat_map(|prompt| -> Vec<Result<Request, PipelineError>> {
+            let requests = prompts.rows::<Question>()?.flat_map(|prompt| -> Vec<Result<Request, PipelineError>> {
                 match prompt {
                     Err(error) => vec![Err(error.into())],
                     Ok(prompt) => {
@@ -170,18 +173,19 @@ impl Evaluate {
         mut asked: Vec<(NamedTeacher, Journal)>,
         sampling: &str,
     ) -> Result<StageOutput, StageError> {
-        let verifiers = build_verifiers(&self.verifiers)?;
+        let settings = VerifySettings { verifiers: self.verifiers.clone(), require: self.require };
+        let function = VerifyRollout::build(&settings)?;
         let mut rollouts = context.writer::<Rollout>()?;
         let mut verdicts = context.writer::<VerdictRow>()?;
         let mut outcomes: Vec<Vec<PromptOutcomes>> = vec![Vec::new(); asked.len()];
         let mut dropping = Dropping::new(context)?;
-        let (mut batch, mut total): (Vec<(usize, Prompt, Rollout)>, u64) = (Vec::new(), 0);
-        let mut write = |batch: &mut Vec<(usize, Prompt, Rollout)>,
+        let (mut batch, mut total): (Vec<(usize, Arc<Task>, Rollout)>, u64) = (Vec::new(), 0);
+        let mut write = |batch: &mut Vec<(usize, Arc<Task>, Rollout)>,
                          outcomes: &mut [Vec<PromptOutcomes>]|
          -> Result<(), PipelineError> {
             let judged: Vec<VerdictRow> = batch
                 .par_iter()
-                .map(|(_, prompt, rollout)| judge_rollout(&verifiers, self.require, prompt, rollout.clone()))
+                .map(|(_, task, rollout)| function.apply(&(SampledText::of(rollout), Arc::clone(task))))
                 .collect();
             for ((index, _, rollout), verdict) in batch.drain(..).zip(judged) {
                 let set = &mut outcomes[index];
@@ -196,15 +200,15 @@ impl Evaluate {
             }
             Ok(())
         };
-        for prompt in context.input("prompts")?.rows::<Prompt>()? {
-            let prompt = prompt?;
+        for task in context.input("prompts")?.rows::<Task>()? {
+            let task = Arc::new(task?);
             for (index, (checkpoint, journal)) in asked.iter_mut().enumerate() {
-                for request in requests_of(context, &prompt, self.sampling.n, &checkpoint.identity, sampling) {
+                for sample in samples_of(context, &task.prompt_id, self.sampling.n, &checkpoint.identity, sampling) {
                     total += 1;
-                    match journal.read(&request.rollout_id)?.outcome {
-                        SampleOutcome::Rollout(rollout) => batch.push((index, prompt.clone(), *rollout)),
+                    match journal.read(&sample.rollout_id)?.outcome {
+                        SampleOutcome::Rollout(rollout) => batch.push((index, Arc::clone(&task), *rollout)),
                         SampleOutcome::Dropped { drop_reason, message } => {
-                            dropping.push(&request.rollout_id, &request.prompt_id, &drop_reason, message)?;
+                            dropping.push(&sample.rollout_id, &task.prompt_id, &drop_reason, message)?;
                         }
                     }
                 }

@@ -2,16 +2,19 @@
 
 use crate::dropping::Dropping;
 use crate::lengths::Lengths;
+use crate::narrow::Question;
 use crate::rows::lengths_of;
-use retort_curate::{FilterSettings, RowView, filter};
+use retort_curate::{DropReason, FilterSettings, PromptView, RowView, SettingsError, TextView, filter};
 use retort_pipeline::{
-    Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
+    Context, Finished, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput,
+    Surroundings,
 };
-use retort_records::{LengthRow, Prompt, Rollout, Row, VerdictRow};
-use retort_tables::follow;
+use retort_records::{FinishReason, LengthRow, Prompt, Rollout, Row, VerdictRow};
+use retort_tables::{Columns, Follow, RowFunction, apply_rows, follow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Keeps the rollouts that meet every condition given; the others go to `dropped` with the first condition they failed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -59,40 +62,177 @@ impl StageKind for Filter {
         let input = context.input("verdicts")?;
         let verdicts = input.rows::<VerdictRow>()?;
         let total = verdicts.total();
-        let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
-        let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
-        let mut lengths = follow(lengths_of(context, input)?.rows::<LengthRow>()?, |row| &row.rollout_id);
+        let mut partners = Partners::of(&self.keep, context, input)?;
         context.started(Self::NAME, Some(total), "rows");
+        let function = FailedConditions::build(&self.keep).map_err(|error| context.fail(error.to_string()))?;
         let mut writer = context.writer::<VerdictRow>()?;
         let mut dropping = Dropping::new(context)?;
         // A row is dropped once but may fail several conditions.
         let mut failed: BTreeMap<String, u64> = BTreeMap::new();
-        for (done, verdict) in verdicts.enumerate() {
-            let verdict = verdict?;
-            let view = RowView {
-                rollout: rollouts.partner_of(VerdictRow::TABLE, &verdict.rollout_id)?,
-                prompt: prompts.partner_of(VerdictRow::TABLE, &verdict.prompt_id)?,
-                verdict: &verdict,
-                lengths: lengths.partner_of(VerdictRow::TABLE, &verdict.rollout_id)?,
-            };
-            match filter::keep(&self.keep, &view) {
-                Ok(()) => writer.push(verdict)?,
-                Err(drop) => {
-                    for reason in filter::all_reasons(&self.keep, &view) {
-                        *failed.entry(reason.reason.to_owned()).or_default() += 1;
+        let batches =
+            verdicts.batches().map(|batch| batch?.into_iter().map(|verdict| partners.join(verdict)).collect());
+        apply_rows(&function, batches, |measured| {
+            for (row, reasons) in measured {
+                for reason in &reasons {
+                    *failed.entry(reason.reason.to_owned()).or_default() += 1;
+                }
+                let verdict = row.verdict;
+                match reasons.into_iter().next() {
+                    None => writer.push(verdict)?,
+                    Some(DropReason { reason, detail }) => {
+                        dropping.push(&verdict.rollout_id, &verdict.prompt_id, reason, detail)?;
                     }
-                    dropping.push(&verdict.rollout_id, &verdict.prompt_id, drop.reason, drop.detail)?;
                 }
             }
-            if done % 256 == 255 {
-                context.advanced(done as u64 + 1, &format!("{} dropped", dropping.count()))?;
-            }
-        }
+            context.advanced(writer.rows() + dropping.count(), &format!("{} dropped", dropping.count()))
+        })?;
         let kept = writer.rows();
         let summary = format!("{kept} of {total} kept{}", dropping.in_words());
         let mut output = StageOutput::default();
         output.add(writer)?;
         let rows = dropping.finish(&mut output, total, kept)?;
         output.with_facts(&FilterFacts { failed, rows }, summary)
+    }
+}
+
+/// How a rollout ended.
+#[derive(Deserialize)]
+struct Ended {
+    rollout_id: String,
+    finish_reason: FinishReason,
+}
+
+impl Columns for Ended {
+    type Table = Rollout;
+}
+
+/// How a rollout ended, and its text.
+#[derive(Deserialize)]
+struct Text {
+    rollout_id: String,
+    finish_reason: FinishReason,
+    completion: String,
+}
+
+impl Columns for Text {
+    type Table = Rollout;
+}
+
+/// Where a prompt comes from.
+#[derive(Deserialize)]
+struct Origin {
+    prompt_id: String,
+    domain: String,
+    language: Option<String>,
+    source: String,
+}
+
+impl Columns for Origin {
+    type Table = Prompt;
+}
+
+/// How long a rollout and its reasoning are.
+#[derive(Deserialize)]
+struct Tokens {
+    rollout_id: String,
+    total_tokens: u32,
+    reasoning_tokens: Option<u32>,
+}
+
+impl Columns for Tokens {
+    type Table = LengthRow;
+}
+
+/// The tables that verdicts are joined with.
+struct Partners {
+    rollouts: Rollouts,
+    prompts: Follow<Origin>,
+    lengths: Follow<Tokens>,
+}
+
+/// Texts are read where a condition looks at them.
+enum Rollouts {
+    WithText(Follow<Text>, Follow<Question>),
+    WithoutText(Follow<Ended>),
+}
+
+/// A verdict with its partners.
+struct Joined {
+    verdict: VerdictRow,
+    finish_reason: FinishReason,
+    texts: Option<(Arc<Text>, Arc<Question>)>,
+    prompt: Arc<Origin>,
+    lengths: Arc<Tokens>,
+}
+
+impl Partners {
+    fn of(keep: &FilterSettings, context: &Context<'_>, input: &Finished) -> Result<Self, PipelineError> {
+        let rollouts = if keep.reads_text() {
+            let texts = follow(input.rows::<Text>()?, |row| &row.rollout_id);
+            Rollouts::WithText(texts, follow(input.rows::<Question>()?, |row| &row.prompt_id))
+        } else {
+            Rollouts::WithoutText(follow(input.rows()?, |row| &row.rollout_id))
+        };
+        Ok(Self {
+            rollouts,
+            prompts: follow(input.rows()?, |row| &row.prompt_id),
+            lengths: follow(lengths_of(context, input)?.rows()?, |row| &row.rollout_id),
+        })
+    }
+
+    fn join(&mut self, verdict: VerdictRow) -> Result<Joined, PipelineError> {
+        let (rollout, prompt) = (&verdict.rollout_id, &verdict.prompt_id);
+        let table = VerdictRow::TABLE;
+        let (finish_reason, texts) = match &mut self.rollouts {
+            Rollouts::WithText(texts, questions) => {
+                let text = texts.share(table, rollout)?;
+                (text.finish_reason, Some((text, questions.share(table, prompt)?)))
+            }
+            Rollouts::WithoutText(ends) => (ends.partner_of(table, rollout)?.finish_reason, None),
+        };
+        Ok(Joined {
+            finish_reason,
+            texts,
+            prompt: self.prompts.share(table, prompt)?,
+            lengths: self.lengths.share(table, rollout)?,
+            verdict,
+        })
+    }
+}
+
+/// The conditions that a rollout fails, in the order of the settings: none keeps it, and the first is what it is dropped for.
+struct FailedConditions {
+    keep: FilterSettings,
+}
+
+impl RowFunction for FailedConditions {
+    const NAME: &'static str = "failed_conditions";
+    type Settings = FilterSettings;
+    type Error = SettingsError;
+    type In = Joined;
+    type Out = Vec<DropReason>;
+
+    fn build(keep: &FilterSettings) -> Result<Self, SettingsError> {
+        keep.validate()?;
+        Ok(Self { keep: keep.clone() })
+    }
+
+    fn apply(&self, row: &Joined) -> Vec<DropReason> {
+        let texts = row.texts.as_ref();
+        let view = RowView {
+            verdict: &row.verdict,
+            finish_reason: row.finish_reason,
+            total_tokens: row.lengths.total_tokens,
+            reasoning_tokens: row.lengths.reasoning_tokens,
+            text: texts.map(|(rollout, _)| TextView::of(&rollout.completion)),
+            prompt: PromptView {
+                domain: &row.prompt.domain,
+                language: row.prompt.language.as_deref(),
+                source: &row.prompt.source,
+                messages: texts.map_or(&[], |(_, question)| &question.messages),
+                reference_answer: texts.and_then(|(_, question)| question.reference_answer.as_deref()),
+            },
+        };
+        filter::failed(&self.keep, &view)
     }
 }

@@ -2,16 +2,16 @@
 
 use crate::asking::{self, Asker, Entry, SampleOutcome};
 use crate::error::StageError;
+use crate::narrow::Question;
 use crate::verify::Verify;
 use retort_pipeline::{
     Context, Finished, Input, OutputKind, OutsideFile, PipelineError, PlannedInputs, RowCounts, SettingProblem, Source,
     StageKind, StageOutput, Surroundings,
 };
 use retort_records::{
-    Check, FinishReason, JudgementRow, Prompt, Rollout, Row, Telemetry, Verdict, VerdictRow, completion, derive_seed,
-    id_of,
+    Check, FinishReason, JudgementRow, Prompt, Rollout, Row, Telemetry, Verdict, VerdictRow, derive_seed, id_of,
 };
-use retort_tables::follow;
+use retort_tables::{Columns, follow};
 use retort_teacher::{Request, Sampling, TeacherSettings};
 use retort_verify::judge::{Agreement, Opinion, Order, Shown, VERSION, combine, messages, read};
 use schemars::JsonSchema;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Disagreements whose texts the record keeps.
 const EXAMPLES: usize = 10;
@@ -227,10 +228,52 @@ fn undecided_rows(verdicts: &Finished) -> Result<u64, PipelineError> {
         return Ok(counts.get(&Verdict::Undecided).copied().unwrap_or_default());
     }
     let mut undecided = 0;
-    for row in verdicts.rows::<VerdictRow>()? {
+    for row in verdicts.rows::<Decision>()? {
         undecided += u64::from(row?.verdict == Verdict::Undecided);
     }
     Ok(undecided)
+}
+
+/// What the rules decided.
+#[derive(Deserialize)]
+struct Decision {
+    rollout_id: String,
+    prompt_id: String,
+    truncated: bool,
+    verdict: Verdict,
+}
+
+impl Columns for Decision {
+    type Table = VerdictRow;
+}
+
+/// The answer of a rollout, without its reasoning.
+#[derive(Deserialize)]
+struct Answer {
+    rollout_id: String,
+    answer: Option<String>,
+}
+
+impl Columns for Answer {
+    type Table = Rollout;
+}
+
+impl Answer {
+    /// What is judged; nothing where there is no text.
+    fn prediction(&self) -> Option<&str> {
+        self.answer.as_deref().filter(|text| !text.trim().is_empty())
+    }
+}
+
+/// The known right answer to a prompt.
+#[derive(Deserialize)]
+struct Reference {
+    prompt_id: String,
+    reference_answer: Option<String>,
+}
+
+impl Columns for Reference {
+    type Table = Prompt;
 }
 
 impl Judge {
@@ -238,10 +281,9 @@ impl Judge {
         let mut asker = Asker::open(context, &self.teacher)?;
         let drawn = self.draw(context)?;
         let mut total = 0;
-        self.walk(context, &drawn, |_, _, _, todo| {
-            total += if matches!(todo, Todo::Ask) { self.orders.list().len() as u64 } else { 0 };
-            Ok(())
-        })?;
+        for row in self.walk(context, &drawn)? {
+            total += if matches!(row?.2, Todo::Ask) { self.orders.list().len() as u64 } else { 0 };
+        }
         context.started(Self::NAME, Some(total), "requests");
         let (judge, sampling) = (asker.name(), asking::sampling_text(&self.sampling)?);
         let requests = self.requests(context, &drawn, &judge, &sampling)?;
@@ -253,7 +295,7 @@ impl Judge {
     fn draw(&self, context: &Context<'_>) -> Result<BTreeSet<String>, PipelineError> {
         let JudgedRows::Sample(count) = self.rows else { return Ok(BTreeSet::new()) };
         let mut smallest: BinaryHeap<(u64, String)> = BinaryHeap::new();
-        for row in context.input("verdicts")?.rows::<VerdictRow>()? {
+        for row in context.input("verdicts")?.rows::<Decision>()? {
             let row = row?;
             if row.verdict != Verdict::Undecided && !row.truncated {
                 smallest.push((derive_seed(context.run_seed, context.stage, &row.rollout_id, 0), row.rollout_id));
@@ -265,7 +307,7 @@ impl Judge {
         Ok(smallest.into_iter().map(|(_, id)| id).collect())
     }
 
-    fn todo(&self, drawn: &BTreeSet<String>, row: &VerdictRow, rollout: &Rollout, prompt: &Prompt) -> Todo {
+    fn todo(&self, drawn: &BTreeSet<String>, row: &Decision, answer: &Answer, prompt: &Reference) -> Todo {
         let wanted = match self.rows {
             JudgedRows::All => true,
             JudgedRows::Undecided => row.verdict == Verdict::Undecided,
@@ -277,31 +319,28 @@ impl Judge {
             Todo::Cannot("the completion was cut off")
         } else if prompt.reference_answer.as_ref().is_none_or(|text| text.trim().is_empty()) {
             Todo::Cannot("the prompt has no reference answer")
-        } else if prediction(rollout).is_none() {
+        } else if answer.prediction().is_none() {
             Todo::Cannot("the completion has no answer")
         } else {
             Todo::Ask
         }
     }
 
-    /// Every row with its rollout, its prompt and what is to be done, in order.
-    fn walk(
-        &self,
-        context: &Context<'_>,
-        drawn: &BTreeSet<String>,
-        mut each: impl FnMut(VerdictRow, &Rollout, &Prompt, Todo) -> Result<(), PipelineError>,
-    ) -> Result<(), PipelineError> {
+    /// Every row with its answer and what is to be done, in order.
+    fn walk<'a>(
+        &'a self,
+        context: &'a Context<'_>,
+        drawn: &'a BTreeSet<String>,
+    ) -> Result<impl Iterator<Item = Result<(Decision, Arc<Answer>, Todo), PipelineError>> + 'a, PipelineError> {
         let input = context.input("verdicts")?;
-        let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
-        let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
-        for row in input.rows::<VerdictRow>()? {
+        let mut answers = follow(input.rows::<Answer>()?, |row| &row.rollout_id);
+        let mut prompts = follow(input.rows::<Reference>()?, |row| &row.prompt_id);
+        Ok(input.rows::<Decision>()?.map(move |row| {
             let row = row?;
-            let rollout = rollouts.partner_of(VerdictRow::TABLE, &row.rollout_id)?;
-            let prompt = prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
-            let todo = self.todo(drawn, &row, rollout, prompt);
-            each(row, rollout, prompt, todo)?;
-        }
-        Ok(())
+            let answer = answers.share(VerdictRow::TABLE, &row.rollout_id)?;
+            let todo = self.todo(drawn, &row, &answer, prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?);
+            Ok((row, answer, todo))
+        }))
     }
 
     fn requests<'a>(
@@ -311,22 +350,19 @@ impl Judge {
         judge: &'a str,
         sampling: &'a str,
     ) -> Result<impl Iterator<Item = Result<Request, PipelineError>> + 'a, PipelineError> {
-        let input = context.input("verdicts")?;
-        let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
-        let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
-        Ok(input.rows::<VerdictRow>()?.flat_map(move |row| {
+        let mut questions = follow(context.input("verdicts")?.rows::<Question>()?, |row| &row.prompt_id);
+        Ok(self.walk(context, drawn)?.flat_map(move |row| {
             let make = || -> Result<Vec<Request>, PipelineError> {
-                let row = row?;
-                let rollout = rollouts.partner_of(VerdictRow::TABLE, &row.rollout_id)?;
-                let prompt = prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
-                if !matches!(self.todo(drawn, &row, rollout, prompt), Todo::Ask) {
+                let (row, answer, todo) = row?;
+                if !matches!(todo, Todo::Ask) {
                     return Ok(Vec::new());
                 }
-                let asked = prompt.messages.iter().rev().find(|message| message.role == "user");
+                let question = questions.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
+                let asked = question.messages.iter().rev().find(|message| message.role == "user");
                 let shown = Shown {
                     prompt: asked.map(|message| message.content.as_str()).unwrap_or_default(),
-                    reference_answer: prompt.reference_answer.as_deref().unwrap_or_default(),
-                    prediction: prediction(rollout).unwrap_or_default(),
+                    reference_answer: question.reference_answer.as_deref().unwrap_or_default(),
+                    prediction: answer.prediction().unwrap_or_default(),
                 };
                 let request = |order: &Order| Request {
                     rollout_id: judgement_id(&row.rollout_id, judge, sampling, *order),
@@ -358,7 +394,9 @@ impl Judge {
         let mut judgements = context.writer::<JudgementRow>()?;
         let mut telemetry = context.writer::<Telemetry>()?;
         let mut tally = Tally::default();
-        self.walk(context, drawn, |mut row, _, _, todo| {
+        let rows = context.input("verdicts")?.rows::<VerdictRow>()?;
+        for (row, walked) in rows.zip(self.walk(context, drawn)?) {
+            let (mut row, (_, _, todo)) = (row?, walked?);
             let check = match todo {
                 Todo::Leave => None,
                 Todo::Cannot(reason) => Some((Verdict::Undecided, "not_asked", reason.to_owned())),
@@ -382,8 +420,8 @@ impl Judge {
                 row.checks.push(Check { verifier: "judge".into(), verdict, method: method.into(), reason });
             }
             *tally.verdicts.entry(row.verdict).or_default() += 1;
-            Ok(verdicts.push(row)?)
-        })?;
+            verdicts.push(row)?;
+        }
         if tally.asked > 0 && tally.methods.get("unreadable") == Some(&tally.asked) {
             context.warn("no reply of the judge could be read; `show --table judgements` shows what it wrote");
         }
@@ -395,12 +433,6 @@ impl Judge {
         let summary = tally.in_words(&judge);
         Ok(output.with_facts(&tally.facts(rows, judge), summary)?)
     }
-}
-
-/// The answer that is judged, without its reasoning.
-fn prediction(rollout: &Rollout) -> Option<&str> {
-    let answer = rollout.answer.as_deref().or_else(|| completion::split(&rollout.completion).answer);
-    answer.filter(|text| !text.trim().is_empty())
 }
 
 fn judgement_id(rollout_id: &str, judge: &str, sampling: &str, order: Order) -> String {

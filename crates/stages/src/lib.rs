@@ -17,6 +17,7 @@ mod lengths;
 mod local_teacher;
 mod merge;
 mod model_config;
+mod narrow;
 mod once;
 mod pair;
 mod report;

@@ -2,13 +2,14 @@
 
 use crate::dropping::Dropping;
 use crate::lengths::Lengths;
+use crate::narrow::Completion;
 use crate::rows::candidate_groups;
 use retort_curate::{Candidate, GroupBy, PairChoice, PairSettings, kimi_pairs, pair};
 use retort_pipeline::{
     Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
 };
-use retort_records::{Pair as PairRow, Prompt, Rollout, Row, VerdictRow, id_of};
-use retort_tables::follow;
+use retort_records::{Message, Pair as PairRow, Prompt, Row, VerdictRow, id_of};
+use retort_tables::{Columns, follow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,8 +66,8 @@ impl StageKind for Pair {
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         let input = context.input("verdicts")?;
         let (total, groups) = candidate_groups(context, input)?;
-        let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
-        let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
+        let mut rollouts = follow(input.rows::<Completion>()?, |row| &row.rollout_id);
+        let mut prompts = follow(input.rows::<PairPrompt>()?, |row| &row.prompt_id);
         context.started(Self::NAME, Some(total), "rows");
         let mut writer = context.writer::<PairRow>()?;
         let mut dropping = Dropping::new(context)?;
@@ -114,7 +115,19 @@ impl StageKind for Pair {
     }
 }
 
-fn row(prompt: &Prompt, part: &[Candidate], pair: &PairChoice, texts: &BTreeMap<usize, String>) -> PairRow {
+/// What a pair repeats of its prompt.
+#[derive(Deserialize)]
+struct PairPrompt {
+    prompt_id: String,
+    messages: Vec<Message>,
+    domain: String,
+}
+
+impl Columns for PairPrompt {
+    type Table = Prompt;
+}
+
+fn row(prompt: &PairPrompt, part: &[Candidate], pair: &PairChoice, texts: &BTreeMap<usize, String>) -> PairRow {
     let (chosen, rejected) = (&part[pair.chosen], &part[pair.rejected]);
     let text = |index: usize| texts.get(&index).cloned().unwrap_or_default();
     PairRow {

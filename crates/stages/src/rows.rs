@@ -1,10 +1,12 @@
 //! Rows of several tables brought together, always by walking them side by side.
 
 use crate::lengths::Lengths;
+use crate::narrow::TotalTokens;
 use retort_curate::Candidate;
 use retort_pipeline::{Context, Finished, Origin, PipelineError, StageKind};
-use retort_records::{LengthRow, Prompt, Rollout, Row, Selection, SftExample, SftMessage, VerdictRow, id_of};
-use retort_tables::{follow, groups};
+use retort_records::{Message, Prompt, Rollout, Row, Selection, SftExample, SftMessage, Verdict, VerdictRow, id_of};
+use retort_tables::{Columns, follow, groups};
+use serde::Deserialize;
 
 /// One prompt's judged rollouts with their lengths.
 pub struct Group {
@@ -14,14 +16,29 @@ pub struct Group {
     pub candidates: Vec<Candidate>,
 }
 
+/// What the rules of selection look at of a verdict.
+#[derive(Deserialize)]
+struct Judged {
+    rollout_id: String,
+    prompt_id: String,
+    sample_index: u32,
+    teacher: String,
+    truncated: bool,
+    verdict: Verdict,
+}
+
+impl Columns for Judged {
+    type Table = VerdictRow;
+}
+
 /// The judged rollouts of `verdicts`, prompt by prompt. Only one prompt's rows are in memory.
 pub fn candidate_groups<'a>(
     context: &Context<'_>,
     verdicts: &Finished,
 ) -> Result<(u64, impl Iterator<Item = Result<Group, PipelineError>> + 'a), PipelineError> {
-    let rows = verdicts.rows::<VerdictRow>()?;
+    let rows = verdicts.rows::<Judged>()?;
     let total = rows.total();
-    let mut lengths = follow(lengths_of(context, verdicts)?.rows::<LengthRow>()?, |row| &row.rollout_id);
+    let mut lengths = follow(lengths_of(context, verdicts)?.rows::<TotalTokens>()?, |row| &row.rollout_id);
     let iterator = groups(rows, |row| row.prompt_id.clone()).map(move |group| {
         let group = group?;
         let prompt_id = group.first().map(|row| row.prompt_id.clone()).unwrap_or_default();
@@ -58,16 +75,53 @@ pub fn lengths_of<'a>(context: &'a Context<'_>, input: &Finished) -> Result<&'a 
         .ok_or_else(|| context.fail(format!("the rollouts behind `{}` have no lengths", input.name)))
 }
 
+/// A chosen rollout.
+#[derive(Deserialize)]
+struct Chosen {
+    rollout_id: String,
+    prompt_id: String,
+    total_tokens: u32,
+}
+
+impl Columns for Chosen {
+    type Table = Selection;
+}
+
+/// What a chosen rollout says.
+#[derive(Deserialize)]
+struct Said {
+    rollout_id: String,
+    reasoning: Option<String>,
+    answer: Option<String>,
+}
+
+impl Columns for Said {
+    type Table = Rollout;
+}
+
+/// What it was asked.
+#[derive(Deserialize)]
+struct Asked {
+    prompt_id: String,
+    messages: Vec<Message>,
+    domain: String,
+    source: String,
+}
+
+impl Columns for Asked {
+    type Table = Prompt;
+}
+
 /// The training examples of `input`: its own, or made of the rollouts it chose.
 pub fn examples(
     input: &Finished,
 ) -> Result<Box<dyn Iterator<Item = Result<SftExample, PipelineError>>>, PipelineError> {
-    if input.manifest.tables.contains_key(SftExample::TABLE) {
+    if has_examples(input) {
         return Ok(Box::new(input.rows::<SftExample>()?.map(|row| Ok(row?))));
     }
-    let mut rollouts = follow(input.rows::<Rollout>()?, |row| &row.rollout_id);
-    let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
-    Ok(Box::new(input.rows::<Selection>()?.map(move |chosen| {
+    let mut rollouts = follow(input.rows::<Said>()?, |row| &row.rollout_id);
+    let mut prompts = follow(input.rows::<Asked>()?, |row| &row.prompt_id);
+    Ok(Box::new(input.rows::<Chosen>()?.map(move |chosen| {
         let chosen = chosen?;
         let prompt = prompts.partner_of(Selection::TABLE, &chosen.prompt_id)?;
         let rollout = rollouts.partner_of(Selection::TABLE, &chosen.rollout_id)?;
@@ -75,8 +129,59 @@ pub fn examples(
     })))
 }
 
+/// How many training examples [`examples`] gives.
+pub fn example_count(input: &Finished) -> Result<u64, PipelineError> {
+    Ok(if has_examples(input) { input.rows::<ExampleKey>()?.total() } else { input.rows::<Chosen>()?.total() })
+}
+
+/// What tells a training example from others, and what quotas ask of it.
+#[derive(Deserialize)]
+pub struct ExampleKey {
+    pub example_id: String,
+    pub prompt_id: String,
+    pub domain: String,
+}
+
+impl Columns for ExampleKey {
+    type Table = SftExample;
+}
+
+/// A chosen rollout's prompt.
+#[derive(Deserialize)]
+struct Domain {
+    prompt_id: String,
+    domain: String,
+}
+
+impl Columns for Domain {
+    type Table = Prompt;
+}
+
+/// The keys of [`examples`], in the same order; no text is read.
+pub fn example_keys(
+    input: &Finished,
+) -> Result<Box<dyn Iterator<Item = Result<ExampleKey, PipelineError>>>, PipelineError> {
+    if has_examples(input) {
+        return Ok(Box::new(input.rows::<ExampleKey>()?.map(|row| Ok(row?))));
+    }
+    let mut prompts = follow(input.rows::<Domain>()?, |row| &row.prompt_id);
+    Ok(Box::new(input.rows::<Chosen>()?.map(move |chosen| {
+        let chosen = chosen?;
+        let domain = prompts.partner_of(Selection::TABLE, &chosen.prompt_id)?.domain.clone();
+        Ok(ExampleKey { example_id: example_id(&chosen.rollout_id), prompt_id: chosen.prompt_id, domain })
+    })))
+}
+
+fn has_examples(input: &Finished) -> bool {
+    input.manifest.tables.contains_key(SftExample::TABLE)
+}
+
+fn example_id(rollout_id: &str) -> String {
+    id_of("example", &[rollout_id.as_bytes()])
+}
+
 /// The training example of one rollout: the prompt's messages, then the completion, which is trained.
-fn example(prompt: &Prompt, rollout: &Rollout, completion_tokens: u32) -> SftExample {
+fn example(prompt: &Asked, rollout: &Said, completion_tokens: u32) -> SftExample {
     let mut messages: Vec<SftMessage> = prompt
         .messages
         .iter()
@@ -94,7 +199,7 @@ fn example(prompt: &Prompt, rollout: &Rollout, completion_tokens: u32) -> SftExa
         train: true,
     });
     SftExample {
-        example_id: id_of("example", &[rollout.rollout_id.as_bytes()]),
+        example_id: example_id(&rollout.rollout_id),
         rollout_id: Some(rollout.rollout_id.clone()),
         prompt_id: prompt.prompt_id.clone(),
         domain: prompt.domain.clone(),

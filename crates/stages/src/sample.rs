@@ -4,12 +4,14 @@ use crate::asking::{self, Asker, Journal, SampleOutcome};
 use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::local_teacher::NamedTeacher;
+use crate::narrow::Question;
 use crate::train::kernels_version;
 use retort_pipeline::{
     Context, Input, OutputKind, OutsideFile, PipelineError, PlannedInputs, RowCounts, SettingProblem, Source,
     StageKind, StageOutput, Surroundings,
 };
 use retort_records::{Prompt, Rollout, Row, Telemetry, id_of};
+use retort_tables::{Columns, Scan};
 use retort_teacher::{Request, Sampling, TeacherSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,7 +129,7 @@ impl Sample {
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");
         let (teacher, sampling) = (asker.name(), asking::sampling_text(&self.sampling)?);
-        let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher, &sampling);
+        let requests = self.requests(context, prompts.rows()?, &teacher, &sampling);
         let summary = asker.ask(context, &self.sampling, requests, total)?;
         if summary.replies > 0 && summary.with_reasoning == 0 {
             context.warn("no reply had reasoning: a reasoning teacher's server may drop or rename it");
@@ -144,7 +146,7 @@ impl Sample {
         context.started(Self::NAME, Some(total), "samples");
         context.advanced(journal.finished(), "")?;
         let sampling = asking::sampling_text(&self.sampling)?;
-        let requests = self.requests(context, prompts.rows::<Prompt>()?, &teacher.identity, &sampling);
+        let requests = self.requests(context, prompts.rows()?, &teacher.identity, &sampling);
         let mut progress = |done: u64, note: &str| context.advanced(done, note);
         teacher.sample(context, requests, &self.sampling, &mut journal, &mut progress)?;
         self.collect(context, journal, (&teacher.name, &teacher.identity), &sampling)
@@ -153,7 +155,7 @@ impl Sample {
     fn requests(
         &self,
         context: &Context<'_>,
-        prompts: impl Iterator<Item = Result<Prompt, retort_tables::TableError>>,
+        prompts: Scan<Question>,
         teacher: &str,
         sampling: &str,
     ) -> impl Iterator<Item = Result<Request, PipelineError>> {
@@ -179,21 +181,23 @@ impl Sample {
         let mut telemetry = context.writer::<Telemetry>()?;
         let mut dropping = Dropping::new(context)?;
         let (mut total, mut truncated, mut reasoning, mut tokens, mut cost) = (0_u64, 0_u64, 0_u64, 0_u64, 0.0_f64);
-        for request in self.requests(context, prompts.rows::<Prompt>()?, identity, sampling) {
-            let request = request?;
-            total += 1;
-            let entry = journal.read(&request.rollout_id)?;
-            cost += entry.telemetry.cost.unwrap_or_default();
-            telemetry.push(entry.telemetry)?;
-            match entry.outcome {
-                SampleOutcome::Rollout(rollout) => {
-                    truncated += u64::from(rollout.truncated());
-                    reasoning += u64::from(rollout.reasoning.is_some());
-                    tokens += u64::from(rollout.completion_tokens.unwrap_or_default());
-                    rollouts.push(*rollout)?;
-                }
-                SampleOutcome::Dropped { drop_reason, message } => {
-                    dropping.push(&request.rollout_id, &request.prompt_id, &drop_reason, message)?;
+        for prompt in prompts.rows::<PromptId>()? {
+            let PromptId { prompt_id } = prompt?;
+            for sample in samples_of(context, &prompt_id, self.sampling.n, identity, sampling) {
+                total += 1;
+                let entry = journal.read(&sample.rollout_id)?;
+                cost += entry.telemetry.cost.unwrap_or_default();
+                telemetry.push(entry.telemetry)?;
+                match entry.outcome {
+                    SampleOutcome::Rollout(rollout) => {
+                        truncated += u64::from(rollout.truncated());
+                        reasoning += u64::from(rollout.reasoning.is_some());
+                        tokens += u64::from(rollout.completion_tokens.unwrap_or_default());
+                        rollouts.push(*rollout)?;
+                    }
+                    SampleOutcome::Dropped { drop_reason, message } => {
+                        dropping.push(&sample.rollout_id, &prompt_id, &drop_reason, message)?;
+                    }
                 }
             }
         }
@@ -224,23 +228,51 @@ impl Sample {
     }
 }
 
-/// The requests of one prompt, one a sample. `teacher` and `sampling` go into their ids.
+/// A prompt, where nobody looks at what it asks.
+#[derive(Deserialize)]
+struct PromptId {
+    prompt_id: String,
+}
+
+impl Columns for PromptId {
+    type Table = Prompt;
+}
+
+/// One sample of a prompt, before it is asked for.
+pub(super) struct SampleId {
+    pub(super) rollout_id: String,
+    sample_index: u32,
+    seed: u64,
+}
+
+/// The samples of one prompt. `teacher` and `sampling` go into their ids.
+pub(super) fn samples_of(
+    context: &Context<'_>,
+    prompt_id: &str,
+    n: u32,
+    teacher: &str,
+    sampling: &str,
+) -> impl Iterator<Item = SampleId> {
+    (0..n).map(move |sample_index| {
+        let seed = context.seed(prompt_id, sample_index);
+        SampleId { rollout_id: rollout_id(prompt_id, teacher, sampling, seed), sample_index, seed }
+    })
+}
+
+/// The requests of one prompt, one a sample.
 pub(super) fn requests_of(
     context: &Context<'_>,
-    prompt: &Prompt,
+    prompt: &Question,
     n: u32,
     teacher: &str,
     sampling: &str,
 ) -> impl Iterator<Item = Request> {
-    (0..n).map(move |sample_index| {
-        let seed = context.seed(&prompt.prompt_id, sample_index);
-        Request {
-            rollout_id: rollout_id(&prompt.prompt_id, teacher, sampling, seed),
-            prompt_id: prompt.prompt_id.clone(),
-            sample_index,
-            messages: prompt.messages.clone(),
-            seed,
-        }
+    samples_of(context, &prompt.prompt_id, n, teacher, sampling).map(|sample| Request {
+        rollout_id: sample.rollout_id,
+        prompt_id: prompt.prompt_id.clone(),
+        sample_index: sample.sample_index,
+        messages: prompt.messages.clone(),
+        seed: sample.seed,
     })
 }
 

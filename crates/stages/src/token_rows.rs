@@ -2,7 +2,7 @@
 
 use crate::dropping::Dropping;
 use crate::error::StageError;
-use crate::rows::examples;
+use crate::rows::{example_count, examples};
 use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair};
 use retort_pipeline::{Context, Finished, PipelineError};
@@ -94,17 +94,12 @@ impl Encoder {
             }
             return Ok((total, lengths));
         }
-        let mut total = 0;
-        for row in examples(data)? {
-            let row = row?;
-            if total < max_rows as u64
-                && let Ok(tokens) = self.example(&row)?
-            {
+        for row in examples(data)?.take(max_rows) {
+            if let Ok(tokens) = self.example(&row?)? {
                 lengths.push(tokens.input_ids.len());
             }
-            total += 1;
         }
-        Ok((total, lengths))
+        Ok((example_count(data)?, lengths))
     }
 
     /// The first `rows` rows of `data` with what to call them: an example is one, a pair two. A row that would be dropped

@@ -1,13 +1,12 @@
 //! `verify`: completions and reference answers to verdicts.
 
 use crate::error::StageError;
-use rayon::prelude::*;
 use retort_pipeline::{
     Context, Input, OutputKind, PipelineError, RowCounts, SettingProblem, Source, StageKind, StageOutput, Surroundings,
 };
-use retort_records::{Prompt, Rollout, Row, Verdict, VerdictRow};
-use retort_tables::follow;
-use retort_verify::{Case, Require, Verifier, VerifierSettings, judge};
+use retort_records::{FinishReason, Message, Prompt, Rollout, Row, Verdict, VerdictRow, completion};
+use retort_tables::{Columns, RowFunction, apply_rows, follow};
+use retort_verify::{Case, Require, Verifier, VerifierSettings, VerifyError, judge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,44 +59,41 @@ impl StageKind for Verify {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
-        let verifiers = build_verifiers(&self.verifiers)?;
+        let function = self.function()?;
         let input = context.input("rollouts")?;
-        let rollouts = input.rows::<Rollout>()?;
-        let mut prompts = follow(input.rows::<Prompt>()?, |row| &row.prompt_id);
+        let rollouts = input.rows::<SampledText>()?;
+        let mut prompts = follow(input.rows::<Task>()?, |row| &row.prompt_id);
         context.started(Self::NAME, Some(rollouts.total()), "rows");
         let mut writer = context.writer::<VerdictRow>()?;
         let mut verdicts: BTreeMap<Verdict, u64> = BTreeMap::new();
-        let mut done = 0_u64;
-        for batch in rollouts.batches() {
-            let mut current: Option<Arc<Prompt>> = None;
-            let mut cases = Vec::new();
-            for rollout in batch? {
-                let known = current.as_ref().filter(|prompt| prompt.prompt_id == rollout.prompt_id);
-                let prompt = match known {
-                    Some(prompt) => Arc::clone(prompt),
-                    None => Arc::new(prompts.partner_of(Rollout::TABLE, &rollout.prompt_id)?.clone()),
-                };
-                current = Some(Arc::clone(&prompt));
-                cases.push((prompt, rollout));
-            }
-            let judged: Vec<VerdictRow> = cases
-                .into_par_iter()
-                .map(|(prompt, rollout)| judge_rollout(&verifiers, self.require, &prompt, rollout))
-                .collect();
-            done += judged.len() as u64;
-            for row in judged {
+        let batches = rollouts.batches().map(|batch| {
+            let joined = batch?.into_iter().map(|rollout| {
+                let prompt = prompts.share(Rollout::TABLE, &rollout.prompt_id)?;
+                Ok((rollout, prompt))
+            });
+            joined.collect::<Result<Vec<_>, PipelineError>>()
+        });
+        apply_rows(&function, batches, |judged| {
+            for (_, row) in judged {
                 *verdicts.entry(row.verdict).or_default() += 1;
                 writer.push(row)?;
             }
             let correct = verdicts.get(&Verdict::Correct).copied().unwrap_or_default();
-            context.advanced(done, &format!("{correct} correct"))?;
-        }
+            context.advanced(writer.rows(), &format!("{correct} correct"))
+        })?;
+        let done = writer.rows();
         let counts = Verdict::ALL
             .map(|verdict| format!("{} {}", verdicts.get(&verdict).copied().unwrap_or_default(), verdict.word()));
         let mut output = StageOutput::default();
         output.add(writer)?;
         let summary = format!("{done} rollouts: {}", counts.join(", "));
         output.with_facts(&VerifyFacts { rows: RowCounts::all_kept(done), verdicts }, summary)
+    }
+}
+
+impl Verify {
+    fn function(&self) -> Result<VerifyRollout, StageError> {
+        Ok(VerifyRollout::build(&VerifySettings { verifiers: self.verifiers.clone(), require: self.require })?)
     }
 }
 
@@ -111,45 +107,104 @@ pub(super) fn verifier_problems(verifiers: &[VerifierSettings]) -> Vec<SettingPr
         .collect()
 }
 
-/// The verifiers ready to judge.
-pub(super) fn build_verifiers(verifiers: &[VerifierSettings]) -> Result<Vec<Box<dyn Verifier>>, StageError> {
-    Ok(verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?)
-}
-
 /// The version of the verifiers' rules, as part of a key.
 pub(super) fn verifiers_version() -> BTreeMap<String, String> {
     [("verifiers".to_owned(), retort_verify::VERSION.to_owned())].into()
 }
 
-/// The verdict on one rollout.
-pub(super) fn judge_rollout(
-    verifiers: &[Box<dyn Verifier>],
+/// The text of a rollout, and what its verdict repeats of it.
+#[derive(Deserialize)]
+pub(super) struct SampledText {
+    rollout_id: String,
+    prompt_id: String,
+    sample_index: u32,
+    teacher: String,
+    completion: String,
+    finish_reason: FinishReason,
+}
+
+impl Columns for SampledText {
+    type Table = Rollout;
+}
+
+impl SampledText {
+    /// That of a whole row.
+    pub(super) fn of(rollout: &Rollout) -> Self {
+        Self {
+            rollout_id: rollout.rollout_id.clone(),
+            prompt_id: rollout.prompt_id.clone(),
+            sample_index: rollout.sample_index,
+            teacher: rollout.teacher.clone(),
+            completion: rollout.completion.clone(),
+            finish_reason: rollout.finish_reason,
+        }
+    }
+}
+
+/// What verifiers look at of a prompt.
+#[derive(Deserialize)]
+pub(super) struct Task {
+    pub(super) prompt_id: String,
+    messages: Vec<Message>,
+    reference_answer: Option<String>,
+    tests: Option<String>,
+    language: Option<String>,
+}
+
+impl Columns for Task {
+    type Table = Prompt;
+}
+
+/// The verdict on one rollout, as a row function.
+pub(super) struct VerifyRollout {
+    verifiers: Vec<Box<dyn Verifier>>,
     require: Require,
-    prompt: &Prompt,
-    rollout: Rollout,
-) -> VerdictRow {
-    let truncated = rollout.truncated();
-    let case = Case {
-        messages: &prompt.messages,
-        completion: &rollout.completion,
-        reasoning: rollout.reasoning.as_deref(),
-        answer: rollout.answer.as_deref(),
-        truncated,
-        reference_answer: prompt.reference_answer.as_deref(),
-        tests: prompt.tests.as_deref(),
-        language: prompt.language.as_deref(),
-    };
-    let judgement = judge(verifiers, require, &case);
-    let verdict = if truncated { judgement.verdict.of_truncated() } else { judgement.verdict };
-    VerdictRow {
-        rollout_id: rollout.rollout_id,
-        prompt_id: rollout.prompt_id,
-        sample_index: rollout.sample_index,
-        teacher: rollout.teacher,
-        truncated,
-        verdict,
-        extracted_answer: judgement.extracted_answer,
-        checks: judgement.checks,
-        verifier_version: retort_verify::VERSION.to_owned(),
+}
+
+/// What decides verdicts.
+#[derive(Serialize, Deserialize)]
+pub(super) struct VerifySettings {
+    pub(super) verifiers: Vec<VerifierSettings>,
+    pub(super) require: Require,
+}
+
+impl RowFunction for VerifyRollout {
+    const NAME: &'static str = "verify_rollout";
+    type Settings = VerifySettings;
+    type Error = VerifyError;
+    type In = (SampledText, Arc<Task>);
+    type Out = VerdictRow;
+
+    fn build(settings: &VerifySettings) -> Result<Self, VerifyError> {
+        let verifiers = settings.verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?;
+        Ok(Self { verifiers, require: settings.require })
+    }
+
+    fn apply(&self, (rollout, task): &(SampledText, Arc<Task>)) -> VerdictRow {
+        let parts = completion::split(&rollout.completion);
+        let truncated = rollout.finish_reason.truncates_with(parts.form);
+        let case = Case {
+            messages: &task.messages,
+            completion: &rollout.completion,
+            reasoning: parts.reasoning,
+            answer: parts.answer,
+            truncated,
+            reference_answer: task.reference_answer.as_deref(),
+            tests: task.tests.as_deref(),
+            language: task.language.as_deref(),
+        };
+        let judgement = judge(&self.verifiers, self.require, &case);
+        let verdict = if truncated { judgement.verdict.of_truncated() } else { judgement.verdict };
+        VerdictRow {
+            rollout_id: rollout.rollout_id.clone(),
+            prompt_id: rollout.prompt_id.clone(),
+            sample_index: rollout.sample_index,
+            teacher: rollout.teacher.clone(),
+            truncated,
+            verdict,
+            extracted_answer: judgement.extracted_answer,
+            checks: judgement.checks,
+            verifier_version: retort_verify::VERSION.to_owned(),
+        }
     }
 }

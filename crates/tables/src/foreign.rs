@@ -6,7 +6,6 @@
 
 mod cells;
 
-use crate::ahead::ReadAhead;
 use crate::damage::guarded;
 use crate::write::BATCH_ROWS;
 use crate::{Column, TableError};
@@ -110,7 +109,7 @@ impl ForeignTable {
         let mut failed = false;
         let batches = self.files.into_iter().flat_map(move |file| file.batches(&wanted, &names));
         let batches = batches.take_while(move |batch| !std::mem::replace(&mut failed, batch.is_err()));
-        ReadAhead::new(batches).flat_map(|batch| match batch {
+        batches.flat_map(|batch| match batch {
             Ok(rows) => rows.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         })

@@ -5,7 +5,6 @@
 //! only some of its [`Columns`]. Files that others wrote, of any columns, are [`ForeignTable`]s.
 
 mod abort;
-mod ahead;
 mod columns;
 mod damage;
 mod digest;
@@ -24,8 +23,8 @@ pub use digest::{FileDigest, file_digest, sha256_hex};
 pub use error::TableError;
 pub use folder::{PendingFolder, sync_folder};
 pub use foreign::{ForeignRow, ForeignTable, Unreadable, scan_json};
-pub use map::{RowFunction, apply_rows, map_rows};
-pub use scan::{Scan, scan, scan_all, table_rows};
+pub use map::{RowFunction, apply_rows};
+pub use scan::{Scan, scan, scan_all};
 pub use schema::{Column, columns};
 pub use walk::{Follow, Groups, follow, groups};
 pub use write::{ShardLimits, TableFiles, TableWriter};

@@ -1,8 +1,6 @@
 //! Row-wise work on all cores, the order of the rows kept.
 
-use crate::{Columns, Scan, TableError, TableWriter};
 use rayon::prelude::*;
-use retort_records::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -53,7 +51,7 @@ pub trait RowFunction: Send + Sync + Sized {
 }
 
 /// Applies `function` to every row of `batches` on all cores and gives `take` each row with its result, batch by batch and in
-/// order. The next batch is made while one is worked on, so at most two are in memory.
+/// order. While one batch is worked on, the next is made and the one before is taken, so at most three are in memory.
 pub fn apply_rows<F: RowFunction, E: Send>(
     function: &F,
     mut batches: impl Iterator<Item = Result<Vec<F::In>, E>> + Send,
@@ -63,37 +61,23 @@ pub fn apply_rows<F: RowFunction, E: Send>(
         let out = function.apply(&row);
         (row, out)
     };
-    let mut batch = batches.next().transpose()?;
-    while let Some(rows) = batch {
-        let (done, next) =
-            rayon::join(|| rows.into_par_iter().map(apply).collect::<Vec<_>>(), || batches.next().transpose());
-        take(done)?;
-        batch = next?;
-    }
-    Ok(())
-}
-
-/// Maps every row of `scan` with `function` on all cores and writes the results in the same order.
-///
-/// The number of rows in memory is bounded by the batch. `after` is told how many rows each batch had and may stop the
-/// map by an error of its own.
-pub fn map_rows<T: Columns, U: Row, E: From<TableError> + Send>(
-    scan: Scan<T>,
-    writer: &mut TableWriter<U>,
-    function: impl Fn(T) -> Result<U, E> + Sync,
-    mut after: impl FnMut(u64) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut batches = scan.batches();
-    let mut batch = batches.next().transpose()?;
-    while let Some(rows) = batch {
-        let count = rows.len() as u64;
-        let map = || rows.into_par_iter().map(&function).collect::<Result<Vec<U>, E>>();
-        let (mapped, next) = rayon::join(map, || batches.next().transpose());
-        for row in mapped? {
-            writer.push(row)?;
+    let mut made = batches.next().transpose()?;
+    let mut done: Option<Vec<(F::In, F::Out)>> = None;
+    while made.is_some() || done.is_some() {
+        let (rows, taken) = (made.take(), done.take());
+        let mut next = Ok(None);
+        rayon::in_place_scope(|scope| {
+            if let Some(rows) = rows {
+                let (done, next, batches) = (&mut done, &mut next, &mut batches);
+                scope.spawn(move |_| *done = Some(rows.into_par_iter().map(apply).collect()));
+                scope.spawn(move |_| *next = batches.next().transpose());
+            }
+            taken.map_or(Ok(()), &mut take)
+        })?;
+        match next {
+            Ok(next) => made = next,
+            Err(error) => return done.map_or(Ok(()), take).and(Err(error)),
         }
-        after(count)?;
-        batch = next?;
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Shards to rows.
 
-use crate::ahead::ReadAhead;
 use crate::columns::{leaves, named};
 use crate::damage::guarded;
 use crate::write::BATCH_ROWS;
@@ -16,9 +15,9 @@ use retort_records::Row;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// The rows of a table in order. A batch of them is decoded, on another thread, while the one before is used.
+/// The rows of a table in order, decoded batch by batch as they are asked for.
 pub struct Scan<T> {
-    batches: ReadAhead<Result<(PathBuf, RecordBatch), TableError>>,
+    batches: Batches,
     rows: std::vec::IntoIter<T>,
     total: u64,
 }
@@ -39,12 +38,7 @@ pub fn scan_all<T: Columns>(folders: &[impl AsRef<Path>]) -> Result<Scan<T>, Tab
     let shards = all.into_iter().map(Shard::open).collect::<Result<Vec<_>, _>>()?;
     let total = shards.iter().map(Shard::rows).sum();
     let batches = Batches { table: T::Table::TABLE, shards: shards.into_iter(), open: None, wanted };
-    Ok(Scan { batches: ReadAhead::new(batches), rows: Vec::new().into_iter(), total })
-}
-
-/// Number of rows of the table in `folder`, from the shards' footers.
-pub fn table_rows(folder: &Path) -> Result<u64, TableError> {
-    shards(folder)?.into_iter().map(|path| Ok(Shard::open(path)?.rows())).sum()
+    Ok(Scan { batches, rows: Vec::new().into_iter(), total })
 }
 
 fn shards(folder: &Path) -> Result<Vec<PathBuf>, TableError> {

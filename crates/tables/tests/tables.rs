@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use retort_records::{Check, Message, Prompt, Row, Verdict, VerdictRow};
 use retort_tables::{
     Columns, RowFunction, ShardLimits, TableError, TableFiles, TableWriter, apply_rows, check_columns, columns, follow,
-    groups, map_rows, scan,
+    groups, scan,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -185,7 +185,7 @@ fn a_narrow_row_opens_no_other_column() {
 }
 
 #[test]
-fn narrow_rows_are_grouped_followed_and_mapped() {
+fn narrow_rows_are_grouped_and_followed() {
     let (rows, prompts) = tables();
     let mut partners = follow(scan::<Asked>(prompts.path()).unwrap(), |row| &row.prompt_id);
     let by_prompt = |row: &Judged| row.rollout_id.split('-').next().unwrap_or_default().replace('r', "p");
@@ -196,19 +196,6 @@ fn narrow_rows_are_grouped_followed_and_mapped() {
         sizes.push((ordinal, group.len()));
     }
     assert_eq!(sizes, (0..334).map(|row| (row, if row == 333 { 1 } else { 3 })).collect::<Vec<_>>());
-
-    let out = tempfile::tempdir().unwrap();
-    let mut writer = TableWriter::<Prompt>::create(out.path(), ShardLimits::default()).unwrap();
-    let mut seen = 0;
-    let map = |row: Asked| Ok::<_, TableError>(prompt(row.ordinal, &row.prompt_id, None));
-    map_rows(scan::<Asked>(prompts.path()).unwrap(), &mut writer, map, |rows| {
-        seen += rows;
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!((seen, writer.finish().unwrap().rows), (334, 334));
-    let mapped: Vec<Asked> = scan(out.path()).unwrap().collect::<Result<_, _>>().unwrap();
-    assert!(mapped.iter().enumerate().all(|(ordinal, row)| row.ordinal == ordinal as u64));
 }
 
 #[test]

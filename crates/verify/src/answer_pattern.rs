@@ -96,9 +96,9 @@ impl Verifier for AnswerPattern {
             return Outcome::new(Verdict::Incorrect, "no_answer", "the answer's mark is missing");
         };
         match (last_number(answer), last_number(reference)) {
-            (Some((text, found)), Some((_, expected))) => {
-                let verdict = if found == expected { Verdict::Correct } else { Verdict::Incorrect };
-                Outcome::new(verdict, "number", "compared as numbers").with_answer(text)
+            (Some(found), Some(expected)) if found.is_value() && expected.is_value() => {
+                let verdict = if found.value == expected.value { Verdict::Correct } else { Verdict::Incorrect };
+                Outcome::new(verdict, "number", "compared as numbers").with_answer(found.text)
             }
             _ => {
                 let equal = normalized(answer) == normalized(reference);

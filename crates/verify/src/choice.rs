@@ -43,6 +43,9 @@ impl ChoiceSettings {
     }
 }
 
+/// Bytes of a text that may be nothing but letters or an option's words; of a longer one only the anchors are read.
+const LONGEST_BARE: usize = 16 << 10;
+
 type Letters = BTreeSet<char>;
 
 struct Choice {
@@ -114,6 +117,9 @@ impl Choice {
     /// The letters of a text that is nothing but letters, an option with its letter, or the words of one option.
     fn bare(&self, text: &str, options: &[(char, String)]) -> Option<Letters> {
         let text = unwrapped(text);
+        if text.len() > LONGEST_BARE {
+            return None;
+        }
         if let Some(letters) = self.letters(text) {
             return Some(letters);
         }

@@ -66,7 +66,7 @@ impl FormatSettings {
         }
         let parts = completion::split(case.completion);
         // Servers that split the reasoning off may leave a completion without tags.
-        let separate = parts.form == ThinkForm::Absent && case.reasoning.is_some_and(|text| !text.trim().is_empty());
+        let separate = parts.form == ThinkForm::Absent && case.reasoning.is_some_and(|text| !is_invisible(text));
         match (self.think, parts.form) {
             (_, ThinkForm::Unclosed) => return Some(("think_unclosed", "`<think>` is never closed")),
             (_, ThinkForm::Several) => return Some(("think_several", "`</think>` occurs more than once")),
@@ -83,10 +83,13 @@ impl FormatSettings {
             }
             _ => {}
         }
+        if parts.reasoning.is_some_and(is_invisible) && !self.allow_empty_think {
+            return Some(("think_empty", "there is nothing to be seen between the think tags"));
+        }
         if parts.reasoning.is_some_and(|reasoning| reasoning.contains(completion::THINK_OPEN)) {
             return Some(("think_nested", "`<think>` occurs more than once"));
         }
-        let Some(answer) = case.answer_text() else {
+        let Some(answer) = case.answer_text().filter(|answer| !is_invisible(answer)) else {
             return Some(("answer_missing", "nothing follows the reasoning"));
         };
         if answer.contains(completion::THINK_OPEN) {
@@ -95,7 +98,7 @@ impl FormatSettings {
         if self.require_answer_tags && !one_answer_tag(answer) {
             return Some(("answer_tags", "the answer is not exactly one `<answer>…</answer>`"));
         }
-        if self.require_box && last_box(answer).is_none_or(|content| content.trim().is_empty()) {
+        if self.require_box && last_box(answer).is_none_or(is_invisible) {
             return Some(("box_missing", "the answer has no box, or an empty or open one"));
         }
         match &self.require_code_fence {
@@ -105,9 +108,22 @@ impl FormatSettings {
     }
 }
 
+/// Whether a text shows nothing: white space, controls, and the characters that Unicode draws as nothing.
+fn is_invisible(text: &str) -> bool {
+    text.chars().all(|c| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    })
+}
+
 fn one_answer_tag(answer: &str) -> bool {
     let inner = answer.trim().strip_prefix("<answer>").and_then(|rest| rest.strip_suffix("</answer>"));
-    inner.is_some_and(|inner| !inner.contains("<answer>") && !inner.contains("</answer>"))
+    inner.is_some_and(|inner| !is_invisible(inner) && !inner.contains("<answer>") && !inner.contains("</answer>"))
 }
 
 /// Whether a closed fence of `language` (any when empty) stands in the text.
@@ -165,6 +181,10 @@ mod tests {
             ("b", "think_missing"),
             ("<think>a</think>", "answer_missing"),
             ("", "think_missing"),
+            ("<think>\u{200b}</think>b", "think_empty"),
+            ("\u{feff}\u{2060}</think>b", "think_empty"),
+            ("<think>a</think>\u{200b}\u{ad}", "answer_missing"),
+            ("<think>a</think>\u{3164}\u{e0001}", "answer_missing"),
         ] {
             assert_eq!(method(&default, completion), expected, "{completion}");
         }
@@ -189,9 +209,11 @@ mod tests {
         assert_eq!(method(&boxed, r"<think>a</think>\boxed{3}"), "format");
         assert_eq!(method(&boxed, r"<think>a</think>\boxed{3"), "box_missing");
         assert_eq!(method(&boxed, r"<think>\boxed{3}</think>3"), "box_missing");
+        assert_eq!(method(&boxed, "<think>a</think>\\boxed{\u{200b}}"), "box_missing");
         let tags = FormatSettings { require_answer_tags: true, ..Default::default() };
         assert_eq!(method(&tags, "<think>\na\n</think>\n<answer>\n9\n</answer>"), "format");
         assert_eq!(method(&tags, "<think>a</think><answer>9</answer> so"), "answer_tags");
+        assert_eq!(method(&tags, "<think>a</think><answer>\u{200b}</answer>"), "answer_tags");
         let code = FormatSettings { require_code_fence: Some("python".into()), ..Default::default() };
         assert_eq!(method(&code, "<think>a</think>\n```python\nx\n```\n"), "format");
         assert_eq!(method(&code, "<think>a</think>\n```js\nx\n```\n"), "code_fence");

@@ -7,6 +7,7 @@
 pub mod answer_pattern;
 pub mod choice;
 pub mod code;
+mod decimal;
 mod error;
 mod explain;
 pub mod format;
@@ -28,4 +29,4 @@ pub use settings::VerifierSettings;
 pub use verifier::{Case, Judgement, Outcome, Require, Verifier, judge};
 
 /// Version of the rules. It changes whenever any verdict may change, and is part of every verdict's fingerprint.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";

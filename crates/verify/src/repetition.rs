@@ -1,7 +1,5 @@
 //! `repetition`: repeated word sequences, and a text that ends in a loop.
 
-use std::collections::HashSet;
-
 use retort_records::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,8 +85,31 @@ fn ratio(words: &[u64], n: usize) -> f64 {
     if all == 0 {
         return 0.0;
     }
-    let unique: HashSet<&[u64]> = words.windows(n.max(1)).collect();
-    1.0 - unique.len() as f64 / all as f64
+    let mut sequences = sequence_hashes(words, n.max(1));
+    sequences.sort_unstable();
+    sequences.dedup();
+    1.0 - sequences.len() as f64 / all as f64
+}
+
+/// A hash of each `n`-word sequence: the words as digits of a number modulo the prime 2^61 - 1 (Karp and Rabin 1987), so
+/// that one sequence's follows from the last one's.
+fn sequence_hashes(words: &[u64], n: usize) -> Vec<u64> {
+    const PRIME: u64 = (1 << 61) - 1;
+    const BASE: u64 = 0x0b7e_1516_28ae_d2a6;
+    let times = |a: u64, b: u64| (u128::from(a) * u128::from(b) % u128::from(PRIME)) as u64;
+    let first = (1..n).fold(1, |power, _| times(power, BASE));
+    let mut hash = 0;
+    let mut hashes = Vec::with_capacity((words.len() + 1).saturating_sub(n));
+    for (at, word) in words.iter().enumerate() {
+        if let Some(gone) = at.checked_sub(n) {
+            hash = (hash + PRIME - times(words[gone] % PRIME, first)) % PRIME;
+        }
+        hash = (times(hash, BASE) + word % PRIME) % PRIME;
+        if at + 1 >= n {
+            hashes.push(hash);
+        }
+    }
+    hashes
 }
 
 /// How often the words at the end stand there one after another (1 for a text without a loop), and how many they are.
@@ -97,6 +118,10 @@ fn loops(words: &[u64]) -> (usize, usize) {
     let mut best = (1, 0);
     let Some(last) = words.last() else { return best };
     for period in 1..=(words.len() / 2).min(2000) {
+        if words.len() / period <= best.0 {
+            // No longer period can stand there as often.
+            break;
+        }
         if words[words.len() - 1 - period] != *last {
             continue;
         }
@@ -160,6 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn sequences_are_counted_as_they_are() {
+        let mut words = Vec::new();
+        let mut state = 1u64;
+        for _ in 0..3000 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+            words.push(state >> 62);
+        }
+        for n in 1..8 {
+            let unique = words.windows(n).collect::<std::collections::HashSet<_>>().len();
+            let expected = 1.0 - unique as f64 / (words.len() + 1 - n) as f64;
+            assert!((ratio(&words, n) - expected).abs() < 1e-12, "{n}");
+        }
+    }
+
+    #[test]
     fn loops_at_the_end_are_found() {
         let verifier = RepetitionSettings::default().build().unwrap();
         let method = |completion: &str| verifier.verify(&Case { completion, ..Case::default() }).method.into_owned();
@@ -168,6 +208,8 @@ mod tests {
         assert_eq!(method("no no no no no, it is five"), "ratio");
         assert_eq!(loops(&words("a b c a b c a b c")), (3, 3));
         assert_eq!(loops(&words("a b c")), (1, 0));
+        assert_eq!(loops(&words("x a a a a b b")), (2, 1));
+        assert_eq!(loops(&words(&"a ".repeat(5000))), (5000, 1));
         assert_eq!(loops(&[]), (1, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! The verifiers of a pipeline file: a bare word (`math`) or a map of one (`math: { percent: strict }`).
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData, path::PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
@@ -141,6 +141,21 @@ verifiers! {
     Repetition(RepetitionSettings) = "repetition",
     /// Length in characters or words.
     Length(LengthSettings) = "length",
+}
+
+impl VerifierSettings {
+    /// As [`VerifierSettings::build`], with the folders where the data lie: a verifier that runs programs hides them, as it
+    /// does the working folder and the home folder.
+    pub fn build_beside(&self, private_paths: &[PathBuf]) -> Result<Box<dyn Verifier>, VerifyError> {
+        match self {
+            Self::Code(settings) => {
+                let mut settings = settings.clone();
+                settings.private_paths.extend_from_slice(private_paths);
+                settings.build()
+            }
+            _ => self.build(),
+        }
+    }
 }
 
 struct SettingsVisitor;

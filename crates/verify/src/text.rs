@@ -121,14 +121,54 @@ impl RegexSettings {
 
 /// Lower case, without punctuation at word borders, English articles and repeated white space: SQuAD's rule, for letters
 /// of any script. A text of nothing but punctuation keeps it.
+///
+/// Only marks that structure a sentence are punctuation. A sign that says something of its word stays: `<5`, `±5`, `~5`,
+/// `.5`, `C#`, `5'` and `5"`, `5!`.
 pub(crate) fn normalized(text: &str) -> String {
     let lower: String = text.chars().flat_map(char::to_lowercase).collect();
-    let words = lower
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '+' | '-' | '%' | '$' | '°')))
-        .filter(|word| !word.is_empty() && !matches!(*word, "a" | "an" | "the"));
-    let joined = words.collect::<Vec<_>>().join(" ");
-    if joined.is_empty() { lower.split_whitespace().collect::<Vec<_>>().join(" ") } else { joined }
+    let quoting = QUOTES.map(|closing| quotes(&lower, closing));
+    let words = lower.split_whitespace().map(|word| without_marks(word, quoting));
+    // Articles, a dash between words, a heading's or a table's mark.
+    let says_nothing = |word: &&str| matches!(*word, "" | "a" | "an" | "the" | "–" | "#" | "##" | "###" | "|");
+    let joined = words.filter(|word| !says_nothing(word)).collect::<Vec<_>>().join(" ");
+    let joined = joined.strip_prefix("= ").unwrap_or(&joined);
+    if joined.is_empty() { lower.split_whitespace().collect::<Vec<_>>().join(" ") } else { joined.to_owned() }
+}
+
+/// Marks that close a quotation, or stand for feet, inches, minutes and seconds behind a number.
+const QUOTES: [char; 5] = ['\'', '"', '’', '”', '´'];
+
+/// A word without the marks of its sentence around it; `quoting` says which of [`QUOTES`] are quotation marks here.
+fn without_marks(word: &str, quoting: [bool; 5]) -> &str {
+    const MARKS: &str = ".,;:!?¿¡…·、。，；：！？．｡।॥؟،؛۔\"'`´“”„‟‘’‚‛«»‹›「」『』《》〈〉【】〔〕()[]{}（）［］｛｝_—―*•▪◦‣™®©\
+                         \u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2060}\u{feff}";
+    let is_mark = |c: char| MARKS.contains(c) || c >= '\u{1f000}' && !c.is_alphanumeric();
+    let mut word = word;
+    while let Some(first) = word.chars().next().filter(|c| is_mark(*c)) {
+        let rest = &word[first.len_utf8()..];
+        if first == '.' && rest.starts_with(|c: char| c.is_ascii_digit()) || first == '!' && rest.starts_with('=') {
+            break;
+        }
+        word = rest;
+    }
+    while let Some(last) = word.chars().next_back().filter(|c| is_mark(*c)) {
+        let rest = &word[..word.len() - last.len_utf8()];
+        let unit = last == '!' || QUOTES.iter().zip(quoting).any(|(quote, quoting)| last == *quote && !quoting);
+        if unit && rest.ends_with(char::is_numeric) {
+            break;
+        }
+        word = rest;
+    }
+    word
+}
+
+/// Whether the quotation mark `closing` has one in the text that opens for it.
+fn quotes(text: &str, closing: char) -> bool {
+    match closing {
+        '’' => text.contains(['‘', '‚']),
+        '”' => text.contains(['“', '„']),
+        _ => text.matches(closing).count().is_multiple_of(2),
+    }
 }
 
 /// The accepted reference answers.
@@ -220,7 +260,43 @@ mod tests {
         assert_eq!(normalized("Łódź!"), "łódź");
         assert_eq!(normalized("-5%"), "-5%");
         assert_eq!(normalized("?!"), "?!");
-        assert_ne!(normalized("-5"), normalized("5"));
+        for (a, b) in [
+            ("-5", "5"),
+            ("<5", "5"),
+            (">5", "5"),
+            ("≤ 5", "5"),
+            ("±5", "5"),
+            ("~5", "5"),
+            ("≈5", "5"),
+            ("C#", "C"),
+            ("C++", "C"),
+            ("5'", "5\""),
+            ("5'", "5"),
+            ("5!", "5"),
+            ("√2", "2"),
+            ("x²", "x"),
+            ("#1", "1"),
+            ("€5", "5"),
+            ("!=", "="),
+            ("5°", "5"),
+            ("@home", "home"),
+            ("¬p", "p"),
+            ("→", "←"),
+            ("5‰", "5"),
+            ("^2", "2"),
+        ] {
+            assert_ne!(normalized(a), normalized(b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("(Paris)", "paris"),
+            ("**Paris**.", "Paris"),
+            ("‘Paris’", "paris"),
+            ("《红楼梦》", "红楼梦"),
+            ("\"5\"", "5"),
+            ("it's", "It's"),
+        ] {
+            assert_eq!(normalized(a), normalized(b), "{a} {b}");
+        }
     }
 
     #[test]

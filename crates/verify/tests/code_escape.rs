@@ -14,7 +14,7 @@ fn sandboxes() -> Vec<(Sandbox, Resolved)> {
     for choice in [SandboxChoice::Builtin, SandboxChoice::Bubblewrap] {
         let attempt = |python: &str| {
             let python = resolve(&[python.into(), "-s".into(), "{file}".into()])?;
-            Ok((Sandbox::new(choice, &python.paths)?, python))
+            Ok((Sandbox::new(choice, &python.paths, &[])?, python))
         };
         match attempt("python3").or_else(|_: CodeError| attempt("/usr/bin/python3")) {
             Ok(sandbox) => found.push(sandbox),
@@ -98,7 +98,7 @@ fn the_environment_and_the_privileges_are_empty() {
         r"
 import os
 expected = {'PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_CTYPE', 'PWD', 'PYTHONHASHSEED', 'PYTHONDONTWRITEBYTECODE',
-            'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'}
+            'PYTHONINTMAXSTRDIGITS', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'}
 status = dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines())
 print(sorted(set(os.environ) - expected), os.getuid(), status['CapEff'].strip(), status['CapPrm'].strip(),
       status['NoNewPrivs'].strip(), status['Seccomp'].strip(), os.getcwd(), os.uname().nodename)

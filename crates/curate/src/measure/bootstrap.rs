@@ -14,19 +14,6 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// A mean difference with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
-    /// The second minus the first.
-    pub value: f64,
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-    /// Share of the resamples in which the second is higher; those in which both are equal count half.
-    pub probability_higher: f64,
-}
-
 /// The mean of `values`, one a prompt, with its percentile interval over `resamples` (at least 1) resamples; `None`
 /// without values. `confidence` is the probability to cover, such as 0.95.
 pub fn bootstrap_mean(values: &[f64], resamples: u32, confidence: f64, seed: u64) -> Option<Interval> {
@@ -37,13 +24,9 @@ pub fn bootstrap_mean(values: &[f64], resamples: u32, confidence: f64, seed: u64
 
 /// The mean of second minus first over prompts that both checkpoints answered; resampling keeps the two values of a prompt
 /// together, which is what makes small differences visible. `None` without values.
-pub fn bootstrap_paired(values: &[(f64, f64)], resamples: u32, confidence: f64, seed: u64) -> Option<Difference> {
+pub fn bootstrap_paired(values: &[(f64, f64)], resamples: u32, confidence: f64, seed: u64) -> Option<Interval> {
     let differences: Vec<f64> = values.iter().map(|&(first, second)| second - first).collect();
-    let (value, means) = resample(&differences, resamples, seed)?;
-    let (low, high) = percentiles(&means, confidence);
-    let higher = means.iter().filter(|&&mean| mean > 0.0).count() as f64;
-    let equal = means.iter().filter(|&&mean| mean == 0.0).count() as f64;
-    Some(Difference { value, low, high, probability_higher: (higher + equal / 2.0) / means.len() as f64 })
+    bootstrap_mean(&differences, resamples, confidence, seed)
 }
 
 /// The mean, and the sorted means of the resamples.
@@ -131,9 +114,6 @@ mod tests {
         let values: Vec<(f64, f64)> = (0..100).map(|index| (f64::from(index), f64::from(index) + 0.5)).collect();
         let difference = bootstrap_paired(&values, 1000, 0.95, 5).unwrap();
         assert_eq!((difference.value, difference.low, difference.high), (0.5, 0.5, 0.5));
-        assert_eq!(difference.probability_higher, 1.0);
-        let none = bootstrap_paired(&[(1.0, 1.0), (2.0, 2.0)], 1000, 0.95, 5).unwrap();
-        assert_eq!((none.value, none.probability_higher), (0.0, 0.5));
         assert_eq!(bootstrap_paired(&[], 1000, 0.95, 5), None);
         assert_eq!(bootstrap_mean(&[], 1000, 0.95, 5), None);
     }

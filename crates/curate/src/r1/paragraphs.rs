@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{counts_alone, excerpt};
+use super::excerpt::{counts_alone, excerpt};
 
 /// The paragraph of a text that fills its limits most.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-use retort_records::Prompt;
 
-use super::excerpt;
+use super::excerpt::excerpt;
+use crate::PromptView;
 
 /// How much of the answer is searched for a refusal: a refusal comes first.
 const ANSWER_START: usize = 300;
@@ -75,11 +75,11 @@ pub fn given_answer(reasoning: &str) -> Option<String> {
 
 /// Where the user's part of the prompt states the reference answer: after `answer:`, `answer is`, `\boxed{`, `####` or
 /// their Chinese counterparts. An example in the prompt whose answer happens to be equal also counts.
-pub fn stated_answer(prompt: &Prompt) -> Option<String> {
+pub fn stated_answer(prompt: &PromptView<'_>) -> Option<String> {
     static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"[Aa]nswer(?: is|:| =| to be)|\\boxed\{|####|答案(?:是|为|：|:)").expect("the pattern is constant")
     });
-    let reference = prompt.reference_answer.as_deref()?.trim();
+    let reference = prompt.reference_answer?.trim();
     if reference.is_empty() {
         return None;
     }
@@ -154,16 +154,12 @@ mod tests {
     #[test]
     fn stated_answers() {
         let stated = |text: &str, reference: &str| {
-            stated_answer(&Prompt {
-                prompt_id: "p".into(),
-                ordinal: 0,
-                messages: vec![Message::user(text)],
-                reference_answer: Some(reference.into()),
-                domain: "math".into(),
-                source: "s".into(),
-                source_id: None,
+            stated_answer(&PromptView {
+                domain: "math",
                 language: None,
-                tests: None,
+                source: "s",
+                messages: &[Message::user(text)],
+                reference_answer: Some(reference),
             })
         };
         assert_eq!(

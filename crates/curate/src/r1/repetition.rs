@@ -10,7 +10,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{counts_alone, excerpt};
+use super::excerpt::{counts_alone, excerpt};
 use crate::SettingsError;
 
 /// When a text counts as running in a loop.

@@ -3,17 +3,14 @@
 use std::collections::BTreeMap;
 
 use retort_records::SftExample;
-use serde::{Deserialize, Serialize};
-
-use super::layout;
 
 /// Samples, rounds and tokens by domain.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CorpusTable {
     domains: BTreeMap<String, Totals>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Totals {
     samples: u64,
     rounds: u64,
@@ -31,7 +28,7 @@ impl Totals {
 }
 
 /// One row of the table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CorpusRow {
     /// Name of the domain as shown, or `Total`.
     pub domain: String,
@@ -59,13 +56,6 @@ impl CorpusTable {
     pub fn add_example(&mut self, example: &SftExample) {
         let rounds = example.messages.iter().filter(|message| message.role == "user").count();
         self.add(&example.domain, rounds as u32, example.completion_tokens);
-    }
-
-    /// Adds the counts of another part of the corpus.
-    pub fn merge(&mut self, other: &Self) {
-        for (domain, totals) in &other.domains {
-            self.domains.entry(domain.clone()).or_default().add(totals);
-        }
     }
 
     /// The rows: R1's domains in R1's order, then others by name, then `Total`.
@@ -108,6 +98,31 @@ fn row(domain: &str, totals: &Totals) -> CorpusRow {
     }
 }
 
+/// Lays out rows of cells as text: columns padded to their widest cell and joined by ` | `, a rule under the first row.
+/// The first column is set to the left, the others to the right.
+fn layout(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            let padding = " ".repeat(width - cell.chars().count());
+            if column == 0 { format!("{cell}{padding}") } else { format!("{padding}{cell}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join(" | ").trim_end());
+        text.push('\n');
+        if number == 0 {
+            let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+            text.push_str(&rule.join("-|-"));
+            text.push('\n');
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,13 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_counted_and_merged() {
+    fn rows_are_counted() {
         let mut table = CorpusTable::default();
         table.add("poetry", 1, None);
         table.add("math", 1, Some(10));
-        let mut other = CorpusTable::default();
-        other.add("math", 2, Some(21));
-        table.merge(&other);
+        table.add("math", 2, Some(21));
         let rows = table.rows();
         assert_eq!(rows.iter().map(|row| row.domain.as_str()).collect::<Vec<_>>(), ["Math", "poetry", "Total"]);
         assert_eq!((rows[0].num_samples, rows[0].avg_rounds, rows[0].avg_tokens), (2, 1.5, Some(15.5)));

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use retort_records::Verdict;
-use serde::{Deserialize, Serialize};
-
 use super::TokenCounts;
 use crate::pair::PairKind;
 use crate::select::{Candidate, eligible_lengths};
@@ -13,7 +10,7 @@ use crate::select::{Candidate, eligible_lengths};
 const UNITS: f64 = 1e9;
 
 /// A mean of ratios.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RatioSum {
     billionths: u128,
     count: u64,
@@ -26,17 +23,6 @@ impl RatioSum {
         self.count += 1;
     }
 
-    /// Adds the ratios of another part.
-    pub fn merge(&mut self, other: &Self) {
-        self.billionths += other.billionths;
-        self.count += other.count;
-    }
-
-    /// How many ratios were added.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
     /// Their mean.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.billionths as f64 / UNITS / self.count as f64)
@@ -44,7 +30,7 @@ impl RatioSum {
 }
 
 /// Solved and unsolved prompts, and how much shorter the shortest correct rollout is than the mean correct one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GroupStatistics {
     /// Prompts (or prompts and teachers, as grouped).
     pub groups: u64,
@@ -57,12 +43,6 @@ pub struct GroupStatistics {
     /// Shortest over mean length of the correct, complete rollouts, over groups with at least two of them (with one
     /// the ratio is 1 and says nothing).
     pub shortest_over_mean: RatioSum,
-    /// Lengths of the shortest correct, complete rollouts.
-    pub shortest: TokenCounts,
-    /// Lengths of all correct, complete rollouts.
-    pub correct: TokenCounts,
-    /// Lengths of all complete rollouts with verdict incorrect.
-    pub incorrect: TokenCounts,
 }
 
 impl GroupStatistics {
@@ -73,36 +53,14 @@ impl GroupStatistics {
         self.rollouts += group.len() as u64;
         self.none_correct += u64::from(lengths.count == 0);
         self.all_correct += u64::from(lengths.count > 0 && lengths.count as usize == group.len());
-        if lengths.count > 0 {
-            self.shortest.add(lengths.shortest);
-        }
         if lengths.count > 1 && lengths.total_tokens > 0 {
             self.shortest_over_mean.add(f64::from(lengths.shortest) / lengths.mean());
         }
-        for candidate in group.iter().filter(|candidate| !candidate.truncated) {
-            match candidate.verdict {
-                Verdict::Correct => self.correct.add(candidate.total_tokens),
-                Verdict::Incorrect => self.incorrect.add(candidate.total_tokens),
-                Verdict::Undecided => {}
-            }
-        }
-    }
-
-    /// Adds the counts of another part.
-    pub fn merge(&mut self, other: &Self) {
-        self.groups += other.groups;
-        self.rollouts += other.rollouts;
-        self.none_correct += other.none_correct;
-        self.all_correct += other.all_correct;
-        self.shortest_over_mean.merge(&other.shortest_over_mean);
-        self.shortest.merge(&other.shortest);
-        self.correct.merge(&other.correct);
-        self.incorrect.merge(&other.incorrect);
     }
 }
 
 /// How far the two sides of preference pairs are apart.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PairStatistics {
     /// Pairs by kind.
     pub kinds: BTreeMap<PairKind, u64>,
@@ -110,8 +68,6 @@ pub struct PairStatistics {
     pub chosen: TokenCounts,
     /// Lengths of the rejected sides.
     pub rejected: TokenCounts,
-    /// Tokens by which the longer side exceeds the shorter.
-    pub gap: TokenCounts,
     /// Rejected over chosen length.
     pub ratio: RatioSum,
     /// Pairs whose sides differ by less than a tenth of the chosen side: the preference then says little of length.
@@ -125,21 +81,8 @@ impl PairStatistics {
         *self.kinds.entry(kind).or_insert(0) += 1;
         self.chosen.add(chosen_tokens);
         self.rejected.add(rejected_tokens);
-        self.gap.add(gap);
         self.ratio.add(f64::from(rejected_tokens) / f64::from(chosen_tokens.max(1)));
         self.near_ties += u64::from(u64::from(gap) * 10 < u64::from(chosen_tokens));
-    }
-
-    /// Adds the counts of another part.
-    pub fn merge(&mut self, other: &Self) {
-        for (&kind, pairs) in &other.kinds {
-            *self.kinds.entry(kind).or_insert(0) += pairs;
-        }
-        self.chosen.merge(&other.chosen);
-        self.rejected.merge(&other.rejected);
-        self.gap.merge(&other.gap);
-        self.ratio.merge(&other.ratio);
-        self.near_ties += other.near_ties;
     }
 
     /// Pairs counted.
@@ -150,6 +93,8 @@ impl PairStatistics {
 
 #[cfg(test)]
 mod tests {
+    use retort_records::Verdict;
+
     use super::*;
 
     fn group(rows: &[(Verdict, bool, u32)]) -> Vec<Candidate> {
@@ -173,18 +118,11 @@ mod tests {
             group(&[(Undecided, false, 10), (Incorrect, true, 9000)]),
         ];
         let mut all = GroupStatistics::default();
-        let mut parts = GroupStatistics::default();
         for group in &groups {
             all.add(group);
-            let mut part = GroupStatistics::default();
-            part.add(group);
-            parts.merge(&part);
         }
-        assert_eq!(all, parts);
         assert_eq!((all.groups, all.rollouts, all.none_correct, all.all_correct), (3, 7, 1, 1));
         assert_eq!(all.shortest_over_mean.mean(), Some(0.5), "100 of a mean of 200; one correct alone does not count");
-        assert_eq!(all.shortest_over_mean.count(), 1);
-        assert_eq!((all.shortest.mean(), all.correct.rows(), all.incorrect.rows()), (Some(85.0), 3, 1));
     }
 
     #[test]
@@ -192,12 +130,9 @@ mod tests {
         let mut all = PairStatistics::default();
         all.add(PairKind::CorrectLonger, 100, 150);
         all.add(PairKind::IncorrectLonger, 100, 109);
-        let mut other = PairStatistics::default();
-        other.add(PairKind::IncorrectLonger, 100, 110);
-        all.merge(&other);
+        all.add(PairKind::IncorrectLonger, 100, 110);
         assert_eq!(all.kinds[&PairKind::IncorrectLonger], 2);
         assert_eq!((all.pairs(), all.near_ties), (3, 1), "a tenth more is no tie");
-        assert_eq!(all.gap.mean(), Some(23.0));
         assert_eq!(all.ratio.mean(), Some(1.23));
     }
 }

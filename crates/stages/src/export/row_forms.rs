@@ -15,7 +15,7 @@ pub enum ExportReasoning {
     Drop,
 }
 
-/// Declares a form of row: its columns, and no id.
+/// Declares a form of row by its columns.
 macro_rules! exported {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ }) => {
         $(#[$doc])*
@@ -24,8 +24,6 @@ macro_rules! exported {
 
         impl Row for $name {
             const TABLE: &'static str = "export";
-            fn id(&self) -> &str { "" }
-            fn prompt_id(&self) -> &str { "" }
         }
     };
 }

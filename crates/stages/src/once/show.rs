@@ -1,11 +1,14 @@
 //! Tables and records for people.
 
+use crate::narrow::{Completion, Question};
 use crate::train::Train;
 use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical, did_you_mean};
 use retort_records::{
     Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
-    Telemetry, VerdictRow,
+    Telemetry, Verdict, VerdictRow,
 };
+use retort_tables::Columns;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -72,12 +75,24 @@ fn show_elsewhere(folder: &Path, table: Option<&str>, limit: usize, join: bool) 
 fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Vec<Value>, PipelineError> {
     match table {
         Prompt::TABLE => read::<Prompt>(finished, limit, None),
-        Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
-        LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
-        VerdictRow::TABLE => read::<VerdictRow>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
-        JudgementRow::TABLE => read::<JudgementRow>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
-        Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| Some(&row.rollout_id))),
-        SftExample::TABLE => read::<SftExample>(finished, limit, join.then_some(|row| row.rollout_id.as_ref())),
+        Rollout::TABLE => {
+            read::<Rollout>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        LengthRow::TABLE => {
+            read::<LengthRow>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        VerdictRow::TABLE => {
+            read::<VerdictRow>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        JudgementRow::TABLE => {
+            read::<JudgementRow>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        Selection::TABLE => {
+            read::<Selection>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        SftExample::TABLE => {
+            read::<SftExample>(finished, limit, join.then_some(|row| (row.rollout_id.as_ref(), &row.prompt_id)))
+        }
         Pair::TABLE => read::<Pair>(finished, limit, None),
         Dropped::TABLE => read::<Dropped>(finished, limit, None),
         Telemetry::TABLE => read::<Telemetry>(finished, limit, None),
@@ -94,35 +109,49 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
     }
 }
 
-/// The first rows of table `T`; with `join`, each with the prompt, rollout and verdict behind its rollout's id. Rows of
-/// several sets come in any order, so what they stand for is looked up, not walked to.
-fn read<T: Row>(finished: &Finished, limit: usize, join: Option<IdOf<T>>) -> Result<Vec<Value>, PipelineError> {
+/// What was found in a rollout.
+#[derive(Deserialize)]
+struct Found {
+    rollout_id: String,
+    verdict: Verdict,
+    extracted_answer: Option<String>,
+}
+
+impl Columns for Found {
+    type Table = VerdictRow;
+}
+
+/// The ids of the rollout that a row stands for, if it stands for one, and of its prompt.
+type IdsOf<T> = fn(&T) -> (Option<&String>, &String);
+
+/// The first rows of table `T`; with `join`, each with its prompt, rollout and verdict. Rows of several sets come in any
+/// order, so what they stand for is looked up, not walked to.
+fn read<T: Row>(finished: &Finished, limit: usize, join: Option<IdsOf<T>>) -> Result<Vec<Value>, PipelineError> {
     let rows: Vec<T> = finished.rows::<T>()?.take(limit).collect::<Result<_, _>>()?;
     let values = rows.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>();
     let mut values = values.map_err(PipelineError::json("a row"))?;
-    let Some(rollout_id) = join else { return Ok(values) };
-    let prompt_ids = rows.iter().map(T::prompt_id);
-    let prompts = looked_up(finished, prompt_ids, |row: &Prompt| &row.prompt_id)?;
+    let Some(ids) = join else { return Ok(values) };
+    let prompts = looked_up(finished, rows.iter().map(|row| ids(row).1), |row: &Question| &row.prompt_id)?;
     for (row, value) in rows.iter().zip(&mut values) {
-        if let Some(prompt) = prompts.get(row.prompt_id()) {
+        if let Some(prompt) = prompts.get(ids(row).1) {
             value["prompt"] = json!(prompt.messages);
             value["reference_answer"] = json!(prompt.reference_answer);
         }
     }
-    let ids = || rows.iter().filter_map(rollout_id).map(String::as_str);
+    let rollout_ids = || rows.iter().filter_map(|row| ids(row).0);
     if T::TABLE != Rollout::TABLE {
-        let rollouts = looked_up(finished, ids(), |row: &Rollout| &row.rollout_id)?;
+        let rollouts = looked_up(finished, rollout_ids(), |row: &Completion| &row.rollout_id)?;
         for (row, value) in rows.iter().zip(&mut values) {
-            if let Some(rollout) = rollout_id(row).and_then(|id| rollouts.get(id)) {
+            if let Some(rollout) = ids(row).0.and_then(|id| rollouts.get(id)) {
                 value["teacher"] = json!(rollout.teacher);
                 value["completion"] = json!(rollout.completion);
             }
         }
     }
     if T::TABLE != VerdictRow::TABLE {
-        let verdicts = looked_up(finished, ids(), |row: &VerdictRow| &row.rollout_id)?;
+        let verdicts = looked_up(finished, rollout_ids(), |row: &Found| &row.rollout_id)?;
         for (row, value) in rows.iter().zip(&mut values) {
-            if let Some(verdict) = rollout_id(row).and_then(|id| verdicts.get(id)) {
+            if let Some(verdict) = ids(row).0.and_then(|id| verdicts.get(id)) {
                 value["verdict"] = json!(verdict.verdict);
                 value["extracted_answer"] = json!(verdict.extracted_answer);
             }
@@ -131,23 +160,20 @@ fn read<T: Row>(finished: &Finished, limit: usize, join: Option<IdOf<T>>) -> Res
     Ok(values)
 }
 
-/// The id of the rollout that a row stands for, if it stands for one.
-type IdOf<T> = fn(&T) -> Option<&String>;
-
-/// The rows of table `P` with one of `ids`, as far as the stage has or was made of such a table.
-fn looked_up<'a, P: Row>(
+/// The rows of `P` with one of `ids`, as far as the stage has or was made of such a table.
+fn looked_up<'a, P: Columns>(
     finished: &Finished,
-    ids: impl Iterator<Item = &'a str>,
+    ids: impl Iterator<Item = &'a String>,
     id_of: fn(&P) -> &String,
 ) -> Result<BTreeMap<String, P>, PipelineError> {
-    let mut wanted: BTreeSet<&str> = ids.collect();
+    let mut wanted: BTreeSet<&String> = ids.collect();
     let mut found = BTreeMap::new();
-    if wanted.is_empty() || finished.origins(P::TABLE).is_empty() {
+    if wanted.is_empty() || finished.origins(P::Table::TABLE).is_empty() {
         return Ok(found);
     }
     for row in finished.rows::<P>()? {
         let row = row?;
-        if wanted.remove(id_of(&row).as_str()) {
+        if wanted.remove(id_of(&row)) {
             found.insert(id_of(&row).clone(), row);
             if wanted.is_empty() {
                 break;

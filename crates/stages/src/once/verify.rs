@@ -11,7 +11,7 @@ use retort_pipeline::file::schema::generator;
 use retort_pipeline::file::schema_check::violations;
 use retort_pipeline::{PipelineError, Problem, did_you_mean};
 use retort_records::json_lines::{JsonLine, JsonLines, RowFields, as_text, close};
-use retort_records::{Message, Verdict};
+use retort_records::{FinishReason, Message, Verdict};
 use retort_verify::{Case, Outcome, Verifier, VerifierSettings};
 use serde_json::{Map, Value, json};
 use std::io::{BufRead, Write};
@@ -215,11 +215,10 @@ fn judge(row: &RowFields<'_>, verifier: &dyn Verifier) -> Outcome {
     let reference = REFERENCE_KEYS.iter().find_map(|key| row.text(key));
     let (tests, language, prompt) = (row.text("tests"), row.text("language"), row.text("prompt"));
     let messages: Vec<Message> = prompt.map(Message::user).into_iter().collect();
-    let finish = row.text("finish_reason");
     let case = Case {
         messages: &messages,
         completion: &prediction,
-        truncated: matches!(finish.as_deref(), Some("length" | "content_filter" | "abort")),
+        truncated: FinishReason::of_row(|key| row.text(key)).truncates(),
         reference_answer: reference.as_deref(),
         tests: tests.as_deref(),
         language: language.as_deref(),

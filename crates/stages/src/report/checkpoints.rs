@@ -2,16 +2,18 @@
 
 use super::passages::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
 use crate::evaluate::Evaluate;
+use crate::narrow::Question;
 use crate::train::states::STEPS;
 use crate::train::{EvalLossFacts, Train};
 use retort_pipeline::{Finished, PipelineError, StageKind};
-use retort_records::{MeasureRow, Prompt, Rollout, Row, VerdictRow};
+use retort_records::{MeasureRow, Rollout, Row, Verdict, VerdictRow};
 use retort_report::plot::{
     Curves, Estimate, Histogram, Scale, Scatter, ScatterPoint, Series, curves, histogram, scatter,
 };
 use retort_report::{Element, Figure, Section, Table, TableColumn};
-use retort_tables::follow;
+use retort_tables::{Columns, follow};
 use retort_training::Method;
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -172,10 +174,47 @@ fn difference_table(rows: &[MeasureRow]) -> Option<Element> {
     (!table.rows.is_empty()).then_some(Element::Table(table))
 }
 
+/// A completion's length and whose it is.
+#[derive(Deserialize)]
+struct TokensOf {
+    teacher: String,
+    completion_tokens: Option<u32>,
+}
+
+impl Columns for TokensOf {
+    type Table = Rollout;
+}
+
+/// A completion to read.
+#[derive(Deserialize)]
+struct Sampled {
+    rollout_id: String,
+    prompt_id: String,
+    sample_index: u32,
+    teacher: String,
+    completion: String,
+    completion_tokens: Option<u32>,
+}
+
+impl Columns for Sampled {
+    type Table = Rollout;
+}
+
+/// The verdict on it.
+#[derive(Deserialize)]
+struct Decided {
+    rollout_id: String,
+    verdict: Verdict,
+}
+
+impl Columns for Decided {
+    type Table = VerdictRow;
+}
+
 /// In the order of the measures, so that a checkpoint has one colour in all figures.
 fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Element, PipelineError> {
     let mut tokens: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for rollout in stage.rows::<Rollout>()? {
+    for rollout in stage.rows::<TokensOf>()? {
         let rollout = rollout?;
         tokens.entry(rollout.teacher).or_default().push(f64::from(rollout.completion_tokens.unwrap_or_default()));
     }
@@ -196,10 +235,10 @@ fn lengths(stage: &Finished, rows: &[MeasureRow]) -> Result<Element, PipelineErr
 
 /// The first sample of each checkpoint for the first prompts, side by side to read.
 fn completions(stage: &Finished) -> Result<Element, PipelineError> {
-    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
-    let mut verdicts = follow(stage.rows::<VerdictRow>()?, |row| &row.rollout_id);
+    let mut prompts = follow(stage.rows::<Question>()?, |row| &row.prompt_id);
+    let mut verdicts = follow(stage.rows::<Decided>()?, |row| &row.rollout_id);
     let mut shown: Vec<(String, String, Vec<Element>)> = Vec::new();
-    for rollout in stage.rows::<Rollout>()? {
+    for rollout in stage.rows::<Sampled>()? {
         let rollout = rollout?;
         if rollout.sample_index > 0 {
             continue;
@@ -209,8 +248,7 @@ fn completions(stage: &Finished) -> Result<Element, PipelineError> {
                 break;
             }
             let prompt = prompts.partner_of(Rollout::TABLE, &rollout.prompt_id)?;
-            let asked = prompt.messages.last().map(|message| message.content.clone()).unwrap_or_default();
-            shown.push((rollout.prompt_id.clone(), asked, Vec::new()));
+            shown.push((rollout.prompt_id.clone(), prompt.last().to_owned(), Vec::new()));
         }
         let verdict = verdicts.partner_of(Rollout::TABLE, &rollout.rollout_id)?;
         if let Some((_, _, elements)) = shown.last_mut() {

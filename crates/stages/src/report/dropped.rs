@@ -2,8 +2,9 @@
 
 use super::passages::{cut, grouped};
 use crate::filter::FilterFacts;
+use crate::narrow::{Completion, Question};
 use retort_pipeline::{Finished, PipelineError};
-use retort_records::{Dropped, Prompt, Rollout, Row};
+use retort_records::{Dropped, Row};
 use retort_report::{Element, Section, Table, TableColumn};
 use retort_tables::follow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,8 +36,8 @@ pub fn section(stage: &Finished, facts: &FilterFacts) -> Result<Option<Section>,
         let share = 100.0 * first as f64 / rows_in as f64;
         table.rows.push(vec![format!("`{reason}`"), grouped(first), format!("{share:.2}%"), grouped(any)]);
     }
-    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
-    let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
+    let mut prompts = follow(stage.rows::<Question>()?, |row| &row.prompt_id);
+    let mut rollouts = follow(stage.rows::<Completion>()?, |row| &row.rollout_id);
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut shown: BTreeMap<String, Vec<Element>> = BTreeMap::new();
     for row in stage.rows::<Dropped>()? {
@@ -50,7 +51,7 @@ pub fn section(stage: &Finished, facts: &FilterFacts) -> Result<Option<Section>,
         }
         let prompt = prompts.partner_of(Dropped::TABLE, &row.prompt_id)?;
         let rollout = rollouts.partner_of(Dropped::TABLE, &row.row_id)?;
-        let asked = prompt.messages.last().map(|message| message.content.as_str()).unwrap_or_default();
+        let asked = prompt.last();
         shown.entry(row.drop_reason).or_default().push(Element::Details {
             summary: cut(&row.detail, 160),
             elements: vec![

@@ -1,14 +1,18 @@
 //! What a report says about each kind of stage.
 
 use super::passages::{EXAMPLE_CHARACTERS, EXAMPLES, cut, grouped, section};
+use crate::narrow::{Completion, Question, Role, TotalTokens, rounds};
 use crate::rows::{candidate_groups, lengths_of};
 use retort_curate::PairKind;
 use retort_curate::statistics::{CorpusTable, GroupStatistics, PairStatistics, TokenCounts, VerdictCounts};
 use retort_pipeline::{Context, Finished, PipelineError};
-use retort_records::{FinishReason, LengthRow, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow};
+use retort_records::{
+    FinishReason, Pair, Prompt, Rollout, Row, Selection, SftExample, Verdict, VerdictRow, completion,
+};
 use retort_report::plot::{Histogram, Scale, Series, Waterfall, histogram, waterfall};
 use retort_report::{Element, Figure, Section, Table, TableColumn};
-use retort_tables::follow;
+use retort_tables::{Columns, follow};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -67,23 +71,53 @@ pub fn overview(stages: &[&Finished]) -> Section {
     Section { title: "Overview".into(), anchor: "overview".into(), elements }
 }
 
+/// A prompt, where nobody looks at what is said.
+#[derive(Deserialize)]
+struct Spoken {
+    prompt_id: String,
+    domain: String,
+    messages: Vec<Role>,
+}
+
+impl Columns for Spoken {
+    type Table = Prompt;
+}
+
+/// A rollout without its text.
+#[derive(Deserialize)]
+struct Sampled {
+    prompt_id: String,
+    teacher: String,
+    finish_reason: FinishReason,
+}
+
+impl Columns for Sampled {
+    type Table = Rollout;
+}
+
 /// Rollouts by domain in the form of R1's table, their ends and their lengths.
 pub fn rollouts(context: &Context<'_>, stage: &Finished) -> Result<Section, PipelineError> {
-    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
-    let mut lengths = lengths_of(context, stage)?.rows::<LengthRow>()?;
+    let mut prompts = follow(stage.rows::<Spoken>()?, |row| &row.prompt_id);
+    let mut lengths = lengths_of(context, stage)?.rows::<TotalTokens>()?;
     let mut corpus = CorpusTable::default();
-    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut finished: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut unstated = false;
     let mut by_teacher: BTreeMap<String, (TokenCounts, Vec<f64>)> = BTreeMap::new();
-    for rollout in stage.rows::<Rollout>()? {
+    for rollout in stage.rows::<Sampled>()? {
         let rollout = rollout?;
         let prompt = prompts.partner_of(Rollout::TABLE, &rollout.prompt_id)?;
         let Some(length) = lengths.next().transpose()? else { break };
-        let rounds = prompt.messages.iter().filter(|message| message.role == "user").count();
-        corpus.add(&prompt.domain, rounds as u32, Some(length.total_tokens));
-        *ends.entry(finish_word(&rollout)).or_default() += 1;
+        corpus.add(&prompt.domain, rounds(&prompt.messages), Some(length.total_tokens));
+        match finish_word(rollout.finish_reason) {
+            Some(word) => *finished.entry(word).or_default() += 1,
+            None => unstated = true,
+        }
         let (counts, values) = by_teacher.entry(rollout.teacher).or_default();
         counts.add(length.total_tokens);
         values.push(f64::from(length.total_tokens));
+    }
+    if unstated {
+        unstated_ends(stage, &mut finished)?;
     }
     let mut teachers = Table::new(
         "Completion tokens by teacher",
@@ -95,7 +129,7 @@ pub fn rollouts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
         row.extend(length_cells(counts));
         teachers.rows.push(row);
     }
-    let ends: Vec<(String, String)> = ends.into_iter().map(|(word, count)| (word.to_owned(), grouped(count))).collect();
+    let ends = finished.into_iter().map(|(word, count)| (word.to_owned(), grouped(count))).collect();
     let series = by_teacher.into_iter().map(|(name, (_, values))| Series { name, values }).collect();
     let elements = vec![
         corpus_table("Rollouts by domain, in the form of DeepSeek-R1's Table 5", &corpus),
@@ -106,11 +140,34 @@ pub fn rollouts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
     Ok(section("Rollouts", stage, elements))
 }
 
+/// A verdict and how it was reached, without the words.
+#[derive(Deserialize)]
+struct Decided {
+    truncated: bool,
+    verdict: Verdict,
+    checks: Vec<Method>,
+}
+
+impl Columns for Decided {
+    type Table = VerdictRow;
+}
+
+#[derive(Deserialize)]
+struct Method {
+    verifier: String,
+    verdict: Verdict,
+    method: String,
+}
+
 /// Verdicts by verifier and method, lengths of right and wrong rollouts, and examples of each verdict.
 pub fn verdicts(context: &Context<'_>, stage: &Finished) -> Result<Section, PipelineError> {
     let mut counts = VerdictCounts::default();
-    for row in stage.rows::<VerdictRow>()? {
-        counts.add(&row?);
+    for row in stage.rows::<Decided>()? {
+        let row = row?;
+        counts.add(row.verdict, row.truncated);
+        for check in &row.checks {
+            counts.add_check(&check.verifier, &check.method, check.verdict);
+        }
     }
     let mut groups = GroupStatistics::default();
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
@@ -147,7 +204,7 @@ pub fn verdicts(context: &Context<'_>, stage: &Finished) -> Result<Section, Pipe
             series,
             "How long right and wrong completions are; truncated ones are left out.",
         ),
-        verdict_examples(stage)?,
+        verdict_examples(stage, &counts)?,
     ];
     Ok(section("Verdicts", stage, elements))
 }
@@ -175,19 +232,24 @@ fn verdict_table(counts: &VerdictCounts) -> Element {
 }
 
 /// The first rollouts of each verdict, to read.
-fn verdict_examples(stage: &Finished) -> Result<Element, PipelineError> {
-    let mut prompts = follow(stage.rows::<Prompt>()?, |row| &row.prompt_id);
-    let mut rollouts = follow(stage.rows::<Rollout>()?, |row| &row.rollout_id);
+fn verdict_examples(stage: &Finished, counts: &VerdictCounts) -> Result<Element, PipelineError> {
+    let mut prompts = follow(stage.rows::<Question>()?, |row| &row.prompt_id);
+    let mut rollouts = follow(stage.rows::<Completion>()?, |row| &row.rollout_id);
     let mut shown: BTreeMap<Verdict, Vec<Element>> = BTreeMap::new();
+    let mut wanted: u64 = counts.joint.values().map(|rows| (*rows).min(EXAMPLES as u64)).sum();
     for row in stage.rows::<VerdictRow>()? {
+        if wanted == 0 {
+            break;
+        }
         let row = row?;
         let elements = shown.entry(row.verdict).or_default();
         if elements.len() >= EXAMPLES {
             continue;
         }
+        wanted -= 1;
         let prompt = prompts.partner_of(VerdictRow::TABLE, &row.prompt_id)?;
         let rollout = rollouts.partner_of(VerdictRow::TABLE, &row.rollout_id)?;
-        let asked = prompt.messages.last().map(|message| message.content.as_str()).unwrap_or_default();
+        let asked = prompt.last();
         let facts = vec![
             ("teacher".to_owned(), row.teacher.clone()),
             ("reference answer".to_owned(), prompt.reference_answer.clone().unwrap_or_default()),
@@ -220,11 +282,24 @@ fn verdict_examples(stage: &Finished) -> Result<Element, PipelineError> {
     Ok(Element::Details { summary: "Rollouts to read".into(), elements })
 }
 
+/// A chosen rollout's length among those of its prompt.
+#[derive(Deserialize)]
+struct Chosen {
+    rule: String,
+    total_tokens: u32,
+    correct_count: u32,
+    mean_correct_tokens: f64,
+}
+
+impl Columns for Chosen {
+    type Table = Selection;
+}
+
 /// What a rule chose, and how its lengths compare with all correct rollouts.
 pub fn selection(stage: &Finished) -> Result<Section, PipelineError> {
     let (mut chosen, mut means, mut ratios) = (TokenCounts::default(), 0.0, (0.0, 0_u64));
     let mut rule = String::new();
-    for row in stage.rows::<Selection>()? {
+    for row in stage.rows::<Chosen>()? {
         let row = row?;
         chosen.add(row.total_tokens);
         means += row.mean_correct_tokens;
@@ -243,21 +318,46 @@ pub fn selection(stage: &Finished) -> Result<Section, PipelineError> {
     Ok(section("Selection", stage, vec![Element::KeyValues(facts)]))
 }
 
+/// A training example without what is said.
+#[derive(Deserialize)]
+struct Example {
+    domain: String,
+    messages: Vec<Role>,
+    completion_tokens: Option<u32>,
+}
+
+impl Columns for Example {
+    type Table = SftExample;
+}
+
 /// A corpus in the form of R1's table.
 pub fn examples(stage: &Finished) -> Result<Section, PipelineError> {
     let mut corpus = CorpusTable::default();
-    for row in stage.rows::<SftExample>()? {
-        corpus.add_example(&row?);
+    for row in stage.rows::<Example>()? {
+        let row = row?;
+        corpus.add(&row.domain, rounds(&row.messages), row.completion_tokens);
     }
     let table = corpus_table("Training examples by domain, in the form of DeepSeek-R1's Table 5", &corpus);
     Ok(section("Training examples", stage, vec![table]))
 }
 
+/// A pair without its texts.
+#[derive(Deserialize)]
+struct Sides {
+    pair_kind: String,
+    chosen_tokens: u32,
+    rejected_tokens: u32,
+}
+
+impl Columns for Sides {
+    type Table = Pair;
+}
+
 /// How far the sides of the pairs are apart, and pairs to read.
 pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
     let mut statistics = PairStatistics::default();
-    let (mut chosen, mut rejected, mut shown) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in stage.rows::<Pair>()? {
+    let (mut chosen, mut rejected) = (Vec::new(), Vec::new());
+    for pair in stage.rows::<Sides>()? {
         let pair = pair?;
         let kind = serde_json::from_value::<PairKind>(Value::String(pair.pair_kind.clone()));
         if let (Ok(kind), true) = (kind, pair.chosen_tokens > 0) {
@@ -265,18 +365,20 @@ pub fn pairs(stage: &Finished) -> Result<Section, PipelineError> {
             chosen.push(f64::from(pair.chosen_tokens));
             rejected.push(f64::from(pair.rejected_tokens));
         }
-        if shown.len() < EXAMPLES {
-            let asked = pair.prompt.last().map(|message| message.content.as_str()).unwrap_or_default();
-            shown.push(Element::Details {
-                summary: format!("{} ({} against {} tokens)", cut(asked, 90), pair.chosen_tokens, pair.rejected_tokens),
-                elements: vec![
-                    Element::Paragraph("Chosen".into()),
-                    Element::Text(cut(&pair.chosen, EXAMPLE_CHARACTERS)),
-                    Element::Paragraph(format!("Rejected (`{}`)", pair.pair_kind)),
-                    Element::Text(cut(&pair.rejected, EXAMPLE_CHARACTERS)),
-                ],
-            });
-        }
+    }
+    let mut shown = Vec::new();
+    for pair in stage.rows::<Pair>()?.take(EXAMPLES) {
+        let pair = pair?;
+        let asked = pair.prompt.last().map(|message| message.content.as_str()).unwrap_or_default();
+        shown.push(Element::Details {
+            summary: format!("{} ({} against {} tokens)", cut(asked, 90), pair.chosen_tokens, pair.rejected_tokens),
+            elements: vec![
+                Element::Paragraph("Chosen".into()),
+                Element::Text(cut(&pair.chosen, EXAMPLE_CHARACTERS)),
+                Element::Paragraph(format!("Rejected (`{}`)", pair.pair_kind)),
+                Element::Text(cut(&pair.rejected, EXAMPLE_CHARACTERS)),
+            ],
+        });
     }
     let number =
         |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |value| format!("{value:.digits$}"));
@@ -331,15 +433,39 @@ fn length_figure(x_name: &str, series: Vec<Series<f64>>, caption: &str) -> Eleme
     })
 }
 
-fn finish_word(rollout: &Rollout) -> &'static str {
-    match rollout.finish_reason {
-        FinishReason::Stop => "ended by themselves",
-        FinishReason::Length => "cut off by the token limit",
-        FinishReason::ContentFilter => "withheld by the server",
-        FinishReason::Abort => "given up",
-        FinishReason::Unknown if rollout.truncated() => "never finished their reasoning",
-        FinishReason::Unknown => "end not stated by the source",
+/// What a rollout did at its end; nothing where its source does not say.
+fn finish_word(finish_reason: FinishReason) -> Option<&'static str> {
+    match finish_reason {
+        FinishReason::Stop => Some("ended by themselves"),
+        FinishReason::Length => Some("cut off by the token limit"),
+        FinishReason::ContentFilter => Some("withheld by the server"),
+        FinishReason::Abort => Some("given up"),
+        FinishReason::Unknown => None,
     }
+}
+
+/// A rollout's text and its end.
+#[derive(Deserialize)]
+struct Ended {
+    completion: String,
+    finish_reason: FinishReason,
+}
+
+impl Columns for Ended {
+    type Table = Rollout;
+}
+
+/// Counts the rollouts whose end is not stated: only their texts tell whether they finished their reasoning.
+fn unstated_ends(stage: &Finished, finished: &mut BTreeMap<&'static str, u64>) -> Result<(), PipelineError> {
+    for rollout in stage.rows::<Ended>()? {
+        let Ended { completion, finish_reason } = rollout?;
+        if finish_reason == FinishReason::Unknown {
+            let cut_off = finish_reason.truncates_with(completion::split(&completion).form);
+            let word = if cut_off { "never finished their reasoning" } else { "end not stated by the source" };
+            *finished.entry(word).or_default() += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The word with a capital letter.

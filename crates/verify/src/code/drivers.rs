@@ -7,6 +7,7 @@ use super::command::Resolved;
 use super::sandbox::{Limits, Program, Sandbox, Status};
 
 const START: &str = include_str!("python/start.py");
+const PRELOAD: &str = include_str!("python/preload.py");
 const LAUNCH: &str = include_str!("python/launch.py");
 const WIRE: &str = include_str!("python/wire.py");
 const SOLUTION: &str = include_str!("python/solution.py");
@@ -22,14 +23,16 @@ const COMPILE: &str =
 pub(super) struct Drivers {
     solution: String,
     judge: String,
+    launch: String,
 }
 
 impl Drivers {
     /// Compiles the drivers for this Python; with another command there is nothing to compile.
     pub(super) fn new(sandbox: &Sandbox, command: &Resolved) -> Result<Self, CodeError> {
-        let [solution, judge] = [SOLUTION, JUDGE].map(|body| format!("{START}\n\n{WIRE}\n\n{body}"));
+        let [solution, judge] = [SOLUTION, JUDGE].map(|body| format!("{START}\n\n{PRELOAD}\n\n{WIRE}\n\n{body}"));
+        let launch = format!("{START}\n\n{PRELOAD}\n\n{LAUNCH}");
         if command.starts_without_site() {
-            let parts = python_literal(&json!([solution, judge]));
+            let parts = python_literal(&json!([solution, judge, launch]));
             let program = Program {
                 file: "main.py",
                 source: &format!("PARTS = {parts}\n{COMPILE}"),
@@ -37,12 +40,13 @@ impl Drivers {
             };
             let result = sandbox.run(&program, b"", &Limits::of_seconds(60.0))?;
             let text = String::from_utf8_lossy(&result.stdout);
-            if let (Status::Exited(0), Some((solution, judge))) = (result.status, text.trim().split_once('\n')) {
+            let codes: Vec<&str> = text.split_ascii_whitespace().collect();
+            if let (Status::Exited(0), [solution, judge, launch]) = (result.status, codes.as_slice()) {
                 let load = |code: &str| format!("import marshal\nexec(marshal.loads(bytes.fromhex('{code}')))\n");
-                return Ok(Self { solution: load(solution), judge: load(judge) });
+                return Ok(Self { solution: load(solution), judge: load(judge), launch: load(launch) });
             }
         }
-        Ok(Self { solution, judge })
+        Ok(Self { solution, judge, launch })
     }
 
     /// The file that loads a program and serves its functions.
@@ -56,8 +60,8 @@ impl Drivers {
     }
 
     /// The file that runs a whole program.
-    pub(super) fn launcher(payload: &Value) -> String {
-        format!("{START}\n\nPAYLOAD = {}\n{LAUNCH}", python_literal(payload))
+    pub(super) fn launcher(&self, payload: &Value) -> String {
+        format!("{}\n\nexec(*launch({}))\n", self.launch, python_literal(payload))
     }
 }
 

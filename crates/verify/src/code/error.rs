@@ -49,4 +49,10 @@ pub enum CodeError {
     /// The command is installed where programs cannot see it.
     #[error("command `{0}` is not visible inside the sandbox: add its folder to `read_only_paths`")]
     HiddenCommand(PathBuf),
+    /// The data lie among the system's folders, which programs must see.
+    #[error("programs would see the folder of the data, `{0}`, among the system's: work in another folder")]
+    VisibleData(PathBuf),
+    /// The machine ran out of memory while a program was within its limits.
+    #[error("the kernel killed a program that was within its limits: the machine has too little memory")]
+    OutOfMemory,
 }

@@ -3,7 +3,8 @@
 //! The program never sees what is expected. Outputs and returned values are compared in this process; where the tests
 //! are code (HumanEval, MBPP), they run in a second sandbox and call the program through a pipe that carries plain values.
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::command::Resolved;
@@ -37,6 +38,8 @@ pub(super) enum Ran {
 struct Judged {
     tests: Vec<JudgedTest>,
     fault: Option<String>,
+    /// A function has returned something and changed its arguments too: the tests must be run carefully.
+    again: bool,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +77,7 @@ impl Bench<'_> {
         let (launcher, launch);
         let program = if self.command.starts_without_site() {
             let payload = json!({ "packages": self.command.packages, "sources": [program] });
-            launcher = Drivers::launcher(&payload);
+            launcher = self.drivers.launcher(&payload);
             launch = driver_command(self.command);
             Program { file: "main.py", source: &launcher, command: &launch }
         } else {
@@ -89,10 +92,13 @@ impl Bench<'_> {
             }
             let result = self.sandbox.run(&program, input.as_bytes(), &self.limits)?;
             tests.push(match result.status {
-                Status::Exited(0) => match compare::output(&String::from_utf8_lossy(&result.stdout), expected) {
-                    Ok(()) => TestResult::passed(),
-                    Err(reason) => TestResult::new(TestStatus::WrongAnswer, reason),
-                },
+                Status::Exited(0) => {
+                    let printed = std::str::from_utf8(&result.stdout).map_err(|error| format!("the output: {error}"));
+                    match printed.and_then(|printed| compare::output(printed, expected)) {
+                        Ok(()) => TestResult::passed(),
+                        Err(reason) => TestResult::new(TestStatus::WrongAnswer, reason),
+                    }
+                }
                 _ => failure(&result),
             });
         }
@@ -109,19 +115,25 @@ impl Bench<'_> {
             requests.push('\n');
         }
         let source = self.drivers.solution(&json!({
-            "prelude": "", "sources": [program], "packages": self.command.packages,
+            "prelude": "", "sources": [program], "packages": self.command.packages, "function": function,
         }));
         let command = driver_command(self.command);
         let program = Program { file: "main.py", source: &source, command: &command };
         // One line more than there are calls: the first says that the program is loaded.
         let result = self.sandbox.run_lines(&program, requests.as_bytes(), &self.limits, cases.len() + 1)?;
         let mut replies = result.stdout.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        let mut read = || replies.next().map(|line| serde_json::from_slice::<Value>(line).unwrap_or(Value::Null));
-        let loaded = read();
+        let mut read = || replies.next().map(Reply::read);
         let mut tests = Vec::with_capacity(cases.len());
-        if let Some(error) = loaded.as_ref().and_then(raised) {
-            let reason = format!("the program does not load: {error}");
-            tests.resize(cases.len(), TestResult::new(TestStatus::RuntimeError, reason));
+        let unloaded = match read() {
+            Some(Reply { ready: Some(true), .. }) => None,
+            Some(reply) => {
+                let error = reply.raised().unwrap_or_else(|| "the program sent something else".into());
+                Some(TestResult::new(TestStatus::RuntimeError, format!("the program does not load: {error}")))
+            }
+            None => None, // Nor is there a reply to the first call: the run itself says why.
+        };
+        if let Some(unloaded) = unloaded {
+            tests.resize(cases.len(), unloaded);
             return Ok(Ran::Tested { method: "calls", tests });
         }
         for (_, expected) in cases {
@@ -130,11 +142,11 @@ impl Bench<'_> {
                 tests.resize(cases.len(), TestResult::new(TestStatus::NotRun, ""));
                 break;
             };
-            tests.push(match (reply.get("ok"), raised(&reply)) {
-                (_, Some(error)) => TestResult::new(TestStatus::RuntimeError, error),
-                (Some(returned), None) if compare::value(returned, expected) => TestResult::passed(),
-                (returned, None) => {
-                    let returned = returned.map_or_else(|| "nothing".into(), Value::to_string);
+            tests.push(match (reply.raised(), &reply.ok) {
+                (Some(error), _) => TestResult::new(TestStatus::RuntimeError, error),
+                (None, Some(returned)) if compare::value(returned, expected) => TestResult::passed(),
+                (None, returned) => {
+                    let returned = returned.as_ref().map_or_else(|| "nothing".into(), Value::to_string);
                     TestResult::new(TestStatus::WrongAnswer, format!("returned `{}`", compare::short(&returned)))
                 }
             });
@@ -149,13 +161,23 @@ impl Bench<'_> {
         for payload in [&mut solution, &mut judge] {
             payload["packages"] = json!(self.command.packages);
         }
-        let judge = self.drivers.judge(&judge);
         let solution = self.drivers.solution(&solution);
-        let command = driver_command(self.command);
-        let judge = Program { file: "main.py", source: &judge, command: &command };
-        let solution = Program { file: "main.py", source: &solution, command: &command };
-        let (judge, solution) = self.sandbox.run_pair(&judge, &solution, &self.limits)?;
-        let judged = serde_json::from_slice::<Judged>(&judge.stdout).ok().filter(|_| judge.status == Status::Exited(0));
+        let mut run = |careful: bool| {
+            judge["careful"] = json!(careful);
+            let judge = self.drivers.judge(&judge);
+            let command = driver_command(self.command);
+            let judge = Program { file: "main.py", source: &judge, command: &command };
+            let solution = Program { file: "main.py", source: &solution, command: &command };
+            let (judge, solution) = self.sandbox.run_pair(&judge, &solution, &self.limits)?;
+            let judged = serde_json::from_slice::<Judged>(&judge.stdout).ok();
+            Ok::<_, CodeError>((judged.filter(|_| judge.status == Status::Exited(0)), judge, solution))
+        };
+        let mut ran = run(false)?;
+        if ran.0.as_ref().is_some_and(|judged| judged.again) {
+            ran = run(true)?;
+        }
+        let (judged, judge, solution) = ran;
+        let (loaded, used) = (judge.stdout.starts_with(b" "), judge.stdout.starts_with(b" \n"));
         // A limit that the program met explains the failure better than "the program ended".
         let met = |status| {
             matches!(status, Status::TimedOut | Status::MemoryExceeded | Status::ProcessesExceeded | Status::Signal(_))
@@ -175,8 +197,15 @@ impl Bench<'_> {
                 };
                 Ran::Tested { method, tests: tests.into_iter().map(result).collect() }
             }
-            _ if met(solution.status) => {
+            _ if met(solution.status) && (!loaded || used) => {
                 Ran::Tested { method, tests: std::iter::repeat_with(|| failure(&solution)).take(count).collect() }
+            }
+            // Tests that work with values of the program and then never end, or need more memory than there is, do so
+            // because of these values.
+            _ if used => {
+                let status = TestStatus::of(judge.status);
+                let result = TestResult::new(status, "in the tests, with what the program returned");
+                Ran::Tested { method, tests: vec![result; count] }
             }
             _ => Ran::BadTests(format!("the tests themselves failed: {}", judge.status)),
         })
@@ -194,11 +223,38 @@ fn bodies(text: &str) -> Vec<String> {
     vec![format!("    {}", text.trim_start()), indented, text.to_owned()]
 }
 
-/// What a reply says was raised.
-fn raised(reply: &Value) -> Option<String> {
-    let error = reply.get("error")?.as_str()?;
-    let text = reply.get("text").and_then(Value::as_str).unwrap_or_default();
-    Some(compare::short(&format!("{error}: {text}")))
+/// A line that a program sends: that it is loaded, or what a call returned or raised.
+///
+/// Any process of the program can write such a line. One that is no reply (another key, a key that stands twice, half a
+/// surrogate pair) says nothing.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reply {
+    ready: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    ok: Option<Value>,
+    error: Option<String>,
+    text: Option<String>,
+    #[serde(rename = "args")]
+    _arguments: Option<IgnoredAny>,
+}
+
+/// A value that stands there, `null` among them.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Reply {
+    fn read(line: &[u8]) -> Self {
+        let line = std::str::from_utf8(line).ok().filter(|line| crate::json::is_unambiguous(line));
+        line.and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default()
+    }
+
+    /// What was raised.
+    fn raised(&self) -> Option<String> {
+        let text = self.text.as_deref().unwrap_or_default();
+        self.error.as_ref().map(|error| compare::short(&format!("{error}: {text}")))
+    }
 }
 
 /// The result of a run that did not end well.

@@ -41,6 +41,10 @@ pub struct CodeSettings {
     pub sandbox: SandboxChoice,
     /// Folders that programs may read beside the system's, such as that of a compiler under `/opt`.
     pub read_only_paths: Vec<PathBuf>,
+    /// Folders that programs never see, beside the working folder and the home folder: where the pipeline and its data
+    /// lie, known to whoever builds the verifier.
+    #[serde(skip)]
+    pub private_paths: Vec<PathBuf>,
 }
 
 impl Default for CodeSettings {
@@ -56,6 +60,7 @@ impl Default for CodeSettings {
             stop_at_first_failure: true,
             sandbox: SandboxChoice::Auto,
             read_only_paths: Vec::new(),
+            private_paths: Vec::new(),
         }
     }
 }

@@ -100,7 +100,7 @@ impl CodeVerifier {
         let command = resolve(&settings.command)?;
         let mut paths = settings.read_only_paths.clone();
         paths.extend(command.paths.iter().cloned());
-        let sandbox = Sandbox::new(settings.sandbox, &paths)?;
+        let sandbox = Sandbox::new(settings.sandbox, &paths, &settings.private_paths)?;
         let executable = std::path::PathBuf::from(&command.command[0]);
         if !sandbox.shows(&executable) {
             return Err(CodeError::HiddenCommand(executable));

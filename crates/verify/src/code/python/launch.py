@@ -3,11 +3,11 @@
 
 def launch(payload):
     finish_site(payload["packages"])
-    code = compile(payload["sources"][0], "main.py", "exec")
+    source = payload["sources"][0]
+    code = compile(source, "main.py", "exec")
+    given = preloaded(source, code)
     main = globals()
     for name in [name for name in main if not name.startswith("__")]:
         del main[name]
+    main.update(given)
     return code, main
-
-
-exec(*launch(PAYLOAD))

@@ -23,7 +23,10 @@ def serve(payload):
     try:
         if payload["prelude"]:
             exec(first_that_compiles([payload["prelude"], payload["prelude"] + "\n    pass\n"]), module.__dict__)
-        exec(first_that_compiles(payload["sources"]), module.__dict__)
+        code = first_that_compiles(payload["sources"])
+        if payload.get("function"):
+            module.__dict__.update(preloaded(payload["sources"][0], code, payload["function"]))
+        exec(code, module.__dict__)
     except BaseException as error:
         reply(failed(error))
         return
@@ -38,6 +41,19 @@ def serve(payload):
             raise NameError("name %r is not defined" % name)
         return module.__dict__[name]
 
+    def can_change(given):
+        arguments, named = given
+        plain = (int, float, str, bytes, type(None))
+        return any(not isinstance(value, plain) for value in arguments + list(named.values()))
+
+    def ends(iterator, most):
+        for _ in range(most):
+            try:
+                next(iterator)
+            except StopIteration:
+                return True
+        return False
+
     def perform(request):
         operation = request["op"]
         local = lambda number, _: HANDLES["objects"][number]
@@ -48,11 +64,12 @@ def serve(payload):
         target = function(request["name"]) if "name" in request else value("on")
         if operation == "call":
             arguments, named = value("args"), dict(value("named"))
-            before = dumps(encode(arguments))
-            result = target(*arguments, **named)
-            message = {"ok": encode(result)}
-            if result is None:
-                after = encode(arguments)
+            given = [arguments, named]
+            # What the function makes of its arguments is part of what it does.
+            before = dumps(encode(given)) if can_change(given) else None
+            message = {"ok": encode(target(*arguments, **named))}
+            if before is not None:
+                after = encode(given)
                 if dumps(after) != before:
                     message["args"] = after
             return message
@@ -65,6 +82,7 @@ def serve(payload):
             "iter": lambda: iter(target), "next": lambda: next(target), "len": lambda: len(target),
             "bool": lambda: bool(target), "str": lambda: str(target), "repr": lambda: repr(target),
             "item": lambda: target[value("key")],
+            "ends": lambda: ends(target, request["most"]),
         }
         return {"ok": encode(operations[operation]())}
 

@@ -6,18 +6,34 @@
 # `re`, doubles the time to start.
 import posix
 
+
+def one_of_each(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands twice")
+    return value
+
+
+# Integers of any size are printed and read; see `environment` in the sandbox.
+digits_limit = getattr(sys, "set_int_max_str_digits", lambda digits: None)
+
 try:
     import _json
 
     class _Plain(object):
-        strict, object_hook, object_pairs_hook, parse_constant, memo = True, None, None, None, {}
+        strict, object_hook, object_pairs_hook, parse_constant, memo = True, None, one_of_each, None, {}
         parse_float, parse_int = float, int
 
     _scan = _json.make_scanner(_Plain)
     _write = _json.make_encoder(None, None, _json.encode_basestring_ascii, None, ":", ",", False, False, True)
 
     def loads(text):
-        value, end = _scan(text, 0)
+        # Long integers come in hexadecimal digits, which take no longer than they are long; decimal ones would.
+        digits_limit(4300)
+        try:
+            value, end = _scan(text, 0)
+        finally:
+            digits_limit(0)
         if text[end:].strip():
             raise ValueError("not a value")
         return value
@@ -28,7 +44,11 @@ try:
     if loads(dumps({"a": [1, 1.5, "\n", None, True]})) != {"a": [1, 1.5, "\n", None, True]}:
         raise ImportError
 except (ImportError, AttributeError, TypeError):
-    from json import dumps, loads
+    import json
+    from json import dumps
+
+    def loads(text):
+        return json.loads(text, object_pairs_hook=one_of_each)
 
 TYPES = {kind.__name__: kind for kind in (
     bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object, range, set, str, tuple, type(None))}
@@ -116,11 +136,18 @@ def decode(value, handle):
     if rest != 1:
         raise ValueError("not a value")
     many = lambda: [decode(item, handle) for item in content]
-    pairs = lambda items: [(decode(k, handle), decode(v, handle)) for k, v in items]
+
+    def distinct(kind, items):
+        value = kind(items)
+        if len(value) != len(items):
+            raise ValueError("an element or key stands twice")
+        return value
+
+    pairs = lambda items: distinct(dict, [(decode(k, handle), decode(v, handle)) for k, v in items])
     if tag == "t":
         return tuple(many())
     if tag == "d":
-        return dict(pairs(content))
+        return pairs(content)
     if tag == "C":
         import collections
         counter = collections.Counter()
@@ -130,9 +157,9 @@ def decode(value, handle):
         import collections
         return collections.OrderedDict(pairs(content))
     if tag == "s":
-        return set(many())
+        return distinct(set, many())
     if tag == "z":
-        return frozenset(many())
+        return distinct(frozenset, many())
     if tag == "i":
         return int(content, 16)
     if tag == "f":
@@ -144,13 +171,17 @@ def decode(value, handle):
     if tag == "c":
         return complex(*many())
     if tag == "r":
-        return range(*many())
+        numbers = range(*many())
+        if len(numbers) > 1 << 24:
+            # It would keep whoever walks through it busy for ever.
+            raise ValueError("too long")
+        return numbers
     if tag == "q":
         import collections
         return collections.deque(many())
     if tag == "v":
         views = {"dict_keys": dict.keys, "dict_values": dict.values, "dict_items": dict.items}
-        return views[content[0]](dict(pairs(content[1])))
+        return views[content[0]](pairs(content[1]))
     if tag == "D":
         import decimal
         return decimal.Decimal(content)
@@ -170,7 +201,9 @@ def decode(value, handle):
 
 
 def shorten(text, limit=300):
-    return text if len(text) <= limit else text[:limit] + "…"
+    text = text if len(text) <= limit else text[:limit] + "…"
+    # Half a surrogate pair cannot be written.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def first_that_compiles(sources, name="solution.py"):

@@ -49,7 +49,9 @@ impl Bubblewrap {
         push(&["--dev", "/dev", "--size", "16777216", "--perms", "1777", "--tmpfs", "/dev/shm"]);
         push(&["--remount-ro", "/dev", "--proc", "/proc"]);
         // Process 1 is bubblewrap's own, of the same user as the program: its memory is not for the program.
-        push(&["--size", "4096", "--tmpfs", "/proc/1"]);
+        push(&["--size", "4096", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]);
+        // Whoever may raise its own score for the kernel's choice of a victim may lower it again.
+        push(&["--remount-ro", "/proc"]);
         Ok(Self { path, arguments, view: view(layout), filter })
     }
 
@@ -101,6 +103,8 @@ impl Bubblewrap {
                         return Err(io::Error::last_os_error());
                     }
                 }
+                // Before the change of user, after which the file belongs to somebody else.
+                super::child::first_to_be_killed();
                 if leave_root {
                     // The kernel limits the number of everyone's processes but root's, and a fork bomb that is only
                     // watched can outrun the watcher: bubblewrap itself must run as somebody else.
@@ -144,7 +148,15 @@ fn view(layout: &Layout) -> Vec<OsString> {
         arguments.extend(["--symlink".into(), says.into(), at.into()]);
     }
     for view in &layout.views {
-        arguments.extend(["--ro-bind".into(), view.source.clone().into(), view.target.clone().into()]);
+        match &view.source {
+            Some(source) => arguments.extend(["--ro-bind".into(), source.into(), view.target.clone().into()]),
+            None => arguments.extend(
+                ["--size", "65536", "--tmpfs"].map(OsString::from).into_iter().chain([view.target.clone().into()]),
+            ),
+        }
+    }
+    for view in layout.views.iter().filter(|view| view.source.is_none()) {
+        arguments.extend(["--remount-ro".into(), view.target.clone().into()]);
     }
     arguments
 }
@@ -201,19 +213,26 @@ fn child_pid(info: &str) -> Option<libc::pid_t> {
     serde_json::from_str::<serde_json::Value>(info).ok()?.get("child-pid")?.as_i64().map(|pid| pid as libc::pid_t)
 }
 
-/// A file in memory with these bytes, at its beginning.
+/// A file in memory with these bytes, at its beginning. It can only be read: a program whose standard input it is must
+/// not grow it, for nobody counts its memory.
 pub(super) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, CodeError> {
     // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
-    let fd = unsafe {
-        let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC);
+    let mut file = unsafe {
+        let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
         if fd < 0 {
             return Err(CodeError::Io(io::Error::last_os_error()));
         }
-        OwnedFd::from_raw_fd(fd)
+        File::from(OwnedFd::from_raw_fd(fd))
     };
-    let mut file = File::from(above_standard(fd)?);
     file.write_all(bytes).and_then(|()| file.rewind()).map_err(CodeError::Io)?;
-    Ok(file.into())
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: sets flags of an open descriptor.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
+        return Err(CodeError::Io(io::Error::last_os_error()));
+    }
+    // Opened for reading, a sealed file can also be mapped. Without `/proc` it stays as it is.
+    let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or(file);
+    above_standard(file.into())
 }
 
 #[cfg(test)]

@@ -25,13 +25,20 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
 
 /// The parts of the plan that do not change from program to program.
 pub(super) struct Builtin {
-    folders: Vec<CString>,
     links: Vec<(CString, CString)>,
-    binds: Vec<(CString, CString, bool)>,
+    binds: Vec<Mount>,
     devices: Vec<(CString, CString)>,
     filter: Vec<libc::sock_filter>,
     /// Version of the kernel's Landlock interface, 0 without.
     pub landlock: i32,
+}
+
+/// A bind, or an empty folder over another: see [`Bind`].
+struct Mount {
+    source: Option<CString>,
+    target: CString,
+    folders: Vec<CString>,
+    folder: bool,
 }
 
 impl Builtin {
@@ -46,7 +53,6 @@ impl Builtin {
             Ok((old(&path)?, new(&path)?))
         };
         Ok(Self {
-            folders: layout.folders().iter().map(|folder| new(folder)).collect::<Result<_, _>>()?,
             links: layout
                 .links
                 .iter()
@@ -55,7 +61,14 @@ impl Builtin {
             binds: layout
                 .views
                 .iter()
-                .map(|view| Ok((old(&view.source)?, new(&view.target)?, view.folder)))
+                .map(|view| {
+                    Ok(Mount {
+                        source: view.source.as_deref().map(old).transpose()?,
+                        target: new(&view.target)?,
+                        folders: view.folders().into_iter().map(new).collect::<Result<_, _>>()?,
+                        folder: view.folder,
+                    })
+                })
                 .collect::<Result<_, CodeError>>()?,
             devices: DEVICES.iter().map(device).collect::<Result<_, CodeError>>()?,
             filter,
@@ -70,16 +83,28 @@ impl Builtin {
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
-        let binds: Vec<Bind<'_>> =
-            self.binds.iter().map(|(source, target, folder)| Bind { source, target, folder: *folder }).collect();
-        let devices: Vec<Bind<'_>> =
-            self.devices.iter().map(|(source, target)| Bind { source, target, folder: false }).collect();
-        let folders: Vec<&CStr> = self.folders.iter().map(CString::as_c_str).collect();
+        let folders: Vec<Vec<&CStr>> =
+            self.binds.iter().map(|bind| bind.folders.iter().map(CString::as_c_str).collect()).collect();
+        let binds: Vec<Bind<'_>> = self
+            .binds
+            .iter()
+            .zip(&folders)
+            .map(|(bind, folders)| Bind {
+                source: bind.source.as_deref(),
+                target: &bind.target,
+                folders,
+                folder: bind.folder,
+            })
+            .collect();
+        let devices: Vec<Bind<'_>> = self
+            .devices
+            .iter()
+            .map(|(source, target)| Bind { source: Some(source), target, folders: &[], folder: false })
+            .collect();
         let links: Vec<(&CStr, &CStr)> = self.links.iter().map(|(a, b)| (a.as_c_str(), b.as_c_str())).collect();
         let (report_read, report_write) = pipe()?;
         let (go_read, go_write) = pipe()?;
         let plan = Plan {
-            folders: &folders,
             links: &links,
             binds: &binds,
             devices: &devices,

@@ -7,7 +7,7 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::os::fd::RawFd;
 
-use libc::{MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC};
+use libc::{MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC};
 
 /// User and group of the program inside the sandbox, and outside too where the parent may map it.
 pub(super) const NOBODY: u32 = 65534;
@@ -112,20 +112,20 @@ impl Step {
     }
 }
 
-/// A bind mount of the read-only view.
+/// A bind mount of the read-only view, or an empty folder over a part of it.
 pub(super) struct Bind<'a> {
-    /// The source, under `/old`.
-    pub source: &'a CStr,
+    /// The source, under `/old`; `None` for an empty folder.
+    pub source: Option<&'a CStr>,
     /// The target, under `/new`.
     pub target: &'a CStr,
+    /// Folders to make before, parents first.
+    pub folders: &'a [&'a CStr],
     /// Whether the target is a folder (made before) or a file (to be made).
     pub folder: bool,
 }
 
 /// Everything that the child needs, laid out before the clone.
 pub(super) struct Plan<'a> {
-    /// Folders to make under `/new`, parents first.
-    pub folders: &'a [&'a CStr],
     /// Symbolic links: what they say, and where they stand under `/new`.
     pub links: &'a [(&'a CStr, &'a CStr)],
     /// The read-only view.
@@ -185,13 +185,7 @@ pub(super) unsafe fn process_one(plan: &Plan<'_>) -> ! {
         if libc::read(plan.fds.go, (&raw mut go).cast(), 1) != 1 {
             libc::_exit(1);
         }
-        let score = c"/proc/self/oom_score_adj";
-        let fd = libc::open(score.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if fd >= 0 {
-            // Should memory run out all the same, the kernel is to take this program and not its judge.
-            libc::write(fd, c"1000".as_ptr().cast(), 4);
-            libc::close(fd);
-        }
+        first_to_be_killed();
         // This process holds a copy of the parent's memory: keys, expected answers. Nobody inside may look at it.
         check(plan, Step::Privileges, libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0));
         build_root(plan);
@@ -201,6 +195,18 @@ pub(super) unsafe fn process_one(plan: &Plan<'_>) -> ! {
             0 => process_two(plan, go == GO_CHANGE_USER),
             child if child > 0 => reap(plan, child as libc::pid_t),
             _ => fail(plan, Step::Fork),
+        }
+    }
+}
+
+/// Should memory run out all the same, the kernel is to take this process and its children, not their judge.
+pub(super) unsafe fn first_to_be_killed() {
+    // SAFETY: system calls on constants.
+    unsafe {
+        let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd >= 0 {
+            libc::write(fd, c"1000".as_ptr().cast(), 4);
+            libc::close(fd);
         }
     }
 }
@@ -296,7 +302,7 @@ unsafe fn build_root(plan: &Plan<'_>) {
         // under `/old`, even the part of it that lies under `/tmp`.
         check(plan, Step::Stage, mount(Some(c"tmpfs"), c"/tmp", Some(c"tmpfs"), plain, Some(c"mode=755,size=64k")));
         check(plan, Step::Stage, libc::chdir(c"/tmp".as_ptr()));
-        for folder in [c"old", c"new"] {
+        for folder in [c"old", c"new", c"empty"] {
             check(plan, Step::Stage, libc::mkdir(folder.as_ptr(), 0o755));
         }
         check(plan, Step::Stage, libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c"old".as_ptr()) as c_int);
@@ -307,13 +313,8 @@ unsafe fn build_root(plan: &Plan<'_>) {
             check(plan, Step::Root, libc::mkdir(folder.as_ptr(), 0o755));
         }
         check(plan, Step::Root, mount(Some(c"tmpfs"), c"/new/tmp", Some(c"tmpfs"), plain, Some(plan.tmp_options)));
-        let shm = Some(c"mode=1777,size=16m");
+        let shm = Some(c"mode=1777,size=16m,nr_inodes=16384");
         check(plan, Step::Root, mount(Some(c"tmpfs"), c"/new/dev/shm", Some(c"tmpfs"), plain | MS_NOEXEC, shm));
-        for folder in plan.folders {
-            if libc::mkdir(folder.as_ptr(), 0o755) != 0 && *libc::__errno_location() != libc::EEXIST {
-                fail(plan, Step::Root);
-            }
-        }
         for (says, at) in plan.links {
             check(plan, Step::Root, libc::symlink(says.as_ptr(), at.as_ptr()));
         }
@@ -321,13 +322,23 @@ unsafe fn build_root(plan: &Plan<'_>) {
         for bind in plan.binds {
             bind_one(plan, Step::Bind, bind, read_only | libc::MOUNT_ATTR_NODEV);
         }
+        for hidden in plan.binds.iter().filter(|bind| bind.source.is_none()) {
+            check(plan, Step::Bind, set_attributes(hidden.target, 0, read_only | libc::MOUNT_ATTR_NODEV));
+        }
         for device in plan.devices {
             bind_one(plan, Step::Devices, device, read_only | libc::MOUNT_ATTR_NOEXEC);
         }
-        // Only this sandbox's processes are in it. Some containers forbid the mount: then there is no `/proc` at all.
-        let proc_flags = plain | MS_NOEXEC;
+        // Only this sandbox's processes are in it, and nothing is written to it: whoever may raise its own score for the
+        // kernel's choice of a victim may lower it again. Some containers forbid the mount: then there is no `/proc` at all.
+        let proc_flags = plain | MS_NOEXEC | MS_RDONLY;
         if mount(Some(c"proc"), c"/new/proc", Some(c"proc"), proc_flags, Some(c"subset=pid")) != 0 {
             mount(Some(c"proc"), c"/new/proc", Some(c"proc"), proc_flags, None);
+        }
+        // Process 1 is a copy of our parent: its command line may hold what the program must not see.
+        if mount(Some(c"/empty"), c"/new/proc/1", None, MS_BIND, None) == 0 {
+            check(plan, Step::Root, set_attributes(c"/new/proc/1", 0, read_only));
+        } else if *libc::__errno_location() != libc::ENOENT {
+            fail(plan, Step::Root);
         }
         write_source(plan);
 
@@ -344,13 +355,21 @@ unsafe fn build_root(plan: &Plan<'_>) {
 unsafe fn bind_one(plan: &Plan<'_>, step: Step, bind: &Bind<'_>, attributes: u64) {
     // SAFETY: as in `build_root`.
     unsafe {
+        for folder in bind.folders {
+            if libc::mkdir(folder.as_ptr(), 0o755) != 0 && *libc::__errno_location() != libc::EEXIST {
+                fail(plan, step);
+            }
+        }
+        let Some(source) = bind.source else {
+            return check(plan, step, mount(Some(c"/empty"), bind.target, None, MS_BIND, None));
+        };
         if !bind.folder {
             let fd =
                 libc::open(bind.target.as_ptr(), libc::O_CREAT | libc::O_WRONLY | libc::O_CLOEXEC, 0o644 as c_uint);
             check(plan, step, fd);
             libc::close(fd);
         }
-        check(plan, step, mount(Some(bind.source), bind.target, None, MS_BIND | MS_REC, None));
+        check(plan, step, mount(Some(source), bind.target, None, MS_BIND | MS_REC, None));
         check(plan, step, set_attributes(bind.target, libc::AT_RECURSIVE as c_uint, attributes));
     }
 }

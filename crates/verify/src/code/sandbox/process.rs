@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::CodeError;
+use super::cgroup::{Group, Groups};
 
 /// The three streams of a program; each end is the program's.
 pub(super) struct Streams {
@@ -31,6 +33,8 @@ pub(super) struct Ended {
     pub end: End,
     pub cpu: Duration,
     pub max_rss_bytes: u64,
+    /// Whether its control group ran out of memory.
+    pub out_of_memory: bool,
 }
 
 /// A started sandbox. Dropping it kills it.
@@ -43,24 +47,44 @@ pub(super) struct Running {
     inner: Option<(libc::pid_t, OwnedFd)>,
     /// Where the built-in sandbox's process 1 reports.
     report: Option<File>,
+    /// The control group that it is in.
+    group: Option<(Arc<Groups>, Group)>,
     waited: bool,
 }
 
 impl Running {
     /// A sandbox whose process 1 is our child and reports on `report`.
     pub(super) fn builtin(pid: libc::pid_t, pidfd: OwnedFd, report: File) -> Self {
-        Self { pid, pidfd, inner: None, report: Some(report), waited: false }
+        Self { pid, pidfd, inner: None, report: Some(report), group: None, waited: false }
     }
 
     /// A bubblewrap process.
     pub(super) fn bubblewrap(pid: libc::pid_t) -> io::Result<Self> {
-        Ok(Self { pid, pidfd: pidfd_open(pid)?, inner: None, report: None, waited: false })
+        Ok(Self { pid, pidfd: pidfd_open(pid)?, inner: None, report: None, group: None, waited: false })
     }
 
     /// Names process 1 inside bubblewrap, our grandchild. Only while it cannot have ended: it waits to be unblocked.
     pub(super) fn set_inner(&mut self, pid: libc::pid_t) -> io::Result<()> {
         self.inner = Some((pid, pidfd_open(pid)?));
         Ok(())
+    }
+
+    /// Moves the program's processes into a control group, which is given back when the sandbox has ended.
+    pub(super) fn enter(&mut self, groups: Arc<Groups>, group: Group) {
+        let mut moved = Vec::new();
+        // Until no process has come in while the others were moved; whatever a moved one starts is in the group.
+        for _ in 0..4 {
+            let new = |pid: &libc::pid_t| *pid != self.root() && !moved.contains(pid);
+            let found: Vec<libc::pid_t> = super::usage::tree(self.root()).into_iter().filter(new).collect();
+            if found.is_empty() {
+                break;
+            }
+            for pid in found {
+                group.enter(pid);
+                moved.push(pid);
+            }
+        }
+        self.group = Some((groups, group));
     }
 
     /// The process under which all the program's processes are.
@@ -105,14 +129,16 @@ impl Running {
             // Killing bubblewrap's outer process kills the inner one a moment later: wait until that is true.
             wait_readable(inner.as_fd());
         }
+        let out_of_memory = self.group.as_ref().is_some_and(|(_, group)| group.has_killed());
         if let Some(report) = &mut self.report {
             let Some(report) = super::builtin::read_report(report)? else {
-                return Ok(Ended { end: End::Killed, cpu: cpu_time(&usage), max_rss_bytes: 0 });
+                return Ok(Ended { end: End::Killed, cpu: cpu_time(&usage), max_rss_bytes: 0, out_of_memory });
             };
             return Ok(Ended {
                 end: decode(report.code),
                 cpu: Duration::from_micros(report.cpu_micros.max(0) as u64),
                 max_rss_bytes: report.max_rss_kib.max(0) as u64 * 1024,
+                out_of_memory,
             });
         }
         let end = match decode(status) {
@@ -121,7 +147,7 @@ impl Running {
             End::Signalled(_) => End::Killed,
             end => end,
         };
-        Ok(Ended { end, cpu: cpu_time(&usage), max_rss_bytes: usage.ru_maxrss.max(0) as u64 * 1024 })
+        Ok(Ended { end, cpu: cpu_time(&usage), max_rss_bytes: usage.ru_maxrss.max(0) as u64 * 1024, out_of_memory })
     }
 }
 
@@ -130,6 +156,9 @@ impl Drop for Running {
         if !self.waited {
             self.kill();
             let _ = self.wait();
+        }
+        if let Some((groups, group)) = self.group.take() {
+            groups.give_back(group);
         }
     }
 }

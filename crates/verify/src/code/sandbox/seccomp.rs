@@ -68,7 +68,13 @@ const DENIED: &[i64] = &[
     libc::SYS_adjtimex,
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
-    // Queues outlive nothing here, but nothing needs them either.
+    // Memory that no process maps, or that the kernel holds: no limit of ours counts it. POSIX shared memory and
+    // semaphores are files in `/dev/shm`, which has a size.
+    libc::SYS_memfd_create,
+    MEMFD_SECRET,
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
     libc::SYS_mq_open,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_iopl,
@@ -79,6 +85,9 @@ const DENIED: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_kexec_file_load,
 ];
+
+/// `memfd_secret`, which has the same number everywhere.
+const MEMFD_SECRET: i64 = 447;
 
 /// Flags of `clone` that make namespaces.
 const NEW_NAMESPACES: &[libc::c_int] = &[

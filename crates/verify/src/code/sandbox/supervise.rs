@@ -3,14 +3,22 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::cgroup::Groups;
 use super::process::{End, Running};
-use super::{CodeError, Limits, RunResult, Status, usage};
+use super::usage::{self, Usage};
+use super::{CodeError, Limits, RunResult, Status};
 
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const NEXT_LOOKS: Duration = Duration::from_millis(50);
+/// Programs that compute less, end sooner and stay smaller are not moved into a control group. To fill memory takes
+/// processor time, whoever holds it in the end.
+const LITTLE: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_secs(2);
+const SMALL: u64 = 64 << 20;
 /// How many times its time by the clock a program may take at most, however busy the machine is.
 pub(super) const PATIENCE: u32 = 10;
 /// Bytes of standard error that are kept: the last ones, where the message of an exception is.
@@ -20,8 +28,12 @@ const KEPT_ERROR: usize = 16 << 10;
 pub(super) struct Watched {
     running: Running,
     limits: Limits,
+    /// Where a control group for it can be had, while it is in none.
+    groups: Option<Arc<Groups>>,
     /// Times per line of output rather than for the whole run, for this many lines.
     pub(super) lines: Option<usize>,
+    /// Reads standard output only at looks and at the end: what comes before is of no interest until then.
+    pub(super) unhurried: bool,
     stdout: Option<File>,
     stderr: Option<File>,
     out: Vec<u8>,
@@ -31,6 +43,14 @@ pub(super) struct Watched {
     since: Instant,
     cpu_before: Duration,
     lines_seen: usize,
+    /// The private folders, once there are any.
+    folders: Option<Vec<File>>,
+    /// Memory that the program's processes mapped at the last look.
+    mapped: u64,
+    /// The most memory of all kinds that was seen.
+    peak: u64,
+    /// What the kernel had killed for want of memory at the first look.
+    kills_before: Option<u64>,
     cause: Option<Status>,
     result: Option<RunResult>,
 }
@@ -40,6 +60,7 @@ impl Watched {
     pub(super) fn new(
         running: Running,
         limits: &Limits,
+        groups: Option<Arc<Groups>>,
         stdout: Option<OwnedFd>,
         stderr: Option<OwnedFd>,
     ) -> Result<Self, CodeError> {
@@ -53,7 +74,9 @@ impl Watched {
         Ok(Self {
             running,
             limits: limits.clone(),
+            groups,
             lines: None,
+            unhurried: false,
             stdout: stdout.map(File::from),
             stderr: stderr.map(File::from),
             out: Vec::new(),
@@ -62,6 +85,10 @@ impl Watched {
             since: now,
             cpu_before: Duration::ZERO,
             lines_seen: 0,
+            folders: None,
+            mapped: 0,
+            peak: 0,
+            kills_before: None,
             cause: None,
             result: None,
         })
@@ -141,27 +168,57 @@ impl Watched {
         if self.out_of_time() {
             return self.stop(Status::TimedOut);
         }
+        self.kills_before.get_or_insert_with(usage::kernel_kills);
         let now = usage::of_tree(self.running.root());
         if now.cpu.saturating_sub(self.cpu_before) > self.limits.cpu {
             self.stop(Status::TimedOut);
         } else if now.tasks > self.limits.processes + 1 {
             // The kernel refuses more than the limit; this is for a kernel that does not.
             self.stop(Status::ProcessesExceeded);
-        } else if now.rss_bytes > self.limits.memory_bytes {
-            let bytes = usage::proportional_bytes(self.running.root()).unwrap_or(now.rss_bytes);
-            if bytes > self.limits.memory_bytes {
+        } else {
+            let memory = self.memory(&now);
+            self.peak = self.peak.max(memory);
+            if (memory > SMALL || now.cpu > LITTLE || self.started.elapsed() > SOON)
+                && let Some(groups) = self.groups.take()
+                && let Some(group) = groups.take(self.limits.memory_bytes)
+            {
+                self.running.enter(groups, group);
+            }
+            if memory > self.limits.memory_bytes {
                 self.stop(Status::MemoryExceeded);
             }
         }
     }
 
+    /// Memory in use: quickly from above where that is below the limit, else exactly.
+    fn memory(&mut self, now: &Usage) -> u64 {
+        let limit = self.limits.memory_bytes;
+        let Some(pid) = now.any else { return 0 };
+        let folders = self.folders.get_or_insert_with(|| usage::private_folders(pid));
+        let unmapped = usage::file_bytes(folders) + usage::socket_bytes(pid);
+        // Only in a large address space can there be more than what is resident.
+        let certain = now.rss_bytes + unmapped <= limit && now.virtual_bytes <= limit;
+        self.mapped = if certain { now.rss_bytes } else { usage::mapped_bytes(self.running.root()) };
+        self.mapped + unmapped
+    }
+
     fn finish(&mut self) -> Result<(), CodeError> {
         let ended = self.running.wait()?;
         self.read();
+        let files = self.folders.as_deref().map_or(0, usage::file_bytes);
+        let near_limit = self.peak > self.limits.memory_bytes / 2;
+        // No program can kill its sandbox: somebody outside did, and the kernel, for want of memory, may have. Where the
+        // program did not need much of it, that is not its doing.
+        let killed = matches!(ended.end, End::Killed)
+            || ended.end == End::Signalled(libc::SIGKILL)
+                && self.kills_before.is_some_and(|before| usage::kernel_kills() > before);
         let status = match (self.cause, ended.end) {
             (Some(cause), _) => cause,
-            (None, End::Killed) => Status::Signal(libc::SIGKILL),
+            (None, _) if ended.out_of_memory || killed && near_limit => Status::MemoryExceeded,
+            (None, _) if killed => return Err(CodeError::OutOfMemory),
             (None, End::Exited(0)) if self.lines.is_none() && ended.cpu > self.limits.cpu => Status::TimedOut,
+            // What it wrote since the last look counts as well.
+            (None, End::Exited(0)) if self.mapped + files > self.limits.memory_bytes => Status::MemoryExceeded,
             (None, End::Exited(0)) => Status::Exited(0),
             (None, end) => self.failure(end, ended.cpu, ended.max_rss_bytes),
         };
@@ -225,7 +282,8 @@ fn poll(watched: &[Watched], timeout: Duration) {
     let mut add = |fd: i32| polls.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     for one in watched.iter().filter(|one| one.result.is_none()) {
         add(one.running.ended_fd().as_raw_fd());
-        for stream in one.stdout.iter().chain(&one.stderr) {
+        let stdout = one.stdout.iter().filter(|_| !one.unhurried);
+        for stream in stdout.chain(&one.stderr) {
             add(stream.as_raw_fd());
         }
     }

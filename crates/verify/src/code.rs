@@ -26,5 +26,5 @@ pub use verifier::{CodeOutcome, CodeVerifier, TestResult, TestStatus};
 
 /// Which isolation works on this machine; the error says what would make one work.
 pub fn probe() -> Result<Isolation, CodeError> {
-    Ok(Sandbox::new(SandboxChoice::Auto, &[])?.isolation())
+    Ok(Sandbox::new(SandboxChoice::Auto, &[], &[])?.isolation())
 }

@@ -4,7 +4,8 @@
 //! installed and works, else one built in. In both the program has its own user, mount, PID, network, IPC, host-name and
 //! cgroup namespaces; an empty environment; a read-only root of system folders only; private `/tmp` and `/dev/shm` that
 //! vanish with it; no sockets but local ones; a filter that denies the kernel's administrative calls; and limits on
-//! processor time, clock time, memory, processes, file size and output. The built-in one adds Landlock where the kernel
+//! processor time, clock time, memory, processes, file size and output. Memory that no process maps cannot be had or is
+//! counted too, by the kernel itself where a control group can be made. The built-in one adds Landlock where the kernel
 //! has it. Without isolation nothing runs: there is no setting that says otherwise.
 
 // Namespaces, clone and seccomp have no safe interface.
@@ -12,6 +13,7 @@
 
 mod bubblewrap;
 mod builtin;
+mod cgroup;
 mod child;
 mod diagnose;
 mod layout;
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bubblewrap::Bubblewrap;
 use self::builtin::Builtin;
+use self::cgroup::Groups;
 use self::layout::Layout;
 pub use self::limits::Limits;
 use self::process::{Running, Streams};
@@ -157,6 +160,7 @@ enum Backend {
 pub struct Sandbox {
     backend: Arc<Backend>,
     layout: Arc<Layout>,
+    groups: Option<Arc<Groups>>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -168,31 +172,38 @@ impl fmt::Debug for Sandbox {
 impl Sandbox {
     /// The sandbox of this choice, tried out: a program is started in it and must end well.
     ///
-    /// Programs see the system's folders and `read_only_paths`. When no isolation is possible the error says what
-    /// would make it possible.
-    pub fn new(choice: SandboxChoice, read_only_paths: &[PathBuf]) -> Result<Self, CodeError> {
+    /// Programs see the system's folders and `read_only_paths`, and neither `private_paths` nor the working folder nor the
+    /// home folder, wherever these lie. When no isolation is possible the error says what would make it possible.
+    pub fn new(
+        choice: SandboxChoice,
+        read_only_paths: &[PathBuf],
+        private_paths: &[PathBuf],
+    ) -> Result<Self, CodeError> {
         if !limits::kernel_counts_per_namespace() {
             return Err(CodeError::NoIsolation {
                 reason: "this kernel cannot limit the processes of a sandbox".into(),
                 fix: "Linux 5.14 or newer is needed".into(),
             });
         }
-        let layout = Arc::new(Layout::new(read_only_paths));
+        let layout = Arc::new(Layout::new(read_only_paths, private_paths)?);
+        let groups = Groups::find().map(Arc::new);
         let try_bubblewrap = || -> Result<Self, CodeError> {
             let path = super::command::find("bwrap").ok_or_else(|| CodeError::NoIsolation {
                 reason: "bubblewrap is not installed".into(),
                 fix: "install the package `bubblewrap`, or set `sandbox: builtin`".into(),
             })?;
-            Self { backend: Arc::new(Backend::Bubblewrap(Bubblewrap::new(path, &layout)?)), layout: layout.clone() }
-                .tried()
+            Self::of(Backend::Bubblewrap(Bubblewrap::new(path, &layout)?), &layout, groups.as_ref()).tried()
         };
-        let try_builtin =
-            || Self { backend: Arc::new(Backend::Builtin(Builtin::new(&layout)?)), layout: layout.clone() }.tried();
+        let try_builtin = || Self::of(Backend::Builtin(Builtin::new(&layout)?), &layout, groups.as_ref()).tried();
         match choice {
             SandboxChoice::Bubblewrap => try_bubblewrap(),
             SandboxChoice::Builtin => try_builtin(),
             SandboxChoice::Auto => try_bubblewrap().or_else(|_| try_builtin()),
         }
+    }
+
+    fn of(backend: Backend, layout: &Arc<Layout>, groups: Option<&Arc<Groups>>) -> Self {
+        Self { backend: Arc::new(backend), layout: layout.clone(), groups: groups.cloned() }
     }
 
     /// How programs are kept apart.
@@ -237,7 +248,7 @@ impl Sandbox {
         let mut of_process = limits.clone();
         of_process.cpu *= u32::try_from(lines.unwrap_or(1).max(1)).unwrap_or(u32::MAX);
         let running = self.start(program, streams, &of_process)?;
-        let mut watched = Watched::new(running, limits, Some(out_read), Some(err_read))?;
+        let mut watched = Watched::new(running, limits, self.groups.clone(), Some(out_read), Some(err_read))?;
         watched.lines = lines;
         let mut results = supervise(vec![watched], 0)?;
         results.pop().ok_or_else(|| CodeError::Io(std::io::ErrorKind::UnexpectedEof.into()))
@@ -259,9 +270,12 @@ impl Sandbox {
         let leader_streams = Streams { stdin: reply_read, stdout: out_write, stderr: request_write };
         // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
         let longer = Limits { wall: limits.wall * (supervise::PATIENCE + 1), ..limits.clone() };
-        let leader = Watched::new(self.start(leader, leader_streams, &longer)?, &longer, Some(out_read), None)?;
+        let leader = self.start(leader, leader_streams, &longer)?;
+        let mut leader = Watched::new(leader, &longer, self.groups.clone(), Some(out_read), None)?;
+        leader.unhurried = true;
         let served_streams = Streams { stdin: request_read, stdout: reply_write, stderr: err_write };
-        let served = Watched::new(self.start(served, served_streams, limits)?, limits, None, Some(err_read))?;
+        let served = self.start(served, served_streams, limits)?;
+        let served = Watched::new(served, limits, self.groups.clone(), None, Some(err_read))?;
         let mut results = supervise(vec![leader, served], 0)?.into_iter();
         match (results.next(), results.next()) {
             (Some(leader), Some(served)) => Ok((leader, served)),
@@ -301,6 +315,8 @@ fn environment() -> Vec<CString> {
         // The same program must give the same output each time.
         c"PYTHONHASHSEED=0",
         c"PYTHONDONTWRITEBYTECODE=1",
+        // Integers of any size are printed, as graders do; Python stops at 4300 digits.
+        c"PYTHONINTMAXSTRDIGITS=0",
         // Libraries that start a thread for each processor run into the limit of processes.
         c"OMP_NUM_THREADS=1",
         c"OPENBLAS_NUM_THREADS=1",
