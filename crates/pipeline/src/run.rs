@@ -83,7 +83,8 @@ pub fn run(
         let summary = match work.stage(node) {
             Ok(summary) => summary,
             Err(error) => {
-                work.tell_of_older_results(node)?;
+                // What failed first is what is told, whether or not the rest can be.
+                let _ = work.tell_of_older_results(node);
                 return Err(error);
             }
         };
