@@ -29,7 +29,7 @@ stages:
     export:
       data: examples
       recipes:
-        train: { eval_data: held-out, training: { max_steps: 2, batch_size: 16, learning_rate: 0.01, max_length: 64 } }
+        train: { eval_data: held-out, chat_template: plain, training: { max_steps: 2, batch_size: 16, learning_rate: 0.01, max_length: 64 } }
         model: org/base
         nodes: 2
         gpus_per_node: 4
@@ -37,13 +37,13 @@ stages:
   packed:
     export:
       data: examples
-      recipes: { train: { training: { learning_rate: 1e-4, max_length: 64 } }, model: org/base, precision: fp32 }
+      recipes: { train: { chat_template: plain, training: { learning_rate: 1e-4, max_length: 64 } }, model: org/base, precision: fp32 }
   preferences:
     export:
       data: pairs
       file: parquet
       recipes:
-        train: { method: dpo, training: { learning_rate: 1e-6, batch_size: 8, max_length: 64 } }
+        train: { method: dpo, chat_template: plain, training: { learning_rate: 1e-6, batch_size: 8, max_length: 64 } }
         model: org/base
 ";
 

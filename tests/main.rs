@@ -2,6 +2,7 @@
 
 mod architecture;
 mod binary;
+mod checkpoints;
 mod composing;
 mod damage;
 mod exports;
@@ -17,6 +18,7 @@ mod keys;
 mod mending;
 mod messages;
 mod odd_input;
+mod peoples_files;
 mod quickstart;
 mod random;
 mod resume;
@@ -24,5 +26,7 @@ mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/endpoint/server.rs"]
 mod server;
+#[path = "../crates/local/tests/mutations/tiny_model.rs"]
+mod tiny_model;
 mod training;
 mod verify_command;

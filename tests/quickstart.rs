@@ -46,14 +46,14 @@ stages:
   verdicts: { verify: { rollouts: rollouts, verifiers: [math] } }
   short: { select: { verdicts: verdicts, rule: shortest-correct } }
   random: { select: { verdicts: verdicts, rule: random-correct } }
-  short-student: { train: { base: ./teacher, data: short, save_steps: 3, training: { max_steps: 8, batch_size: 4, learning_rate: 0.002 } } }
-  long-student: { train: { base: ./teacher, data: random, save_steps: 3, training: { max_steps: 8, batch_size: 4, learning_rate: 0.002 } } }
+  short-student: { train: { base: ./teacher, chat_template: plain, data: short, save_steps: 3, training: { max_steps: 8, batch_size: 4, learning_rate: 0.002 } } }
+  long-student: { train: { base: ./teacher, chat_template: plain, data: random, save_steps: 3, training: { max_steps: 8, batch_size: 4, learning_rate: 0.002 } } }
   long-rollouts: { sample: { prompts: prompts, teacher: long-student, sampling: { n: 6, max_tokens: 60 } } }
   long-verdicts: { verify: { rollouts: long-rollouts, verifiers: [math] } }
   pairs: { pair: { verdicts: long-verdicts, rule: { length_ratio: 1.1 } } }
   dpo-student:
     train:
-      { method: dpo, base: long-student, data: pairs, save_steps: 2, training: { max_steps: 6, batch_size: 4, learning_rate: 0.001 } }
+      { method: dpo, base: long-student, chat_template: plain, data: pairs, save_steps: 2, training: { max_steps: 6, batch_size: 4, learning_rate: 0.001 } }
   merged: { merge: { models: [{ model: long-student }, { model: short-student }] } }
   measures:
     evaluate:

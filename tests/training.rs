@@ -24,6 +24,7 @@ stages:
   adapted:
     train:
       base: base
+      chat_template: plain
       data: examples
       eval_data: held-out
       load_best_model_at_end: true
@@ -33,6 +34,7 @@ stages:
   packed:
     train:
       base: base
+      chat_template: plain
       data: examples
       training: { packing: true, epochs: 1, batch_size: 2, learning_rate: 0.01, max_length: 64, over_long: truncate }
   about: { report: { of: [adapted, base] } }

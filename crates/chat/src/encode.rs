@@ -3,7 +3,8 @@
 //! Rules that hold for every example:
 //! - A token counts in the loss when it lies wholly inside a trained turn; one that straddles the beginning belongs to
 //!   the prompt. The token that ends the turn counts as well, the line feed that templates write after it does not.
-//! - Reasoning of a trained turn is always kept, whatever the template does with it.
+//! - Reasoning of a trained turn is always kept, whatever the template does with it. A turn that was cut off inside its
+//!   reasoning is not trained: an end of turn must not stand inside a thought.
 //! - Special tokens come from the template alone. Text in a user's message that looks like one is ordinary text;
 //!   in an assistant's, only tags such as `<think>` are recognised.
 //! - Without a template: contents follow one another, a line feed before each message of a user, system or tool but the
@@ -11,11 +12,16 @@
 //!   written as by [`retort_records::completion::join`]. The beginning-of-sequence token stands first where
 //!   the tokenizer's own files ask for one, and never twice.
 
-use retort_records::completion::{self, THINK_OPEN, ThinkForm};
+use std::ops::Range;
+
+use retort_records::completion::{self, THINK_CLOSE, THINK_OPEN, ThinkForm};
 use retort_records::{Message, SftMessage};
 
 use crate::ChatError;
-use crate::layout::{Layout, Trained, Turn};
+use crate::conversation::{Conversation, Turn};
+use crate::habits::Habits;
+use crate::layout::{Layout, Trained};
+use crate::reasoning;
 use crate::template::{ChatTemplate, RenderOptions};
 use crate::tokenizer::{Author, Placed, Tokenizer};
 
@@ -74,11 +80,23 @@ pub fn encode_example(
     template: Option<&ChatTemplate>,
     messages: &[SftMessage],
 ) -> Result<Encoded, ChatError> {
-    let turns: Vec<_> = messages.iter().map(Turn::of_sft).collect();
-    if !turns.iter().any(|turn| turn.train && (!turn.content.is_empty() || turn.reasoning.is_some())) {
+    encode_conversation(tokenizer, template, &messages.iter().collect())
+}
+
+/// Tokenises a conversation; the turns with `train` count in the loss: reasoning, content, tool calls and the end of
+/// the turn.
+pub fn encode_conversation(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    conversation: &Conversation,
+) -> Result<Encoded, ChatError> {
+    if !conversation.turns.iter().any(|turn| turn.train && turn.says_something()) {
         return Err(ChatError::NothingTrained);
     }
-    let layout = lay_out(tokenizer, template, &turns, RenderOptions::default())?;
+    let layout = match template {
+        Some(template) => Layout::by_template(template, conversation, RenderOptions::default())?,
+        None => Layout::plain(tokenizer, conversation)?,
+    };
     finish(tokenizer, layout)
 }
 
@@ -88,7 +106,16 @@ pub fn encode_prompt(
     template: Option<&ChatTemplate>,
     messages: &[Message],
 ) -> Result<Vec<u32>, ChatError> {
-    let layout = prompt_layout(tokenizer, template, messages)?;
+    encode_conversation_prompt(tokenizer, template, &messages.iter().collect())
+}
+
+/// Tokenises a conversation up to the point where the assistant speaks.
+pub fn encode_conversation_prompt(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    conversation: &Conversation,
+) -> Result<Vec<u32>, ChatError> {
+    let layout = prompt_layout(tokenizer, template, conversation)?;
     let tokens = tokenizer.place(&layout.text, &layout.spans)?;
     Ok(ids(tokenizer, &tokens))
 }
@@ -104,8 +131,20 @@ pub fn encode_pair(
     prompt: &[Message],
     completion: &str,
 ) -> Result<Encoded, ChatError> {
+    encode_completion(tokenizer, template, &prompt.iter().collect(), completion)
+}
+
+/// Tokenises the prompt that a conversation is, and one completion of it, as by [`encode_pair`].
+pub fn encode_completion(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    prompt: &Conversation,
+    completion: &str,
+) -> Result<Encoded, ChatError> {
     let mut layout = prompt_layout(tokenizer, template, prompt)?;
-    let prefilled = template.is_some_and(ChatTemplate::prefills_think);
+    let habits = template.map(|template| template.for_tools(prompt).habits(prompt));
+    let prefilled = habits.as_ref().is_some_and(Habits::prefills_think);
+    let closed = layout.text.trim_end().ends_with(THINK_CLOSE);
     let mut said = completion;
     let form = completion::split(completion).form;
     if prefilled {
@@ -116,7 +155,7 @@ pub fn encode_pair(
         }
     }
     let start = layout.text.len();
-    if !prefilled && form == ThinkForm::Prefilled {
+    if !prefilled && !closed && form == ThinkForm::Prefilled && !reasoning::only_spoken_of(completion) {
         layout.text.push_str(THINK_OPEN);
         layout.text.push('\n');
     }
@@ -127,18 +166,20 @@ pub fn encode_pair(
     if end == start {
         return Err(ChatError::NothingTrained);
     }
-    if form == ThinkForm::Unclosed {
+    // A completion that starts inside its reasoning and never closes it was cut off like one that opens it itself.
+    let cut = form == ThinkForm::Unclosed || (prefilled && !closed && !said.contains(THINK_CLOSE));
+    if cut {
         let tokens = tokenizer.place(&layout.text, &layout.spans)?;
         let labels_mask = tokens.iter().map(|token| token.bytes.start >= start).collect();
         return Ok(Encoded { input_ids: ids(tokenizer, &tokens), labels_mask, warnings: layout.warnings });
     }
-    let end_of_turn = match (template, tokenizer.eos()) {
-        (Some(template), _) => template.end_of_turn(),
+    let end_of_turn = match (&habits, tokenizer.eos()) {
+        (Some(habits), _) => habits.end_of_turn.as_str(),
         (None, Some(eos)) => &eos.text,
         (None, None) => return Err(ChatError::NoEndOfSequence),
     };
     layout.text.push_str(end_of_turn);
-    layout.trained = vec![Trained { bytes: start..end, end_within: end_of_turn.len(), last: true }];
+    layout.trained = vec![Trained { bytes: start..end, closing: 0, end_within: end_of_turn.len(), last: true }];
     finish(tokenizer, layout)
 }
 
@@ -147,34 +188,30 @@ pub fn encode_pair(
 pub fn stop_ids(tokenizer: &Tokenizer, template: Option<&ChatTemplate>) -> Vec<u32> {
     let mut stops: Vec<u32> = tokenizer.eos().map(|token| token.id).into_iter().collect();
     if let Some(template) = template {
-        let text = template.end_of_turn();
-        let tokens = tokenizer.place(text, &[]).unwrap_or_default();
-        stops.extend(end_token(tokenizer, text, &tokens, 0, text.len()).map(|at| tokens[at].id));
+        let text = template.end_of_turn().to_owned();
+        let tokens = tokenizer.place(&text, &[]).unwrap_or_default();
+        let length = text.len();
+        let layout = Layout { text, ..Layout::default() };
+        let ending = end_tokens(tokenizer, &layout, &tokens, 0, length);
+        stops.extend(ending.and_then(|ending| tokens[ending].last().map(|token| token.id)));
     }
     stops.sort_unstable();
     stops.dedup();
     stops
 }
 
-fn lay_out(
-    tokenizer: &Tokenizer,
-    template: Option<&ChatTemplate>,
-    turns: &[Turn<'_>],
-    options: RenderOptions,
-) -> Result<Layout, ChatError> {
-    match template {
-        Some(template) => Layout::by_template(template, turns, options),
-        None => Layout::plain(tokenizer, turns),
-    }
-}
-
 fn prompt_layout(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
-    messages: &[Message],
+    conversation: &Conversation,
 ) -> Result<Layout, ChatError> {
-    let turns: Vec<_> = messages.iter().map(Turn::of_prompt).collect();
-    lay_out(tokenizer, template, &turns, RenderOptions { add_generation_prompt: true, enable_thinking: None })
+    let turns = conversation.turns.iter().map(|turn| Turn { train: false, ..turn.clone() }).collect();
+    let prompt = Conversation { turns, ..conversation.clone() };
+    let options = RenderOptions { add_generation_prompt: true, enable_thinking: None };
+    match template {
+        Some(template) => Layout::by_template(template, &prompt, options),
+        None => Layout::plain(tokenizer, &prompt),
+    }
 }
 
 /// Tokenises a layout and marks the tokens of its trained spans.
@@ -183,22 +220,28 @@ fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatErro
     let mut labels_mask = vec![false; tokens.len()];
     let mut supplied = None;
     for span in &layout.trained {
-        let end = span.bytes.end;
-        let ending = end_token(tokenizer, &layout.text, &tokens, end, end + span.end_within);
         let first = tokens.partition_point(|token| token.bytes.start < span.bytes.start);
+        let closed = closing_token(tokenizer, &layout, &tokens, span);
+        let mut end = closed.map_or(span.bytes.end, |at| tokens[at].bytes.end);
+        let ending =
+            if closed.is_some() { None } else { end_tokens(tokenizer, &layout, &tokens, end, end + span.end_within) };
+        if span.last && closed.is_none() && ending.is_none() {
+            // No control token ends the turn: what the template writes on it is trained, and one is supplied.
+            end += layout.text[end..end + span.closing].trim_end().len();
+        }
         for (token, counts) in tokens.iter().zip(&mut labels_mask).skip(first) {
             *counts |= token.bytes.end <= end && token.bytes.start < end;
         }
-        if let Some(at) = ending {
-            labels_mask[at] = true;
+        if let Some(ending) = ending {
+            labels_mask[ending.clone()].fill(true);
             // White space between the completion and its end is the model's to write, too.
-            for (token, counts) in tokens[..at].iter().zip(&mut labels_mask).rev() {
+            for (token, counts) in tokens[..ending.start].iter().zip(&mut labels_mask).rev() {
                 if token.bytes.start < end {
                     break;
                 }
                 *counts = true;
             }
-        } else if span.last {
+        } else if span.last && closed.is_none() {
             supplied = Some(end);
         }
     }
@@ -222,12 +265,36 @@ fn finish(tokenizer: &Tokenizer, mut layout: Layout) -> Result<Encoded, ChatErro
     Ok(Encoded { input_ids, labels_mask, warnings: layout.warnings })
 }
 
-/// The control token that ends a turn: the first token behind byte `from`, but for white space, that ends by `to`.
-fn end_token(tokenizer: &Tokenizer, text: &str, tokens: &[Placed], from: usize, to: usize) -> Option<usize> {
+/// The last control token of what the template writes on behind a span, unless it opens another turn.
+fn closing_token(tokenizer: &Tokenizer, layout: &Layout, tokens: &[Placed], span: &Trained) -> Option<usize> {
+    let (from, to) = (span.bytes.end, span.bytes.end + span.closing);
+    let first = tokens.partition_point(|token| token.bytes.start < from);
+    let inside = tokens[first..].iter().take_while(|token| token.bytes.end <= to);
+    let closes = |token: &Placed| !layout.opening.contains(&layout.text[token.bytes.clone()]);
+    let own = inside.take_while(|token| !tokenizer.is_control(token.id) || closes(token));
+    own.enumerate().filter(|(_, token)| tokenizer.is_control(token.id)).last().map(|(at, _)| first + at)
+}
+
+/// The control tokens that end a turn: the first behind byte `from`, but for white space, that ends by `to`, and those
+/// right behind it. A token that opens turns ends none.
+fn end_tokens(
+    tokenizer: &Tokenizer,
+    layout: &Layout,
+    tokens: &[Placed],
+    from: usize,
+    to: usize,
+) -> Option<Range<usize>> {
+    let text = &layout.text;
+    let ends = |token: &Placed| {
+        tokenizer.is_control(token.id) && token.bytes.end <= to && !layout.opening.contains(&text[token.bytes.clone()])
+    };
     let first = tokens.partition_point(|token| token.bytes.start < from);
     let at = first + tokens[first..].iter().position(|token| tokenizer.is_control(token.id))?;
-    let token = &tokens[at];
-    (token.bytes.end <= to && text[from..token.bytes.start].trim().is_empty()).then_some(at)
+    if !ends(&tokens[at]) || !text[from..tokens[at].bytes.start].trim().is_empty() {
+        return None;
+    }
+    let run = tokens[at..].windows(2).take_while(|pair| pair[0].bytes.end == pair[1].bytes.start && ends(&pair[1]));
+    Some(at..at + 1 + run.count())
 }
 
 /// The tokens' ids. A second beginning-of-sequence token right after the first is left out: some templates write one

@@ -34,6 +34,55 @@ pub enum ChatError {
         /// The template's own message where it has one.
         reason: String,
     },
+    /// The chat template uses something of Jinja or Python that is not supported here.
+    #[error("chat template cannot be used on this conversation: {reason}")]
+    TemplateRefused {
+        /// What it uses, and where.
+        reason: String,
+    },
+    /// The model has no chat template to train with.
+    #[error(
+        "`{path}` has no chat template, so that prompt and answer would be glued together; name one to train with: \
+         `{choices}` (`plain` says that the rows are plain texts)"
+    )]
+    NoTemplate {
+        /// The model's folder.
+        path: PathBuf,
+        /// The names that may be given.
+        choices: String,
+    },
+    /// There is no built-in chat template of this name.
+    #[error("no chat template is named `{name}`; there are `{choices}`")]
+    UnknownTemplate {
+        /// The name given.
+        name: String,
+        /// The names that may be given.
+        choices: String,
+    },
+    /// The tokenizer lacks a token that a built-in chat template writes.
+    #[error("the tokenizer has no token `{token}`, which the chat template `{name}` writes")]
+    MissingToken {
+        /// The template's name.
+        name: String,
+        /// The token.
+        token: String,
+    },
+    /// A row is no conversation.
+    #[error("`{key}`: {reason}")]
+    Conversation {
+        /// The key that is wrong, such as `messages[0].role`.
+        key: String,
+        /// What is wrong, and what is expected.
+        reason: String,
+    },
+    /// A trained message was cut off inside its reasoning.
+    #[error(
+        "the reasoning of the message at position {index} never ends: an end of turn must not stand inside a thought"
+    )]
+    UnfinishedReasoning {
+        /// Position of the message in the conversation, from 0.
+        index: usize,
+    },
     /// The chat template changes or omits the text of a message, so that no loss mask can be made.
     #[error("chat template rewrites the `{role}` message at position {index}")]
     Rewritten {
@@ -63,9 +112,18 @@ impl ChatError {
         match self {
             Self::TemplateFails { .. } => Some("template_fails"),
             Self::Rewritten { .. } => Some("template_rewrites"),
+            Self::TemplateRefused { .. } => Some("template_refused"),
+            Self::UnfinishedReasoning { .. } => Some("unfinished_reasoning"),
+            Self::Conversation { .. } => Some("not_a_conversation"),
             Self::NothingTrained => Some("nothing_trained"),
             Self::Tokenise { .. } => Some("not_tokenisable"),
-            Self::Read { .. } | Self::Malformed { .. } | Self::TemplateSyntax { .. } | Self::NoEndOfSequence => None,
+            Self::Read { .. }
+            | Self::Malformed { .. }
+            | Self::TemplateSyntax { .. }
+            | Self::NoTemplate { .. }
+            | Self::UnknownTemplate { .. }
+            | Self::MissingToken { .. }
+            | Self::NoEndOfSequence => None,
         }
     }
 }

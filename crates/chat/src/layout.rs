@@ -1,62 +1,21 @@
-//! Where each message stands in the rendered conversation.
+//! Where each message stands in the rendered conversation, and which bytes of it the loss counts.
 //!
-//! The template is rendered twice: once with the messages' own texts, once with a marker in place of each. The second
-//! rendering shows what the template itself writes around every message, the first what it does to their texts
-//! (many templates trim them); matching the two gives the byte span of each message without guessing from content.
+//! The rendering says of every byte which message it was copied from, so nothing is guessed from content. What the
+//! template itself writes around a trained turn is told apart by its habits: what opens the assistant's turn belongs to
+//! the prompt, what stands between and behind (a think tag, the brackets of a tool call, the end of the turn) to the
+//! completion.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use retort_records::completion::{self, THINK_CLOSE, THINK_OPEN, ThinkForm};
-use retort_records::{Message, SftMessage};
+use retort_records::completion::{self, THINK_CLOSE, THINK_OPEN};
 
-use crate::template::{ChatMessage, ChatTemplate, RenderOptions};
+use crate::conversation::{Conversation, Inputs, Part};
+use crate::habits::{Habits, common_prefix};
+use crate::jinja::{Mark, Text};
+use crate::reasoning::{self, Spoken};
+use crate::template::{ChatTemplate, RenderOptions};
 use crate::tokenizer::{Author, Tokenizer};
 use crate::{ChatError, Warning};
-
-const MARK: char = '\u{f8e0}';
-const MARK_END: char = '\u{f8e1}';
-/// Combinations of trimmed texts that are tried before a rendering counts as rewritten.
-const ALIGN_STEPS: usize = 20_000;
-
-/// A message, with its reasoning taken apart where that matters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Turn<'a> {
-    pub role: &'a str,
-    pub reasoning: Option<&'a str>,
-    pub content: &'a str,
-    pub train: bool,
-}
-
-impl<'a> Turn<'a> {
-    /// A turn of a training example. Reasoning that stands in the content of a trained assistant is taken out of it.
-    pub(crate) fn of_sft(message: &'a SftMessage) -> Self {
-        let SftMessage { role, reasoning, content, train } = message;
-        let reasoning = reasoning.as_deref().filter(|text| !text.is_empty());
-        let turn = Self { role, reasoning, content, train: *train };
-        if *train { turn.apart() } else { turn }
-    }
-
-    /// A turn of a prompt.
-    pub(crate) fn of_prompt(message: &'a Message) -> Self {
-        Self { role: &message.role, reasoning: None, content: &message.content, train: false }
-    }
-
-    /// The turn with reasoning that stands in an assistant's content taken out of it.
-    fn apart(self) -> Self {
-        let parts = completion::split(self.content);
-        match parts.form {
-            ThinkForm::Complete | ThinkForm::Prefilled if self.role == "assistant" && self.reasoning.is_none() => {
-                Self { reasoning: parts.reasoning, content: parts.answer.unwrap_or_default(), ..self }
-            }
-            _ => self,
-        }
-    }
-
-    pub(crate) fn author(&self) -> Author {
-        if self.role == "assistant" { Author::Assistant } else { Author::Other }
-    }
-}
 
 /// A rendered conversation.
 #[derive(Debug, Default)]
@@ -67,6 +26,8 @@ pub(crate) struct Layout {
     pub spans: Vec<(Range<usize>, Author)>,
     /// Byte spans that the loss counts, in order.
     pub trained: Vec<Trained>,
+    /// What the template writes to open turns: no token of it ends one.
+    pub opening: String,
     pub warnings: Vec<Warning>,
 }
 
@@ -74,173 +35,304 @@ pub(crate) struct Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trained {
     pub bytes: Range<usize>,
+    /// How far behind the span the template may write on the turn, such as the brackets of a tool call: it is trained
+    /// up to the last control token that lies in it.
+    pub closing: usize,
     /// How far the end of the turn may lie behind the span: the control token found in it is trained as well.
     pub end_within: usize,
     /// Whether this is the end of the conversation, where a missing end of turn is supplied.
     pub last: bool,
 }
 
-/// A stretch of the marked rendering.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    /// Written by the template.
-    Literal(String),
-    /// A message's reasoning or content.
-    Slot(Slot),
+/// Where one trained turn stands in the rendering.
+struct Region {
+    trained: Trained,
+    /// Reasoning that the template deleted, to be written in place of these bytes.
+    restored: Option<(Range<usize>, String)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Slot {
-    turn: usize,
-    reasoning: bool,
+/// A rendering with its marks resolved.
+struct Rendering {
+    text: Text,
+    inputs: Inputs,
 }
 
 impl Layout {
     /// Lays a conversation out with the model's template.
     pub(crate) fn by_template(
         template: &ChatTemplate,
-        turns: &[Turn<'_>],
+        conversation: &Conversation,
         options: RenderOptions,
     ) -> Result<Self, ChatError> {
-        match Self::as_given(template, turns, options) {
-            // A template that takes earlier turns apart itself is shown them in parts.
-            Err(ChatError::Rewritten { .. }) => {
-                let apart: Vec<_> = turns.iter().cloned().map(Turn::apart).collect();
-                Self::as_given(template, &apart, options)
+        let template = template.for_tools(conversation);
+        let habits = template.habits(conversation);
+        let (mut given, spoken) = reasoning::prepared(conversation, &habits)?;
+        let mut rendering = Rendering::of(template, &given, options)?;
+        let deleted: Vec<usize> =
+            (0..spoken.len()).filter(|&turn| rendering.deletes_reasoning(turn, &spoken[turn])).collect();
+        if !deleted.is_empty() {
+            for &turn in &deleted {
+                given.turns[turn].set_reasoning(None);
+                given.turns[turn].set_content(spoken[turn].answer.clone());
             }
-            layout => layout,
+            rendering = Rendering::of(template, &given, options)?;
         }
-    }
-
-    fn as_given(template: &ChatTemplate, turns: &[Turn<'_>], options: RenderOptions) -> Result<Self, ChatError> {
-        let mut restored = BTreeSet::new();
-        let mut pieces = marked(template, turns, options, &restored)?;
-        let missing = |pieces: &[Piece], index: usize, reasoning: bool| {
-            !pieces.contains(&Piece::Slot(Slot { turn: index, reasoning }))
-        };
-        for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| turn.train) {
-            if turn.reasoning.is_some() && missing(&pieces, index, true) {
-                restored.insert(index);
+        let mut regions = Vec::new();
+        for (turn, said) in spoken.iter().enumerate().filter(|(turn, _)| given.turns[*turn].train) {
+            let restored = deleted.contains(&turn).then(|| said.reasoning.clone().unwrap_or_default());
+            let Some(mut region) = rendering.region(turn, restored, said.literal, &given, &habits)? else { continue };
+            if region.trained.closing > 0 {
+                region.trained.closing = rendering.closing(turn, &region, template, &given, options);
             }
+            regions.push(region);
         }
-        if !restored.is_empty() {
-            pieces = marked(template, turns, options, &restored)?;
-        }
-        if let Some((index, turn)) = turns
-            .iter()
-            .enumerate()
-            .find(|(index, turn)| turn.train && !turn.content.is_empty() && missing(&pieces, *index, false))
-        {
-            return Err(ChatError::Rewritten { index, role: turn.role.to_owned() });
-        }
-        let rendered = template.render(&messages(template, turns, &restored, |_, text| text.to_owned()), options)?;
-        let texts = align(&pieces, turns, &rendered)?;
-        Ok(Self::assemble(template, turns, &pieces, &texts, &restored))
+        let mut layout = rendering.assemble(&given, regions, &habits);
+        layout.warnings.extend(deleted.into_iter().map(|message| Warning::ReasoningRestored { message }));
+        Ok(layout)
     }
 
     /// Lays a conversation out without a template: contents follow one another, a line feed before every message of a
     /// user, system or tool but the first, nothing before an assistant's, and the end-of-sequence token after it.
-    pub(crate) fn plain(tokenizer: &Tokenizer, turns: &[Turn<'_>]) -> Result<Self, ChatError> {
+    pub(crate) fn plain(tokenizer: &Tokenizer, conversation: &Conversation) -> Result<Self, ChatError> {
+        if conversation.tools.is_some() {
+            return Err(ChatError::Conversation { key: "tools".into(), reason: "tools need a chat template".into() });
+        }
+        let (given, _) = reasoning::prepared(conversation, &Habits::default())?;
         let mut layout = Self::default();
         if let Some(bos) = tokenizer.bos().filter(|_| tokenizer.writes_bos()) {
             layout.text.push_str(&bos.text);
         }
         let eos = &tokenizer.eos().ok_or(ChatError::NoEndOfSequence)?.text;
-        for (index, turn) in turns.iter().enumerate() {
-            if turn.author() != Author::Assistant && index > 0 {
+        for (index, turn) in given.turns.iter().enumerate() {
+            let Some(content) = turn.content() else {
+                let key = format!("messages[{index}].content");
+                return Err(ChatError::Conversation {
+                    key,
+                    reason: "without a chat template it must be a text".into(),
+                });
+            };
+            let author = author(turn.role());
+            if author != Author::Assistant && index > 0 {
                 layout.text.push('\n');
             }
             let start = layout.text.len();
-            let said = completion::join(turn.reasoning, turn.content);
+            let said = completion::join(turn.reasoning(), content);
             layout.text.push_str(&said);
-            layout.spans.push((start..layout.text.len(), turn.author()));
             let end = layout.text.len();
-            if turn.author() == Author::Assistant {
+            layout.spans.push((start..end, author));
+            if author == Author::Assistant {
                 layout.text.push_str(eos);
             }
             if turn.train && !said.is_empty() {
                 let end_within = layout.text.len() - end;
-                layout.trained.push(Trained { bytes: start..end, end_within, last: index + 1 == turns.len() });
+                let last = index + 1 == given.turns.len();
+                layout.trained.push(Trained { bytes: start..end, closing: 0, end_within, last });
             }
         }
         Ok(layout)
     }
+}
 
-    /// Puts the messages' texts between the template's own, and finds where the trained turns begin and end.
-    fn assemble(
-        template: &ChatTemplate,
-        turns: &[Turn<'_>],
-        pieces: &[Piece],
-        texts: &[String],
-        restored: &BTreeSet<usize>,
-    ) -> Self {
-        let mut layout = Self::default();
-        let mut texts = texts.iter();
-        let mut open: Option<(usize, usize)> = None;
-        for (at, piece) in pieces.iter().enumerate() {
-            match piece {
-                Piece::Literal(literal) => {
-                    let opened = pieces[at + 1..].first().and_then(|next| match next {
-                        Piece::Slot(slot)
-                            if turns[slot.turn].train && open.is_none_or(|(turn, _)| turn != slot.turn) =>
-                        {
-                            Some(slot.turn)
-                        }
-                        _ => None,
-                    });
-                    // Behind a trained turn, only what also follows the last turn of a conversation ends it.
-                    if let Some((turn, start)) = open {
-                        let ends =
-                            !pieces[at + 1..].iter().any(|next| matches!(next, Piece::Slot(slot) if slot.turn == turn));
-                        if ends {
-                            let end_within = common_prefix(literal, template.end_of_turn());
-                            let last = at + 1 == pieces.len();
-                            layout.trained.push(Trained { bytes: start..layout.text.len(), end_within, last });
-                            open = None;
-                        }
-                    }
-                    match opened {
-                        Some(turn) if restored.contains(&turn) => {
-                            layout.text.push_str(&literal[..restored_start(literal, template)]);
-                            let start = layout.restore(template, turns[turn].reasoning.unwrap_or_default());
-                            layout.warnings.push(Warning::ReasoningRestored { message: turn });
-                            open = Some((turn, start));
-                        }
-                        Some(turn) => {
-                            let start = completion_start(literal, template.generation_prompt(), template.gap());
-                            open = Some((turn, layout.text.len() + start));
-                            layout.text.push_str(literal);
-                        }
-                        None => layout.text.push_str(literal),
-                    }
-                }
-                Piece::Slot(slot) => {
-                    let turn = &turns[slot.turn];
-                    let start = layout.text.len();
-                    if turn.train && open.is_none() {
-                        open = Some((slot.turn, start));
-                    }
-                    layout.text.push_str(texts.next().map_or("", String::as_str));
-                    layout.spans.push((start..layout.text.len(), turn.author()));
-                }
-            }
-        }
-        if let Some((_, start)) = open {
-            layout.trained.push(Trained { bytes: start..layout.text.len(), end_within: 0, last: true });
-        }
-        layout
+fn author(role: &str) -> Author {
+    if role == "assistant" { Author::Assistant } else { Author::Other }
+}
+
+impl Rendering {
+    fn of(template: &ChatTemplate, conversation: &Conversation, options: RenderOptions) -> Result<Self, ChatError> {
+        let mut inputs = Inputs::default();
+        let text = template.rendered(conversation, options, &mut inputs)?;
+        Ok(Self { text, inputs })
     }
 
+    fn part_of(&self, mark: &Mark) -> (Option<usize>, Part) {
+        let (origin, _) = &self.inputs.origins[mark.origin as usize];
+        (origin.turn, origin.part)
+    }
+
+    /// Whether a mark is what the turn says.
+    fn is_said(&self, mark: &Mark, turn: usize) -> bool {
+        let (of, part) = self.part_of(mark);
+        of == Some(turn) && part != Part::Other
+    }
+
+    /// Whether the reasoning of a trained turn is missing from the rendering, whole.
+    fn deletes_reasoning(&self, turn: usize, said: &Spoken) -> bool {
+        if said.reasoning.is_none() {
+            return false;
+        }
+        let marks = || self.text.marks().iter().filter(move |mark| self.part_of(mark).0 == Some(turn));
+        match &said.inline {
+            // It stands in the content: is any of its bytes there?
+            Some(bytes) => !marks().any(|mark| {
+                let source = mark.source.map_or(0..usize::MAX, |source| source..source + mark.range.len());
+                self.part_of(mark).1 == Part::Content && source.start < bytes.end && bytes.start < source.end
+            }),
+            None => !marks().any(|mark| self.part_of(mark).1 == Part::Reasoning),
+        }
+    }
+
+    /// Where a trained turn stands; `None` when it says nothing.
+    fn region(
+        &self,
+        turn: usize,
+        restored: Option<String>,
+        literal: bool,
+        given: &Conversation,
+        habits: &Habits,
+    ) -> Result<Option<Region>, ChatError> {
+        let rewritten = || ChatError::Rewritten { index: turn, role: given.turns[turn].role().to_owned() };
+        let marks = self.text.marks();
+        let text = self.text.as_str();
+        let said = self.said(turn);
+        let (Some(&first), Some(&last)) = (said.first(), said.last()) else {
+            return if given.turns[turn].says_something() || restored.is_some() { Err(rewritten()) } else { Ok(None) };
+        };
+        let interrupted = marks[first..=last].iter().any(|mark| self.part_of(mark).0 != Some(turn));
+        if interrupted || !self.keeps(turn, literal) {
+            return Err(rewritten());
+        }
+        let (begin, end) = (marks[first].range.start, marks[last].range.end);
+        let before = marks[..first].last().map_or(0, |mark| mark.range.end);
+        let after = marks.get(last + 1).map_or(text.len(), |mark| mark.range.start);
+        let literal = &text[before..begin];
+        let (said_behind, closing, end_within) = behind(&text[end..after], habits);
+        let start = match &restored {
+            Some(_) => restored_start(literal, habits),
+            None => completion_start(literal, &habits.generation_prompt, &habits.gap),
+        };
+        let start = before + start;
+        let bytes = start..end + said_behind;
+        let trained = Trained { bytes, closing, end_within, last: after == text.len() };
+        Ok(Some(Region { trained, restored: restored.map(|reasoning| (start..begin, reasoning)) }))
+    }
+
+    /// The marks of what a turn says, by position. What a template repeats later (the name of the tool whose result it
+    /// writes) is not said again.
+    fn said(&self, turn: usize) -> Vec<usize> {
+        let marks = self.text.marks();
+        let mut said: Vec<usize> = Vec::new();
+        for (index, mark) in marks.iter().enumerate().filter(|(_, mark)| self.is_said(mark, turn)) {
+            let again = mark.source.is_some_and(|source| {
+                said.iter().map(|&other| &marks[other]).any(|other| {
+                    other.origin == mark.origin && other.source.is_some_and(|begin| source < begin + other.range.len())
+                })
+            });
+            if !again {
+                said.push(index);
+            }
+        }
+        said
+    }
+
+    /// How much of what stands behind a turn also stands there when nothing follows the turn.
+    fn closing(
+        &self,
+        turn: usize,
+        region: &Region,
+        template: &ChatTemplate,
+        given: &Conversation,
+        options: RenderOptions,
+    ) -> usize {
+        let until = Conversation { turns: given.turns[..=turn].to_vec(), ..given.clone() };
+        let options = RenderOptions { add_generation_prompt: false, ..options };
+        let Ok(alone) = Self::of(template, &until, options) else { return 0 };
+        let Some(&last) = alone.said(turn).last() else { return 0 };
+        let end = alone.text.marks()[last].range.end;
+        let from = region.trained.bytes.end;
+        common_prefix(&self.text.as_str()[from..], &alone.text.as_str()[end..]).min(region.trained.closing)
+    }
+
+    /// Whether everything that a turn says is in the rendering, in order. White space at the ends and around think
+    /// tags, and the tags themselves, may be missing: the template writes its own. Not so in a `literal` content, of which
+    /// nothing but white space at its ends may be missing.
+    fn keeps(&self, turn: usize, literal: bool) -> bool {
+        let origins = self.inputs.origins.iter().enumerate();
+        let mut said = origins.filter(|(_, (origin, text))| {
+            origin.turn == Some(turn) && [Part::Content, Part::Reasoning].contains(&origin.part) && !text.is_empty()
+        });
+        said.all(|(number, (origin, text))| {
+            let mut kept = 0;
+            let mut any = false;
+            for mark in self.text.marks().iter().filter(|mark| mark.origin as usize == number) {
+                let Some(source) = mark.source else { return false };
+                if any && source + mark.range.len() <= kept {
+                    continue;
+                }
+                if source < kept || !is_dispensable(text, kept..source) {
+                    return false;
+                }
+                if literal && (any || !text[..source].trim().is_empty()) {
+                    return false;
+                }
+                kept = source + mark.range.len();
+                any = true;
+            }
+            // Reasoning that is not shown is written back, and the answer of a part may be left out by a template
+            // that shows parts of another kind; a content must be there.
+            let rest = if literal { text[kept..].trim().is_empty() } else { is_dispensable(text, kept..text.len()) };
+            (origin.part == Part::Reasoning && !any) || rest
+        })
+    }
+
+    /// Puts restored reasoning into the text and moves spans and regions along.
+    fn assemble(&self, given: &Conversation, regions: Vec<Region>, habits: &Habits) -> Layout {
+        let mut layout = Layout { opening: habits.opening.clone(), ..Layout::default() };
+        let text = self.text.as_str();
+        let mut spans = self.text.marks().iter().map(|mark| {
+            let (turn, part) = self.part_of(mark);
+            let said = turn.map(|turn| author(given.turns[turn].role())).filter(|_| part != Part::Other);
+            (mark.range.clone(), said.unwrap_or(Author::Other))
+        });
+        let mut waiting = spans.next();
+        let mut done = 0;
+        // Appends the rendering up to a byte, with the spans that lie in it.
+        let mut copy = |layout: &mut Layout, to: usize| {
+            let shift = layout.text.len().wrapping_sub(done);
+            layout.text.push_str(&text[done..to]);
+            while let Some((range, author)) = waiting.take_if(|(range, _)| range.end <= to) {
+                layout.spans.push((range.start.wrapping_add(shift)..range.end.wrapping_add(shift), author));
+                waiting = spans.next();
+            }
+            done = to;
+        };
+        for Region { trained, restored } in regions {
+            let bytes = trained.bytes.clone();
+            let mut start = bytes.start;
+            if let Some((replaced, reasoning)) = restored {
+                copy(&mut layout, replaced.start);
+                start = layout.restore(habits, &reasoning);
+                // What the template wrote there, an empty think block say, is left out.
+                copy_over(&mut layout, &mut copy, replaced.end);
+            } else {
+                copy(&mut layout, bytes.start);
+                start = start.wrapping_add(layout.text.len().wrapping_sub(bytes.start));
+            }
+            copy(&mut layout, bytes.end);
+            layout.trained.push(Trained { bytes: start..layout.text.len(), ..trained });
+        }
+        copy(&mut layout, text.len());
+        layout
+    }
+}
+
+/// Passes the rendering up to a byte without keeping its text.
+fn copy_over(layout: &mut Layout, copy: &mut impl FnMut(&mut Layout, usize), to: usize) {
+    let length = layout.text.len();
+    copy(layout, to);
+    layout.text.truncate(length);
+}
+
+impl Layout {
     /// Writes reasoning that the template deletes, in the model's own markup; returns where the completion begins.
-    fn restore(&mut self, template: &ChatTemplate, reasoning: &str) -> usize {
-        let prefilled = template.prefills_think();
+    fn restore(&mut self, habits: &Habits, reasoning: &str) -> usize {
+        let prefilled = habits.prefills_think();
         let mut start = self.text.len();
         self.text.push_str(THINK_OPEN);
         if prefilled {
             start = self.text.len();
         }
         self.text.push('\n');
-        if prefilled && template.generation_prompt().ends_with('\n') {
+        if prefilled && habits.generation_prompt.ends_with('\n') {
             start = self.text.len();
         }
         let from = self.text.len();
@@ -253,132 +345,44 @@ impl Layout {
     }
 }
 
-/// The messages for the template, each text passed through `write`.
-fn messages(
-    template: &ChatTemplate,
-    turns: &[Turn<'_>],
-    restored: &BTreeSet<usize>,
-    write: impl Fn(Slot, &str) -> String,
-) -> Vec<ChatMessage> {
-    let message = |(index, turn): (usize, &Turn<'_>)| {
-        let put = |reasoning: bool, text: &str| {
-            if text.is_empty() { String::new() } else { write(Slot { turn: index, reasoning }, text) }
-        };
-        let content = put(false, turn.content);
-        let reasoning = turn.reasoning.filter(|_| !restored.contains(&index)).map(|text| put(true, text));
-        let (content, reasoning) = match reasoning {
-            Some(reasoning) if !template.reads_reasoning() => (completion::join(Some(&reasoning), &content), None),
-            reasoning => (content, reasoning),
-        };
-        ChatMessage { role: turn.role.to_owned(), content, reasoning }
-    };
-    turns.iter().enumerate().map(message).collect()
+/// Whether a stretch of a message may be missing from the rendering.
+fn is_dispensable(text: &str, bytes: Range<usize>) -> bool {
+    let missing = &text[bytes.clone()];
+    if missing.is_empty() {
+        return true;
+    }
+    let tags = [THINK_OPEN, THINK_CLOSE];
+    let bare = tags.iter().fold(missing.to_owned(), |text, tag| text.replace(tag, ""));
+    let at_tag = bare.len() < missing.len()
+        || tags.iter().any(|tag| text[..bytes.start].ends_with(tag) || text[bytes.end..].starts_with(tag));
+    bare.trim().is_empty() && (at_tag || bytes.start == 0 || bytes.end == text.len())
 }
 
-/// Renders with a marker in place of every text.
-fn marked(
-    template: &ChatTemplate,
-    turns: &[Turn<'_>],
-    options: RenderOptions,
-    restored: &BTreeSet<usize>,
-) -> Result<Vec<Piece>, ChatError> {
-    let mark = |slot: Slot, _: &str| format!("{MARK}{}{}{MARK_END}", if slot.reasoning { 'r' } else { 'c' }, slot.turn);
-    let text = template.render(&messages(template, turns, restored, mark), options)?;
-    let mut pieces = Vec::new();
-    let mut rest = text.as_str();
-    while let Some((before, after)) = rest.split_once(MARK) {
-        if !before.is_empty() {
-            pieces.push(Piece::Literal(before.to_owned()));
-        }
-        let slot = after.split_once(MARK_END).and_then(|(name, after)| {
-            let reasoning = name.starts_with('r');
-            let turn = name.get(1..)?.parse().ok()?;
-            (turn < turns.len()).then_some((Slot { turn, reasoning }, after))
-        });
-        let (slot, after) = slot.ok_or_else(|| ChatError::TemplateFails {
-            reason: "it cuts or changes the text of a message".to_owned(),
-        })?;
-        pieces.push(Piece::Slot(slot));
-        rest = after;
+/// What of the text behind a turn's last word certainly belongs to it, how much more may, and how far behind its end
+/// may lie.
+fn behind(literal: &str, habits: &Habits) -> (usize, usize, usize) {
+    let end = habits.end_of_turn.trim();
+    if !end.is_empty()
+        && let Some(at) = literal.find(end)
+    {
+        let begins = if literal[..at].trim().is_empty() { 0 } else { at };
+        return (begins, 0, at - begins + common_prefix(&literal[at..], habits.end_of_turn.trim_start()));
     }
-    if !rest.is_empty() {
-        pieces.push(Piece::Literal(rest.to_owned()));
-    }
-    Ok(pieces)
-}
-
-/// Finds what `rendered` puts into each slot of `pieces`: the text itself, or the text trimmed.
-fn align(pieces: &[Piece], turns: &[Turn<'_>], rendered: &str) -> Result<Vec<String>, ChatError> {
-    let slot_text = |slot: &Slot| {
-        let turn = &turns[slot.turn];
-        if slot.reasoning { turn.reasoning.unwrap_or_default() } else { turn.content }
-    };
-    let slots: Vec<&Slot> =
-        pieces.iter().filter_map(|piece| if let Piece::Slot(slot) = piece { Some(slot) } else { None }).collect();
-    let mut search = Search { pieces, rendered, texts: Vec::new(), steps: ALIGN_STEPS, reached: 0 };
-    if search.from(0, 0, &slot_text) {
-        return Ok(search.texts.into_iter().map(ToOwned::to_owned).collect());
-    }
-    let index = slots.get(search.reached).or(slots.last()).map_or(0, |slot| slot.turn);
-    let role = turns.get(index).map_or("", |turn| turn.role).to_owned();
-    Err(ChatError::Rewritten { index, role })
-}
-
-/// A depth-first search over the ways in which a template may have trimmed the texts.
-struct Search<'a> {
-    pieces: &'a [Piece],
-    rendered: &'a str,
-    texts: Vec<&'a str>,
-    steps: usize,
-    /// The slot at which the furthest attempt failed.
-    reached: usize,
-}
-
-impl<'a> Search<'a> {
-    fn from(&mut self, piece: usize, byte: usize, slot_text: &dyn Fn(&Slot) -> &'a str) -> bool {
-        let mut piece = piece;
-        let mut byte = byte;
-        while let Some(Piece::Literal(literal)) = self.pieces.get(piece) {
-            if !self.rendered[byte..].starts_with(literal.as_str()) {
-                return false;
-            }
-            byte += literal.len();
-            piece += 1;
-        }
-        let Some(Piece::Slot(slot)) = self.pieces.get(piece) else { return byte == self.rendered.len() };
-        self.reached = self.reached.max(self.texts.len());
-        let text = slot_text(slot);
-        let lines = |c: char| c == '\n';
-        let variants = [
-            text,
-            text.trim(),
-            text.trim_start(),
-            text.trim_end(),
-            text.trim_matches(lines),
-            text.trim_start_matches(lines),
-            text.trim_end_matches(lines),
-        ];
-        for (index, variant) in variants.iter().enumerate() {
-            if self.steps == 0 {
-                return false;
-            }
-            if variants[..index].contains(variant) || !self.rendered[byte..].starts_with(variant) {
-                continue;
-            }
-            self.steps -= 1;
-            self.texts.push(variant);
-            if self.from(piece + 1, byte + variant.len(), slot_text) {
-                return true;
-            }
-            self.texts.pop();
-        }
-        false
-    }
+    (0, literal.len(), literal.len())
 }
 
 /// Where the completion begins in the literal before a trained turn: behind the generation prompt, or behind as much
 /// of it as stands there, when only think tags and white space follow; without one, before the gap.
 fn completion_start(literal: &str, generation_prompt: &str, gap: &str) -> usize {
+    // A prompt that names the speaker is recognised whatever the template writes behind it: a channel, a tool call.
+    let head = before_tags(generation_prompt);
+    for whole in [generation_prompt, head] {
+        if whole.contains(char::is_alphanumeric)
+            && let Some(at) = literal.rfind(whole)
+        {
+            return at + whole.len();
+        }
+    }
     let lengths = (1..=generation_prompt.len()).rev().filter(|&length| generation_prompt.is_char_boundary(length));
     for length in lengths {
         let head = &generation_prompt[..length];
@@ -394,11 +398,13 @@ fn completion_start(literal: &str, generation_prompt: &str, gap: &str) -> usize 
 
 /// Where the restored reasoning begins in the literal before a turn: behind the generation prompt up to its own
 /// think tag, whatever white space or empty think block follows.
-fn restored_start(literal: &str, template: &ChatTemplate) -> usize {
-    let head = [THINK_OPEN, THINK_CLOSE]
-        .iter()
-        .fold(template.generation_prompt(), |text, tag| text.split_once(tag).map_or(text, |(head, _)| head));
-    completion_start(literal, head, template.gap())
+fn restored_start(literal: &str, habits: &Habits) -> usize {
+    completion_start(literal, before_tags(&habits.generation_prompt), &habits.gap)
+}
+
+/// A text up to its first think tag.
+fn before_tags(text: &str) -> &str {
+    [THINK_OPEN, THINK_CLOSE].iter().fold(text, |text, tag| text.split_once(tag).map_or(text, |(head, _)| head))
 }
 
 fn only_think_tags(text: &str) -> bool {
@@ -407,8 +413,4 @@ fn only_think_tags(text: &str) -> bool {
         rest = after.trim_start();
     }
     rest.is_empty()
-}
-
-fn common_prefix(a: &str, b: &str) -> usize {
-    a.char_indices().zip(b.chars()).find(|((_, x), y)| x != y).map_or(a.len().min(b.len()), |((at, _), _)| at)
 }

@@ -109,6 +109,7 @@ pub struct BenchFlags {
 /// `logprobs`.
 pub fn logprobs(arguments: &LogprobsArguments) -> CommandResult {
     let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device.device)?;
+    loaded.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
     let started = Instant::now();
     let mut input = BufReader::new(open(&arguments.input)?);
     let (mut rows, mut unusable, mut tokens) = (0_u64, 0_u64, 0);

@@ -6,6 +6,7 @@ use crate::screen::{CommandResult, duration, line, note, tame};
 use clap::Args;
 use retort_local::{GenerateOptions, GeneratedRow, LoadedCheckpoint, generate_lines, generate_one};
 use retort_pipeline::PipelineError;
+use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{BufReader, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::time::Instant;
 #[command(after_help = "\
 Rows are JSON objects, one a line, with one of `prompt` (a text, or a list of messages), `messages` and `input_ids`. A
 text is continued as it stands; with --chat it is the message of a user, and the checkpoint's chat template writes it.
+Messages go to the template with all they hold, and with the row's `tools`, `documents` and `chat_template_kwargs`.
 With --json each row is written as it stands, with `completion`, `finish_reason` (stop or length), `completion_tokens`,
 `prompt_ids` and `completion_ids` (with the token that ended it); a row that cannot be used has `completion` null and a
 `reason`. A completion depends on its prompt, the seed and the settings, never on the other rows.
@@ -55,6 +57,9 @@ pub struct GenerateArguments {
     /// End a completion at this text. May be given several times.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub stop: Vec<String>,
+    /// Variables of the chat template as a JSON object, such as '{"enable_thinking": false}'. A row's own go before them.
+    #[arg(long, value_name = "JSON", value_parser = template_kwargs, default_value = "{}", hide_default_value = true)]
+    pub chat_template_kwargs: TemplateKwargs,
     /// Where randomness starts.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
@@ -65,9 +70,19 @@ pub struct GenerateArguments {
     pub device: DeviceFlag,
 }
 
+/// Variables of a chat template.
+#[derive(Debug, Clone)]
+pub struct TemplateKwargs(Map<String, Value>);
+
+fn template_kwargs(text: &str) -> Result<TemplateKwargs, String> {
+    serde_json::from_str(text).map(TemplateKwargs).map_err(|error| format!("expected a JSON object: {error}"))
+}
+
 /// `generate`.
 pub fn generate(arguments: &GenerateArguments) -> CommandResult {
     let loaded = LoadedCheckpoint::open(&arguments.checkpoint, arguments.device.device)?;
+    loaded.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let loaded = loaded.with_template_kwargs(arguments.chat_template_kwargs.0.clone());
     if arguments.chat && !loaded.has_template() {
         note("warning: the checkpoint has no chat template; messages are written one after the other");
     }

@@ -147,6 +147,12 @@ impl Recipes {
             "method": block.method, "training": block.training, "lora": block.lora, "dpo": block.dpo,
             "load_best_model_at_end": block.load_best_model_at_end, "evaluated": block.eval_data.is_some(),
         });
+        if let Some(name) = block.chat_template.as_ref().filter(|name| *name != "plain") {
+            settings["train"]["chat_template"] = json!(name);
+        }
+        if !block.chat_template_kwargs.is_empty() {
+            settings["train"]["chat_template_kwargs"] = json!(block.chat_template_kwargs);
+        }
         if let Some(settings) = settings.as_object_mut() {
             settings.remove("tokenizer");
         }

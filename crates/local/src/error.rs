@@ -16,6 +16,12 @@ pub enum LocalError {
     /// The one prompt that was given cannot be completed.
     #[error("the prompt cannot be used: {0}")]
     Prompt(String),
+    /// A checkpoint has no tokenizer.
+    #[error("{reason}")]
+    NoTokenizer {
+        /// What is there instead, and what to do.
+        reason: String,
+    },
     /// A tokenizer or chat template is unusable.
     #[error(transparent)]
     Chat(#[from] retort_chat::ChatError),

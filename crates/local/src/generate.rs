@@ -4,7 +4,9 @@
 
 use crate::checkpoint::LoadedCheckpoint;
 use crate::error::LocalError;
+use crate::watch::{Watch, Watches};
 use rayon::prelude::*;
+use retort_records::completion::THINK_OPEN;
 use retort_records::json_lines::{JsonLine, JsonLines, close};
 use retort_records::{derive_seed, id_of};
 use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Rows that are completed together; more than are decoded at a time, so that places do not stand empty for long.
 const ROWS: usize = 256;
@@ -81,27 +83,17 @@ pub fn generate_one(
     let ids = ids.and_then(|ids| loaded.check(&ids, max_prompt_tokens(loaded)).map(|()| ids));
     let ids = ids.map_err(LocalError::Prompt)?;
     let request = GenerateRequest { seed: Seeds::default().next(options.seed, &ids), prompt_ids: ids };
-    let shown = Mutex::new((String::new(), progress));
-    let show = |text: &str| {
-        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let (before, progress) = &mut *shown;
-        if let Some(new) = text.strip_prefix(before.as_str()).filter(|new| !new.is_empty()) {
-            progress(new);
-            before.push_str(new);
-        }
-    };
-    // What may still turn into a stop text or into another character waits until it is known.
+    let watch = loaded.tokenizer().ok().map(|tokenizer| Watch::new(tokenizer, &options.stop));
+    let shown = Mutex::new(Shown {
+        watch,
+        opening: options.chat && loaded.opens_reasoning(&request),
+        bytes: 0,
+        before: String::new(),
+        told: progress,
+    });
+    // What may still turn into a stop text waits until it is known.
     let held = options.stop.iter().map(String::len).max().unwrap_or(0);
-    let done = |_: usize, ids: &[u32]| {
-        if loaded.stopped(ids, &options.stop) {
-            return true;
-        }
-        if let Some(text) = loaded.completion(ids, &[], options.chat) {
-            let text = text.trim_end_matches('\u{fffd}');
-            show(&text[..text.floor_char_boundary(text.len() - held.min(text.len()))]);
-        }
-        false
-    };
+    let done = |_: usize, ids: &[u32]| lock(&shown).take(ids, held);
     let requests = [request];
     let generated = Generator::new(loaded.student())?.generate_until(&requests, &settings, &done)?;
     let [request] = requests;
@@ -111,14 +103,60 @@ pub fn generate_one(
         json
     });
     if let Ok(text) = &row.text {
-        show(text);
-        let (before, progress) = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if before != *text {
+        let Shown { before, told, .. } = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match text.strip_prefix(before.as_str()) {
+            Some("") => {}
+            Some(new) => told(new),
             // What was shown turned out to be written in another way.
-            progress(&format!("\n{text}"));
+            None => told(&format!("\n{text}")),
         }
     }
     Ok(row)
+}
+
+/// A completion that is shown as it comes.
+struct Shown<'a> {
+    watch: Option<Watch<'a>>,
+    /// Whether the prompt opened the reasoning and it is not known yet if the text opens it again.
+    opening: bool,
+    /// Bytes of the text that were shown.
+    bytes: usize,
+    /// All that was shown.
+    before: String,
+    told: &'a mut (dyn FnMut(&str) + Send),
+}
+
+impl Shown<'_> {
+    /// Shows what is sure of the completion so far; true once a stop text has come.
+    fn take(&mut self, ids: &[u32], held: usize) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        if watch.take(ids) {
+            return true;
+        }
+        let text = watch.text();
+        if self.opening {
+            let start = text.trim_start();
+            if start.len() < THINK_OPEN.len() && THINK_OPEN.starts_with(start) {
+                return false;
+            }
+            if !start.starts_with(THINK_OPEN) {
+                self.before = format!("{THINK_OPEN}\n");
+                (self.told)(&self.before);
+            }
+            self.opening = false;
+        }
+        let sure = text.floor_char_boundary(text.len() - held.min(text.len()));
+        if sure > self.bytes {
+            (self.told)(&text[self.bytes..sure]);
+            self.before.push_str(&text[self.bytes..sure]);
+            self.bytes = sure;
+        }
+        false
+    }
+}
+
+fn lock<'a, 'b>(shown: &'a Mutex<Shown<'b>>) -> MutexGuard<'a, Shown<'b>> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Completes every line of `input` that is not blank and hands over the rows in their order.
@@ -166,7 +204,8 @@ fn chunk(
     for ids in prompts.iter().flatten() {
         requests.push(GenerateRequest { seed: seeds.next(options.seed, ids), prompt_ids: ids.clone() });
     }
-    let done = |_: usize, ids: &[u32]| loaded.stopped(ids, &options.stop);
+    let watches = Watches::new(loaded.tokenizer().ok(), &options.stop, requests.len());
+    let done = |request: usize, ids: &[u32]| watches.stopped(request, ids);
     let generated = generator.generate_until(&requests, settings, &done)?;
     let mut generated = requests.iter().zip(&generated);
     let whole = lines.iter().zip(rows).zip(prompts).map(|((line, fields), prompt)| {
@@ -205,7 +244,7 @@ fn row(
     with: impl Fn(&Value) -> String,
 ) -> GeneratedRow {
     let mut ids = generated.ids.clone();
-    let text = loaded.completion(&ids, &options.stop, options.chat);
+    let text = loaded.completion(request, &ids, &options.stop, options.chat);
     ids.extend(generated.stop_token);
     let finish_reason = match generated.finish {
         Finish::Stop => "stop",

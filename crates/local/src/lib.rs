@@ -10,9 +10,10 @@ mod error;
 mod generate;
 mod log_probs;
 mod teacher;
+mod watch;
 
 pub use bench::{GenerateBench, TrainBench, bench_generate, bench_train};
-pub use checkpoint::LoadedCheckpoint;
+pub use checkpoint::{LoadedCheckpoint, load_tokenizer};
 pub use device::parse_device;
 pub use error::LocalError;
 pub use generate::{GenerateOptions, GeneratedRow, generate_lines, generate_one};

@@ -1,10 +1,9 @@
 //! Log-probs of the tokens of a JSONL file's rows under a checkpoint: the work of the command `retort logprobs`.
 
-use crate::checkpoint::{LoadedCheckpoint, token_ids};
+use crate::checkpoint::{LoadedCheckpoint, conversation, token_ids};
 use crate::error::LocalError;
 use rayon::prelude::*;
-use retort_chat::encode_pair;
-use retort_records::Message;
+use retort_chat::encode_completion;
 use retort_records::json_lines::{JsonLine, JsonLines, RowFields, close};
 use retort_student::{TokenRow, token_log_probs};
 use serde_json::{Value, json};
@@ -94,13 +93,14 @@ fn tokens_of(loaded: &LoadedCheckpoint, row: &RowFields<'_>, chat: bool) -> Resu
     let completion = text("completion")?;
     let messages = match row.get("prompt") {
         Some(json) if json.starts_with('[') => {
-            Some(serde_json::from_str::<Vec<Message>>(json).map_err(|error| format!("`prompt`: {error}"))?)
+            Some(serde_json::from_str::<Value>(json).map_err(|error| format!("`prompt`: {error}"))?)
         }
-        _ if chat => Some(vec![Message::user(text("prompt")?)]),
+        _ if chat => Some(json!([{"role": "user", "content": text("prompt")?}])),
         _ => None,
     };
     if let Some(messages) = messages {
-        let encoded = encode_pair(loaded.tokenizer()?, loaded.template(), &messages, &completion);
+        let prompt = conversation(row, messages)?;
+        let encoded = encode_completion(loaded.tokenizer()?, loaded.template(), &prompt, &completion);
         let encoded = encoded.map_err(|error| error.to_string())?;
         return Ok(TokenRow { input_ids: encoded.input_ids, loss: encoded.labels_mask });
     }

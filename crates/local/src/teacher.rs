@@ -3,14 +3,16 @@
 //! A completion depends on prompt, seed and sampling settings alone, never on what is sampled beside it, so samples are
 //! generated in chunks that only decide how much a crash can lose.
 
-use crate::checkpoint::{stop_tokens, stopped_text, with_opened_reasoning};
+use crate::checkpoint::{completion_text, load_tokenizer, opens_reasoning, stop_tokens, with_opened_reasoning};
 use crate::error::LocalError;
+use crate::watch::Watches;
 use rayon::prelude::*;
 use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt};
 use retort_records::{FinishReason, Telemetry, completion};
 use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student, Target};
 use retort_teacher::{Attempted, Failure, FailureKind, Reply, Request, Sampling, Stopped};
 use retort_weights::Checkpoint;
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -37,14 +39,30 @@ pub struct LocalTeacher {
     folder: PathBuf,
     tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
+    warnings: Vec<String>,
 }
 
 impl LocalTeacher {
     /// The checkpoint in a Hugging Face folder.
     pub fn open(folder: PathBuf) -> Result<Self, LocalError> {
-        let tokenizer = Tokenizer::load(&folder)?;
+        // What is wrong with the folder itself is said before its tokenizer is missed.
+        let warnings = Checkpoint::open(&folder)?.warnings().to_vec();
+        let tokenizer = load_tokenizer(&folder)?;
         let template = ChatTemplate::load(&folder)?;
-        Ok(Self { folder, tokenizer, template })
+        Ok(Self { folder, tokenizer, template, warnings })
+    }
+
+    /// The same with these variables of the chat template, such as `enable_thinking`.
+    #[must_use]
+    pub fn with_template_kwargs(self, kwargs: &Map<String, Value>) -> Self {
+        let set =
+            |template: ChatTemplate| if kwargs.is_empty() { template } else { template.with_kwargs(kwargs.clone()) };
+        Self { template: self.template.map(set), ..self }
+    }
+
+    /// What was decided in reading the checkpoint that people should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Generates every request, chunk after chunk. `keep` is given the samples of each chunk in the order of the requests,
@@ -118,10 +136,9 @@ impl LocalTeacher {
                 Some(GenerateRequest { prompt_ids: ids.as_ref().ok()?.clone(), seed: request.seed })
             })
             .collect();
+        let watches = Watches::new(Some(&self.tokenizer), asked.stop, wanted.len());
         // Asked after every token, so that Ctrl-C need not wait for the chunk.
-        let done = |_: usize, ids: &[u32]| {
-            asked.cancel.load(Ordering::Relaxed) || stopped_text(&self.tokenizer, ids, asked.stop).is_some()
-        };
+        let done = |request: usize, ids: &[u32]| asked.cancel.load(Ordering::Relaxed) || watches.stopped(request, ids);
         let mut generated = asked.generator.generate_until(&wanted, &asked.settings, &done)?.into_iter();
         let latency_ms = started.elapsed().as_millis() as u64;
         let mut tokens = 0;
@@ -134,7 +151,7 @@ impl LocalTeacher {
                     Ok(ids) => {
                         let generated = generated.next().expect("every encoded prompt was generated from");
                         tokens += generated.ids.len() as u64;
-                        Ok(self.reply(ids.len(), &generated, asked))
+                        Ok(self.reply(&ids, &generated, asked))
                     }
                 };
                 let telemetry = Telemetry {
@@ -152,12 +169,10 @@ impl LocalTeacher {
         Ok((samples, tokens))
     }
 
-    fn reply(&self, prompt_tokens: usize, generated: &Generated, asked: &Asked<'_>) -> Reply {
-        let text = match stopped_text(&self.tokenizer, &generated.ids, asked.stop) {
-            Some(text) => text,
-            None => self.tokenizer.decode(&generated.ids, true),
-        };
-        let text = with_opened_reasoning(self.template.as_ref(), text);
+    fn reply(&self, prompt_ids: &[u32], generated: &Generated, asked: &Asked<'_>) -> Reply {
+        let text = completion_text(&self.tokenizer, &generated.ids, asked.stop);
+        let opened = self.template.is_some() && opens_reasoning(&self.tokenizer, prompt_ids);
+        let text = if opened { with_opened_reasoning(text) } else { text };
         let parts = completion::split(&text);
         let count = generated.ids.len() + usize::from(generated.stop_token.is_some());
         Reply {
@@ -167,7 +182,7 @@ impl LocalTeacher {
                 Finish::Stop => FinishReason::Stop,
                 Finish::Length | Finish::Repetition => FinishReason::Length,
             },
-            prompt_tokens: Some(prompt_tokens as u32),
+            prompt_tokens: Some(prompt_ids.len() as u32),
             completion_tokens: Some(count as u32),
             completion: text,
         }

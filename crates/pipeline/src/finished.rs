@@ -15,10 +15,11 @@ pub const CHECKPOINT: &str = "checkpoint";
 /// Stands for the stage kind of a checkpoint that no stage made.
 const OUTSIDE: &str = "checkpoint folder";
 
-/// Whether `folder` looks like a Hugging Face checkpoint: settings and weights stand in it.
+/// Whether `folder` is no finished stage but looks like a Hugging Face checkpoint, whole or not: settings of a model or of an
+/// adapter, or weights, stand in it. What is missing or wrong is said by those who read it.
 pub fn is_checkpoint(folder: &Path) -> bool {
-    let weights = ["model.safetensors", "model.safetensors.index.json"];
-    folder.join("config.json").is_file() && weights.iter().any(|name| folder.join(name).is_file())
+    let signs = ["config.json", "adapter_config.json", "model.safetensors", "model.safetensors.index.json"];
+    !folder.join(Manifest::FILE).is_file() && signs.iter().any(|name| folder.join(name).is_file())
 }
 
 /// The last part of a path, or a stage's name as it is.

@@ -105,7 +105,14 @@ fn input_problems(
                 ));
             }
             Err(message) => {
-                problems.push(Problem::new(message, span).with_help_if(did_you_mean(source, around.stages.names())));
+                let folder = |written: &str| around.resolver.locate(written).is_ok_and(|found| found.is_dir());
+                let path = format!("./{source}");
+                let help = if !source.contains('/') && folder(&path) {
+                    Some(format!("there is a folder of this name: a path holds a `/`, so write `{path}`"))
+                } else {
+                    did_you_mean(source, around.stages.names())
+                };
+                problems.push(Problem::new(message, span).with_help_if(help));
             }
         }
     }

@@ -62,24 +62,41 @@ impl Resolver for Access {
     }
 }
 
-/// The files that a path with `*` and `?` in its last part matches, in the order of their names; the file itself for a path
-/// without.
+/// The files that a path with `*` and `?` in any of its parts matches, `**` standing for folders of any depth, in the order of
+/// their paths; the file itself for a path without.
 pub fn expand_glob(path: &Path) -> Vec<PathBuf> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !name.contains(['*', '?']) {
-        return if path.is_file() { vec![path.to_owned()] } else { Vec::new() };
+    let mut found = vec![PathBuf::new()];
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        let name = part.as_os_str().to_string_lossy().into_owned();
+        found = match (name.as_str(), part) {
+            ("**", _) => found.iter().flat_map(|folder| folders_within(folder)).collect(),
+            (name, Component::Normal(_)) if name.contains(['*', '?']) => {
+                let named = |path: &PathBuf| {
+                    let last = path.file_name().unwrap_or_default().to_string_lossy();
+                    matches(name.as_bytes(), last.as_bytes()) && (parts.peek().is_none() || path.is_dir())
+                };
+                found.iter().flat_map(|folder| entries_of(folder)).filter(named).collect()
+            }
+            _ => found.iter().map(|folder| folder.join(part)).collect(),
+        };
+        // Several `**` reach the same folder on many ways.
+        found.sort();
+        found.dedup();
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| matches(name.as_bytes(), entry.file_name().to_string_lossy().as_bytes()))
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file())
-        .collect();
-    found.sort();
+    found.retain(|path| path.is_file());
     found
+}
+
+fn entries_of(folder: &Path) -> Vec<PathBuf> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// A folder and all that lie in it, without following links.
+fn folders_within(folder: &Path) -> Vec<PathBuf> {
+    let inner = entries_of(folder).into_iter().filter(|path| path.is_dir() && !path.is_symlink());
+    std::iter::once(folder.to_owned()).chain(inner.flat_map(|path| folders_within(&path))).collect()
 }
 
 /// Whether `name` is as `pattern` says. A `*` takes as little as it can, and more only when what follows does not fit: of
@@ -149,6 +166,25 @@ mod tests {
         let access = Access::of(Path::new("/x/pipelines/long2short/a.yaml"), false).unwrap();
         assert_eq!(access.workspace, Path::new("/x"));
         assert_eq!(Access::of(Path::new("/x/y/a.yaml"), false).unwrap().workspace, Path::new("/x/y"));
+    }
+
+    #[test]
+    fn a_glob_finds_files_at_any_depth() {
+        let root = std::env::temp_dir().join(format!("retort-glob-{}", std::process::id()));
+        for file in ["a/1.jsonl", "a/b/2.jsonl", "a/b/3.txt", "c/4.jsonl"] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        let found = |glob: &str| -> Vec<String> {
+            let files = expand_glob(&root.join(glob));
+            files.iter().map(|file| file.strip_prefix(&root).unwrap().to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(found("**/*.jsonl"), ["a/1.jsonl", "a/b/2.jsonl", "c/4.jsonl"]);
+        assert_eq!(found("*/*.jsonl"), ["a/1.jsonl", "c/4.jsonl"]);
+        assert_eq!(found("a/?.jsonl"), ["a/1.jsonl"]);
+        assert_eq!(found("a/b/3.txt"), ["a/b/3.txt"]);
+        assert!(found("a/9.jsonl").is_empty() && found("*").is_empty());
+        std::fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub struct Parts<'a> {
 
 /// Splits `completion` into reasoning and answer.
 ///
-/// With several closing tags the reasoning ends at the first and the answer begins after the last
-/// (the text between belongs to neither, and the form says [`ThinkForm::Several`]).
+/// With several closing tags the reasoning ends at the last, so that nothing that the model wrote is lost: tags and text
+/// between them belong to the reasoning, and the form says [`ThinkForm::Several`].
 pub fn split(completion: &str) -> Parts<'_> {
     let text = completion.trim_start();
     let (opened, body) = match text.strip_prefix(THINK_OPEN) {
@@ -58,7 +58,7 @@ pub fn split(completion: &str) -> Parts<'_> {
         };
     };
     let last_close = memmem::find_iter(body.as_bytes(), THINK_CLOSE.as_bytes()).last().unwrap_or(first_close);
-    let reasoning = non_empty(&body[..first_close]);
+    let reasoning = non_empty(&body[..last_close]);
     let answer = non_empty(&body[last_close + THINK_CLOSE.len()..]);
     let form = match (first_close == last_close, opened, reasoning) {
         (false, _, _) => ThinkForm::Several,
@@ -93,13 +93,19 @@ mod tests {
             ("a</think>b", ThinkForm::Prefilled, Some("a"), Some("b")),
             ("<think>\n\n</think>\n\nb", ThinkForm::Empty, None, Some("b")),
             ("<think>a", ThinkForm::Unclosed, Some("a"), None),
-            ("<think>a</think>b</think>c", ThinkForm::Several, Some("a"), Some("c")),
+            ("<think>a</think>b</think>c", ThinkForm::Several, Some("a</think>b"), Some("c")),
             ("b", ThinkForm::Absent, None, Some("b")),
             ("<think>a</think>", ThinkForm::Complete, Some("a"), None),
             ("", ThinkForm::Absent, None, None),
         ] {
             assert_eq!(split(text), Parts { form, reasoning, answer }, "{text:?}");
         }
+    }
+
+    #[test]
+    fn nothing_between_several_blocks_is_lost() {
+        let parts = split("<think>a</think>first<think>b</think>c");
+        assert_eq!((parts.reasoning, parts.answer), (Some("a</think>first<think>b"), Some("c")));
     }
 
     #[test]

@@ -98,13 +98,9 @@ impl JsonLine {
         if self.bytes > MAX_LINE {
             return Err(format!("the line is longer than {} MiB", MAX_LINE >> 20));
         }
-        match std::str::from_utf8(&self.text) {
-            Ok(text) => {
-                let text = text.strip_suffix('\n').unwrap_or(text);
-                Ok(text.strip_suffix('\r').unwrap_or(text))
-            }
-            Err(error) => Err(format!("not UTF-8 after {} bytes", error.valid_up_to())),
-        }
+        let text = utf8(&self.text)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        Ok(text.strip_suffix('\r').unwrap_or(text))
     }
 
     /// The line as a row; else a word and a sentence for why it is none.
@@ -116,6 +112,22 @@ impl JsonLine {
             Err(error) => Err(("not_json", error.to_string())),
         }
     }
+}
+
+/// The bytes as text; else where they are none, and what they may be.
+pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let around = [at.checked_sub(1).map(|before| bytes[before]), bytes.get(at + 1).copied()];
+        let alone = around.iter().flatten().all(u8::is_ascii);
+        let in_word = around.iter().flatten().any(u8::is_ascii_alphabetic);
+        let guess = if bytes[at] >= 0xa0 && alone && in_word {
+            "; this may be Latin-1: convert the file with `iconv -f WINDOWS-1252 -t UTF-8`"
+        } else {
+            ""
+        };
+        format!("not UTF-8 after {at} bytes{guess}")
+    })
 }
 
 /// The keys of a row in their order, with their values as they were written.

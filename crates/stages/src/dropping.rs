@@ -5,17 +5,20 @@ use retort_records::Dropped;
 use retort_tables::TableWriter;
 use std::collections::BTreeMap;
 
+/// Removed rows that an error names.
+const EXAMPLES: usize = 3;
+
 /// Collects removed rows.
 pub struct Dropping {
     writer: TableWriter<Dropped>,
     reasons: BTreeMap<String, u64>,
-    /// The first removed row in words.
-    first: Option<String>,
+    /// The first removed rows in words.
+    examples: Vec<String>,
 }
 
 impl Dropping {
     pub fn new(context: &Context<'_>) -> Result<Self, PipelineError> {
-        Ok(Self { writer: context.writer()?, reasons: BTreeMap::new(), first: None })
+        Ok(Self { writer: context.writer()?, reasons: BTreeMap::new(), examples: Vec::new() })
     }
 
     pub fn push(
@@ -25,9 +28,11 @@ impl Dropping {
         drop_reason: &str,
         detail: impl Into<String>,
     ) -> Result<(), PipelineError> {
-        *self.reasons.entry(drop_reason.to_owned()).or_default() += 1;
         let detail = detail.into();
-        self.first.get_or_insert_with(|| format!("row `{row_id}`: {drop_reason}: {detail}"));
+        *self.reasons.entry(drop_reason.to_owned()).or_default() += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(format!("row `{row_id}`: {drop_reason}: {detail}"));
+        }
         Ok(self.writer.push(Dropped {
             row_id: row_id.to_owned(),
             prompt_id: prompt_id.to_owned(),
@@ -40,9 +45,12 @@ impl Dropping {
         self.reasons.values().sum()
     }
 
-    /// The first removed row with its reason, for an error that needs an example; nothing when there is none.
+    /// The first removed rows with their reasons, for an error that needs examples; nothing when there are none.
     pub fn example(&self) -> String {
-        self.first.as_ref().map(|first| format!(", first {first}")).unwrap_or_default()
+        match self.examples.as_slice() {
+            [] => String::new(),
+            examples => format!(", first {}", examples.join("; ")),
+        }
     }
 
     /// `3 dropped (2 not_json, 1 no_prompt)`, or nothing.
@@ -52,6 +60,13 @@ impl Dropping {
         }
         let parts: Vec<String> = self.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         format!(", {} dropped ({})", self.count(), parts.join(", "))
+    }
+
+    /// Says why nothing is left, where that is so: counts by reason and the first removed rows.
+    pub fn warn_of_none_left(&self, context: &Context<'_>, kept: u64) {
+        if kept == 0 && self.count() > 0 {
+            context.warn(&format!("no row is left{}{}", self.in_words(), self.example()));
+        }
     }
 
     /// Finishes the table and gives the counts: `rows_in` rows came, `kept` stayed.

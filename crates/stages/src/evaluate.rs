@@ -70,7 +70,7 @@ pub struct EvaluateFacts {
 
 impl StageKind for Evaluate {
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/evaluate.md");
     type Facts = EvaluateFacts;
 
@@ -146,7 +146,8 @@ impl Evaluate {
         let sampling = sampling_text(&self.sampling)?;
         let mut asked: Vec<(NamedTeacher, Journal)> = Vec::new();
         for index in 0..self.checkpoints.len() {
-            let checkpoint = NamedTeacher::open(context.input(&format!("checkpoints/{index}"))?)?;
+            let checkpoint =
+                NamedTeacher::open(context, context.input(&format!("checkpoints/{index}"))?, &self.sampling)?;
             let mut journal = Journal::open(&context.journal.join(index.to_string()), context.mend)?;
             let before = per_checkpoint * index as u64;
             context.advanced(before + journal.finished(), "")?;

@@ -5,6 +5,7 @@ mod recipes;
 mod row_file;
 mod row_forms;
 
+use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::lengths::Lengths;
 use crate::rows::examples;
@@ -71,7 +72,7 @@ pub struct ExportFacts {
 
 impl StageKind for Export {
     const NAME: &'static str = "export";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/export.md");
     type Facts = ExportFacts;
 
@@ -141,14 +142,41 @@ impl StageKind for Export {
     }
 }
 
+/// Writes down a pair whose sides would be the same text in the export.
+fn drop_pair(dropping: &mut Option<Dropping>, context: &Context<'_>, pair: &Pair) -> Result<(), PipelineError> {
+    let dropping = match dropping {
+        Some(dropping) => dropping,
+        None => dropping.insert(Dropping::new(context)?),
+    };
+    dropping.push(&pair.pair_id, &pair.prompt_id, "identical_sides", "chosen and rejected would be the same text")
+}
+
 impl Export {
     fn export(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let input = context.input("data")?;
         context.started(Self::NAME, None, "rows");
         let mut corpus = CorpusTable::default();
         let reasoning = self.reasoning;
+        let mut dropping = None;
         let (rows, columns) = if input.manifest.tables.contains_key(Pair::TABLE) {
-            let pairs = input.rows::<Pair>()?.map(|row| Ok(row?));
+            let mut pairs = input.rows::<Pair>()?;
+            let pairs = std::iter::from_fn(|| {
+                loop {
+                    let pair = match pairs.next()? {
+                        Ok(pair) => pair,
+                        Err(error) => return Some(Err(error.into())),
+                    };
+                    if !reasoning.same_sides(&pair) {
+                        return Some(Ok(pair));
+                    }
+                    // Recipes write down what they drop, these pairs too.
+                    if self.recipes.is_none()
+                        && let Err(error) = drop_pair(&mut dropping, context, &pair)
+                    {
+                        return Some(Err(error));
+                    }
+                }
+            });
             match self.format {
                 ExportFormat::Sharegpt => (
                     self.write(context, pairs, |pair| reasoning.preference_conversations(pair))?,
@@ -179,7 +207,20 @@ impl Export {
         let card = self.card(context, rows, columns, &corpus);
         output.files.push(context.out.write_file("README.md", card.as_bytes())?);
         let mut summary = format!("{rows} rows with columns {columns} in {}", self.file_name());
-        let mut facts = ExportFacts { rows: RowCounts::all_kept(rows), tokens: None };
+        let mut counts = RowCounts::all_kept(rows);
+        if let Some(dropping) = dropping {
+            let (words, examples) = (dropping.in_words(), dropping.example());
+            if rows == 0 {
+                return Err(context.fail(format!("no row is left to export{words}{examples}")).into());
+            }
+            summary.push_str(&words);
+            let rows_in = rows + dropping.count();
+            counts = dropping.finish(&mut output, rows_in, rows)?;
+        }
+        if rows == 0 {
+            context.warn("there are no rows to export");
+        }
+        let mut facts = ExportFacts { rows: counts, tokens: None };
         if let Some(given) = &self.recipes {
             let written = recipes::write(context, given, self.file, input, &mut output)?;
             let tools: Vec<&str> = given.tools.iter().map(|tool| tool.name()).collect();

@@ -90,6 +90,7 @@ impl StageKind for Filter {
         let summary = format!("{kept} of {total} kept{}", dropping.in_words());
         let mut output = StageOutput::default();
         output.add(writer)?;
+        dropping.warn_of_none_left(context, kept);
         let rows = dropping.finish(&mut output, total, kept)?;
         output.with_facts(&FilterFacts { failed, rows }, summary)
     }

@@ -82,7 +82,16 @@ impl Orders {
 }
 
 fn greedy() -> Sampling {
-    Sampling { n: 1, temperature: 0.0, top_p: 1.0, top_k: None, min_p: None, max_tokens: 4096, stop: Vec::new() }
+    Sampling {
+        n: 1,
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: None,
+        min_p: None,
+        max_tokens: 4096,
+        stop: Vec::new(),
+        chat_template_kwargs: serde_json::Map::new(),
+    }
 }
 
 /// What is to be done about a row.

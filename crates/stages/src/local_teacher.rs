@@ -16,11 +16,13 @@ pub struct NamedTeacher {
 }
 
 impl NamedTeacher {
-    /// The checkpoint of a finished stage or of a folder.
-    pub fn open(input: &Finished) -> Result<Self, StageError> {
+    /// The checkpoint of a finished stage or of a folder, whose chat template is given what `sampling` says.
+    pub fn open(context: &Context<'_>, input: &Finished, sampling: &Sampling) -> Result<Self, StageError> {
         let name = input.label().to_owned();
         let identity = format!("{name}@{}", input.manifest.fingerprint());
-        Ok(Self { name, identity, teacher: LocalTeacher::open(input.checkpoint_folder())? })
+        let teacher = LocalTeacher::open(input.checkpoint_folder())?;
+        teacher.warnings().iter().for_each(|warning| context.warn(&format!("`{name}`: {warning}")));
+        Ok(Self { name, identity, teacher: teacher.with_template_kwargs(&sampling.chat_template_kwargs) })
     }
 
     /// Generates every request that the journal does not hold and adds it to the journal. `progress` is told the number of

@@ -5,7 +5,7 @@ use retort_pipeline::{
     CHECKPOINT, CheckpointShape, Context, Input, OutputKind, PipelineError, SettingProblem, StageKind, StageOutput,
     Surroundings, without_inputs,
 };
-use retort_weights::{Checkpoint, MergeSettings, merge};
+use retort_weights::{Checkpoint, MergeSettings, Merged, merge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,8 +78,8 @@ impl Merge {
             }
         }
         let inputs: Vec<(&str, &Checkpoint)> = opened.iter().map(|(name, checkpoint)| (*name, checkpoint)).collect();
-        merge(&self.0, &inputs, &context.out.path().join(CHECKPOINT))?;
-        let parameters = opened.first().map_or(0, |(_, checkpoint)| checkpoint.parameters());
+        let Merged { parameters, warnings } = merge(&self.0, &inputs, &context.out.path().join(CHECKPOINT))?;
+        warnings.iter().for_each(|warning| context.warn(warning));
         let names: Vec<&str> = opened.iter().map(|(name, _)| *name).collect();
         let mut output = StageOutput::default();
         output.add_checkpoint(context.out)?;

@@ -110,6 +110,7 @@ impl StageKind for Pair {
         let summary = format!("{kept} pairs ({}) of {total} rollouts", words.join(", "));
         let mut output = StageOutput::default();
         output.add(writer)?;
+        dropping.warn_of_none_left(context, kept);
         let rows = dropping.finish(&mut output, total, paired_rollouts)?;
         output.with_facts(&PairFacts { pairs: kept, kinds, rows }, summary)
     }

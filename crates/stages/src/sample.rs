@@ -50,7 +50,7 @@ pub struct SampleFacts {
 
 impl StageKind for Sample {
     const NAME: &'static str = "sample";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/sample.md");
     type Facts = SampleFacts;
 
@@ -141,7 +141,7 @@ impl Sample {
     fn sample_checkpoint(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
         let mut journal = Journal::open(&context.journal, context.mend)?;
-        let teacher = NamedTeacher::open(context.input("teacher")?)?;
+        let teacher = NamedTeacher::open(context, context.input("teacher")?, &self.sampling)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");
         context.advanced(journal.finished(), "")?;

@@ -100,6 +100,7 @@ impl StageKind for Select {
         let summary = format!("{kept} of {total} rollouts chosen for {} of {prompts} prompts", prompts - without);
         let mut output = StageOutput::default();
         output.add(writer)?;
+        dropping.warn_of_none_left(context, kept);
         let rows = dropping.finish(&mut output, total, kept)?;
         let rule = self.rule.name().to_owned();
         output.with_facts(&SelectFacts { rule, prompts, prompts_without: without, rows }, summary)

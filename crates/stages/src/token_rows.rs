@@ -4,12 +4,14 @@ use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::rows::{example_count, examples};
 use rayon::prelude::*;
-use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair};
+use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair, stop_ids};
+use retort_local::load_tokenizer;
 use retort_pipeline::{Context, Finished, PipelineError};
 use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
 use retort_records::{Pair, SftExample};
 use retort_student::TokenRow;
 use retort_training::OverLong;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Rows that are tokenised together on all cores.
@@ -52,9 +54,21 @@ pub struct FirstRow {
 type Unusable = (&'static str, String);
 
 impl Encoder {
-    /// The tokenizer and template of a checkpoint's folder.
-    pub fn open(folder: &Path) -> Result<Self, StageError> {
-        Ok(Self { tokenizer: Tokenizer::load(folder)?, template: ChatTemplate::load(folder)? })
+    /// The tokenizer of a checkpoint's folder, and the template named, or the folder's own, with these variables.
+    pub fn open(folder: &Path, template: Option<&str>, kwargs: &Map<String, Value>) -> Result<Self, StageError> {
+        let tokenizer = load_tokenizer(folder)?;
+        let template = ChatTemplate::for_training(folder, template)?;
+        let set =
+            |template: ChatTemplate| if kwargs.is_empty() { template } else { template.with_kwargs(kwargs.clone()) };
+        Ok(Self { tokenizer, template: template.map(set) })
+    }
+
+    /// The token that a completion is trained to end with, and its text: the template's, else the tokenizer's own.
+    pub fn ending(&self) -> Option<(u32, String)> {
+        let eos = self.tokenizer.eos().map(|token| token.id);
+        let stops = stop_ids(&self.tokenizer, self.template.as_ref());
+        let id = stops.into_iter().find(|id| Some(*id) != eos).or(eos)?;
+        Some((id, self.tokenizer.decode(&[id], false)))
     }
 
     /// The tokenizer.
@@ -73,11 +87,17 @@ impl Encoder {
     }
 
     fn pair(&self, row: &Pair) -> Result<Result<PairTokens, Unusable>, ChatError> {
+        if row.chosen == row.rejected {
+            return Ok(Err(("identical_sides", "chosen and rejected are the same text".to_owned())));
+        }
         let side = |text: &str| usable(encode_pair(&self.tokenizer, self.template.as_ref(), &row.prompt, text));
         let (chosen, rejected) = match (side(&row.chosen)?, side(&row.rejected)?) {
             (Ok(chosen), Ok(rejected)) => (chosen, rejected),
             (Err(reason), _) | (_, Err(reason)) => return Ok(Err(reason)),
         };
+        if chosen == rejected {
+            return Ok(Err(("identical_sides", "chosen and rejected are the same tokens".to_owned())));
+        }
         Ok(Ok(PairTokens { pair_id: row.pair_id.clone(), prompt_id: row.prompt_id.clone(), chosen, rejected }))
     }
 

@@ -6,6 +6,7 @@ mod size;
 pub(crate) mod states;
 mod work;
 
+use retort_chat::ChatTemplate;
 use retort_pipeline::{
     CheckpointShape, Context, Input, OutputKind, OutsideFile, PipelineError, PlannedInputs, RowCounts, SettingProblem,
     Source, StageKind, StageOutput, Surroundings, label,
@@ -15,7 +16,7 @@ use retort_training::{DpoSettings, LoraSettings, Method, TrainBlock, TrainSettin
 use retort_weights::{Dtype, companions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,6 +51,13 @@ pub struct Train {
     /// The preference loss; only for `dpo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpo: Option<DpoSettings>,
+    /// The chat template to train with: `chatml`, `llama3`, `instruction`, or `plain` for rows that are plain texts, which
+    /// then follow one another. The model's own when left out. The checkpoint carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<String>,
+    /// Variables of the chat template for all rows, such as `enable_thinking: false`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
     /// Number format of the checkpoint's weights; training itself is in float32.
     #[serde(default)]
     pub dtype: Dtype,
@@ -72,6 +80,9 @@ pub struct Init {
     /// Folder with its `tokenizer.json`; chat template and tokenizer settings beside it are used and carried along.
     pub tokenizer: String,
 }
+
+/// The word for rows that are plain texts.
+const PLAIN: &str = "plain";
 
 fn default_save_seconds() -> u64 {
     60
@@ -98,9 +109,23 @@ pub struct TrainFacts {
     /// The loss of held-out rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval_loss: Option<EvalLossFacts>,
+    /// The token that a completion was trained to end with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_of_turn: Option<EndOfTurn>,
     /// Rows that came and were trained on.
     #[serde(flatten)]
     pub rows: RowCounts,
+}
+
+/// The token that ends a turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndOfTurn {
+    /// Its text, such as `<|im_end|>`.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
+    /// Whether the base's files named another one, so that the checkpoint's had to be changed.
+    pub changed: bool,
 }
 
 /// The loss of held-out rows.
@@ -124,8 +149,8 @@ fn is_zero(count: &u64) -> bool {
 
 impl StageKind for Train {
     const NAME: &'static str = "train";
-    /// 4: gradients of adapters are added up chunk by chunk.
-    const VERSION: u32 = 4;
+    /// 5: what a turn ends with stands in every file; reasoning that never ends is not trained, empty thoughts are.
+    const VERSION: u32 = 5;
     const EXPLAIN: &'static str = include_str!("explain/train.md");
     type Facts = TrainFacts;
 
@@ -176,6 +201,13 @@ impl StageKind for Train {
             Some(base) if self.method == Method::Dpo => settings["base"] = label(base).into(),
             _ => {}
         }
+        // Plain texts are what a base without a template was always trained on.
+        if let Some(name) = self.chat_template.as_ref().filter(|name| *name != PLAIN) {
+            settings["chat_template"] = json!(name);
+        }
+        if !self.chat_template_kwargs.is_empty() {
+            settings["chat_template_kwargs"] = json!(self.chat_template_kwargs);
+        }
         if self.load_best_model_at_end {
             settings["load_best_model_at_end"] = true.into();
         }
@@ -202,6 +234,13 @@ impl StageKind for Train {
         }
         for found in self.block().contradictions() {
             wrong(found.pointer, found.message);
+        }
+        if let Some(name) = &self.chat_template {
+            let choices = ChatTemplate::choices();
+            if !choices.contains(&name.as_str()) {
+                let message = format!("no chat template is named `{name}`; there are `{}`", choices.join("`, `"));
+                wrong("/chat_template", &message);
+            }
         }
         if let Some(Err(error)) = self.init.as_ref().map(|init| init.architecture.config()) {
             wrong("/init/architecture", &error.to_string());
@@ -246,6 +285,8 @@ impl Train {
             load_best_model_at_end: self.load_best_model_at_end,
             lora: self.lora.clone(),
             dpo: self.dpo.clone(),
+            chat_template: self.chat_template.clone(),
+            chat_template_kwargs: self.chat_template_kwargs.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use retort_pipeline::{
 };
 use retort_records::{FinishReason, Message, Prompt, Rollout, Row, Verdict, VerdictRow, completion};
 use retort_tables::{Columns, RowFunction, apply_rows, follow};
-use retort_verify::{Case, Require, Verifier, VerifierSettings, VerifyError, judge};
+use retort_verify::{Case, Judgement, Require, Verifier, VerifierSettings, VerifyError, judge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub struct VerifyFacts {
 
 impl StageKind for Verify {
     const NAME: &'static str = "verify";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const EXPLAIN: &'static str = include_str!("explain/verify.md");
     type Facts = VerifyFacts;
 
@@ -110,6 +110,26 @@ pub(super) fn verifier_problems(verifiers: &[VerifierSettings]) -> Vec<SettingPr
 /// The version of the verifiers' rules, as part of a key.
 pub(super) fn verifiers_version() -> BTreeMap<String, String> {
     [("verifiers".to_owned(), retort_verify::VERSION.to_owned())].into()
+}
+
+/// The verdict by the reference answer as it is written; where that is a JSON list of several texts, the best verdict by any
+/// of them.
+fn judge_alternatives(verifiers: &[Box<dyn Verifier>], require: Require, case: &Case<'_>) -> Judgement {
+    let whole = judge(verifiers, require, case);
+    let listed = case.reference_answer.filter(|text| text.starts_with("[\""));
+    let alternatives: Vec<String> = listed.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if alternatives.len() < 2 || whole.verdict == Verdict::Correct {
+        return whole;
+    }
+    let rank = |verdict| match verdict {
+        Verdict::Correct => 0,
+        Verdict::Undecided => 1,
+        Verdict::Incorrect => 2,
+    };
+    let by_each = alternatives
+        .iter()
+        .map(|reference| judge(verifiers, require, &Case { reference_answer: Some(reference), ..*case }));
+    by_each.min_by_key(|judgement| rank(judgement.verdict)).unwrap_or(whole)
 }
 
 /// The text of a rollout, and what its verdict repeats of it.
@@ -193,7 +213,7 @@ impl RowFunction for VerifyRollout {
             tests: task.tests.as_deref(),
             language: task.language.as_deref(),
         };
-        let judgement = judge(&self.verifiers, self.require, &case);
+        let judgement = judge_alternatives(&self.verifiers, self.require, &case);
         let verdict = if truncated { judgement.verdict.of_truncated() } else { judgement.verdict };
         VerdictRow {
             rollout_id: rollout.rollout_id.clone(),

@@ -58,7 +58,7 @@ impl Adapter {
             if found != place.shape {
                 return Err(Error::Shape { name: place.name.clone(), found, expected: place.shape.clone() });
             }
-            files.read_into(&place.name, &mut values[place.range()])?;
+            files.read_finite(&place.name, &mut values[place.range()])?;
         }
         if let Some(name) = files.names().find(|name| !layout.places.iter().any(|place| place.name == *name)) {
             let reason = format!("adapter tensor `{name}` belongs to no projection of this student");

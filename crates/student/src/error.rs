@@ -42,6 +42,12 @@ pub enum Error {
         /// Indices of the batch's rows among those given to the trainer.
         rows: Vec<usize>,
     },
+    /// A model whose weights are numbers gives logits that are none.
+    #[error("the model's output is not finite ({what}): its weights are too large for what they compute")]
+    Logits {
+        /// Which row.
+        what: String,
+    },
     /// A training state that belongs to another run, or is damaged.
     #[error("cannot resume from `{path}`: {reason}")]
     Resume {

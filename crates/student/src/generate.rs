@@ -232,7 +232,8 @@ impl<'a> Generator<'a> {
         };
         let workers = if decoder.parallel { 1 } else { rayon::current_num_threads().min(settings.batch_size).max(1) };
         let next = AtomicUsize::new(0);
-        let finished: Vec<Mutex<Option<Generated>>> = requests.iter().map(|_| Mutex::new(None)).collect();
+        let finished: Vec<Mutex<Option<Result<Generated, Error>>>> =
+            requests.iter().map(|_| Mutex::new(None)).collect();
         let work = |worker: usize| {
             // Sequences are shared out as they come: who decodes which changes nothing.
             let places = (settings.batch_size + worker) / workers;
@@ -243,9 +244,8 @@ impl<'a> Generator<'a> {
         } else {
             (0..workers).into_par_iter().with_max_len(1).for_each(work);
         }
-        let take =
-            |slot: Mutex<Option<Generated>>| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(finished.into_iter().map(|slot| take(slot).expect("every request was worked on")).collect())
+        let take = |slot: Mutex<Option<_>>| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        finished.into_iter().map(|slot| take(slot).expect("every request was worked on")).collect()
     }
 
     /// Most tokens of prompt and completion together.
@@ -287,7 +287,9 @@ impl<'a> Generator<'a> {
                     sequences[*i].sample(logits, settings, done, &mut scratch);
                 }
             }
-            finished.extend(sequences.into_iter().map(|sequence| sequence.finish(settings).2));
+            for sequence in sequences {
+                finished.push(sequence.finish(settings).2?);
+            }
         }
         Ok(finished)
     }
@@ -300,7 +302,7 @@ impl<'a> Generator<'a> {
         cache: Option<Cache>,
     ) -> Sequence<'r> {
         let limit = settings.max_tokens.min(self.context() - request.prompt_ids.len());
-        Sequence { index, request, cache, limit, ids: Vec::new(), log_probs: Vec::new(), ended: None }
+        Sequence { index, request, cache, limit, ids: Vec::new(), log_probs: Vec::new(), ended: None, broken: false }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -313,7 +315,7 @@ impl<'a> Generator<'a> {
         done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
         places: usize,
         next: &AtomicUsize,
-        finished: &[Mutex<Option<Generated>>],
+        finished: &[Mutex<Option<Result<Generated, Error>>>],
     ) {
         let model = self.student.model(rotary);
         let mut active: Vec<Sequence> = Vec::new();
@@ -378,6 +380,8 @@ struct Sequence<'a> {
     ids: Vec<u32>,
     log_probs: Vec<f32>,
     ended: Option<(Finish, Option<u32>)>,
+    /// Whether the model gave logits that are no numbers.
+    broken: bool,
 }
 
 impl Sequence<'_> {
@@ -388,7 +392,12 @@ impl Sequence<'_> {
         done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
         scratch: &mut Vec<f32>,
     ) {
-        let token = pick(logits, settings, random_of(self.request.seed, self.ids.len()), scratch);
+        let random = random_of(self.request.seed, self.ids.len());
+        let Some(token) = pick(logits, settings, random, scratch) else {
+            self.broken = true;
+            self.ended = Some((Finish::Length, None));
+            return;
+        };
         if settings.log_probs {
             scratch.clear();
             scratch.extend_from_slice(logits);
@@ -409,10 +418,14 @@ impl Sequence<'_> {
         }
     }
 
-    fn finish(self, settings: &GenerateSettings) -> (usize, Option<Cache>, Generated) {
+    fn finish(self, settings: &GenerateSettings) -> (usize, Option<Cache>, Result<Generated, Error>) {
         let (finish, stop_token) = self.ended.unwrap_or((Finish::Length, None));
         let log_probs = settings.log_probs.then_some(self.log_probs);
-        (self.index, self.cache, Generated { ids: self.ids, stop_token, finish, log_probs })
+        if self.broken {
+            let what = format!("prompt {}, token {}", self.index, self.ids.len());
+            return (self.index, self.cache, Err(Error::Logits { what }));
+        }
+        (self.index, self.cache, Ok(Generated { ids: self.ids, stop_token, finish, log_probs }))
     }
 }
 

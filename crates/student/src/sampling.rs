@@ -3,22 +3,34 @@ use crate::kernels::rowwise::{exponentials, largest};
 use crate::random::Random;
 
 /// Picks the next token from one row of logits `[vocab_size]`, with `random` in [0, 1). Filters apply in the order top-k,
-/// top-p, min-p, all on the distribution after temperature, as in transformers. `scratch` is overwritten.
-pub(crate) fn pick(logits: &[f32], settings: &GenerateSettings, random: f64, scratch: &mut Vec<f32>) -> u32 {
+/// top-p, min-p, all on the distribution after temperature, as in transformers. `scratch` is overwritten. Nothing where the
+/// largest logit is no number.
+pub(crate) fn pick(logits: &[f32], settings: &GenerateSettings, random: f64, scratch: &mut Vec<f32>) -> Option<u32> {
+    /// From here on, rounding the largest logit times the inverse temperature would shift every weight by more than f32 holds.
+    const LARGEST_SHIFT: f32 = 1e5;
     let maximum = largest(logits);
-    if settings.temperature == 0.0 {
-        return logits.iter().position(|x| *x == maximum).unwrap_or(0) as u32;
+    if !maximum.is_finite() {
+        return None;
+    }
+    let inverse = (1.0 / settings.temperature) as f32;
+    if !inverse.is_finite() {
+        return logits.iter().position(|x| *x == maximum).map(|at| at as u32);
     }
     scratch.clear();
     scratch.extend_from_slice(logits);
-    let inverse = (1.0 / settings.temperature) as f32;
-    exponentials(scratch, inverse, maximum * inverse);
+    if (maximum * inverse).abs() < LARGEST_SHIFT {
+        exponentials(scratch, inverse, maximum * inverse);
+    } else {
+        // Differences to the largest logit are exact enough at any scale.
+        scratch.iter_mut().for_each(|x| *x = ((*x - maximum) * inverse).max(-1e4));
+        exponentials(scratch, 1.0, 0.0);
+    }
     let filtered = settings.top_k > 0 || settings.top_p < 1.0 || settings.min_p > 0.0;
     if !filtered {
-        return draw(scratch.iter().map(|p| f64::from(*p)), random) as u32;
+        return Some(draw(scratch.iter().map(|p| f64::from(*p)), random) as u32);
     }
     let kept = keep(scratch, settings);
-    kept[draw(kept.iter().map(|id| f64::from(scratch[*id as usize])), random)]
+    Some(kept[draw(kept.iter().map(|id| f64::from(scratch[*id as usize])), random)])
 }
 
 /// Index of the first weight at which the running sum passes `random` times the total.
@@ -85,7 +97,26 @@ mod tests {
     fn pick_at(settings: &GenerateSettings, random: f64) -> u32 {
         // Probabilities 0.1, 0.4, 0.2, 0.3.
         let logits = [0.1_f32, 0.4, 0.2, 0.3].map(f32::ln);
-        pick(&logits, settings, random, &mut Vec::new())
+        pick(&logits, settings, random, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_falling_temperature_tends_to_greedy() {
+        // Logits that f32 holds exactly, far from 0, where a product with a large inverse is rounded most.
+        let logits = [1023.25_f32, 1023.5, 1023.75, 1023.625];
+        for temperature in [0.0, 1e-320, 1e-38, 1e-12, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3] {
+            for random in [0.0, 0.5, 0.999] {
+                let settings = GenerateSettings { temperature, ..settings() };
+                assert_eq!(pick(&logits, &settings, random, &mut Vec::new()), Some(2), "{temperature}");
+            }
+        }
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_give_nothing() {
+        for logits in [[f32::NAN; 4], [0.0, f32::INFINITY, 1.0, 2.0], [f32::NEG_INFINITY; 4]] {
+            assert_eq!(pick(&logits, &settings(), 0.5, &mut Vec::new()), None);
+        }
     }
 
     #[test]

@@ -139,7 +139,13 @@ pub fn token_log_probs(student: &Student, rows: &[TokenRow]) -> Result<Vec<Vec<f
     }
     let longest = rows.iter().map(|row| row.input_ids.len()).max().unwrap_or(0);
     let rotary = Rotary::new(&student.config, longest);
-    Ok(log_probs_of(&mut student.scorer(&rotary)?, rows))
+    let found = log_probs_of(&mut student.scorer(&rotary)?, rows);
+    // A log-prob of minus infinity is a probability that f32 rounds to 0; anything else that is no number is a fault.
+    let broken = |log_prob: &f32| log_prob.is_nan() || *log_prob == f32::INFINITY;
+    match found.iter().position(|row| row.iter().any(broken)) {
+        Some(row) => Err(Error::Logits { what: format!("row {row}") }),
+        None => Ok(found),
+    }
 }
 
 /// [`token_log_probs`] of rows that are known to be good.

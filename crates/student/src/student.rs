@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -23,31 +24,31 @@ pub struct Student {
 }
 
 impl Student {
-    /// Loads a checkpoint. Tensors that the config does not ask for are left out only where they are known to be copies
-    /// (a tied `lm_head.weight`, rotary tables); others are an error.
+    /// Loads a checkpoint. All tensors are compared with the config before memory is taken for them; tensors that belong to
+    /// no part of the decoder and values that are no numbers are errors.
     pub fn load(checkpoint: &Checkpoint, target: Target) -> Result<Self, Error> {
         let config = checkpoint.config()?;
         let layout = ParameterLayout::of(&config);
-        target.check_vector(layout.total)?;
-        let mut parameters = vec![0.0; layout.total];
         for place in &layout.places {
-            let found = checkpoint.shape(&place.name).unwrap_or_default().to_vec();
-            checkpoint.shape(&place.name).ok_or_else(|| retort_weights::Error::NoTensor {
-                name: place.name.clone(),
-                path: checkpoint.path().to_owned(),
-            })?;
+            let found = checkpoint.shape(&place.name).ok_or_else(|| checkpoint.no_tensor(&place.name))?;
             if found != place.shape {
-                return Err(Error::Shape { name: place.name.clone(), found, expected: place.shape.clone() });
+                let (found, expected) = (found.to_vec(), place.shape.clone());
+                return Err(Error::Shape { name: place.name.clone(), found, expected });
             }
-            checkpoint.read_into(&place.name, &mut parameters[place.range()])?;
         }
-        let known = |name: &str| layout.places.iter().any(|place| place.name == name);
-        let copy = |name: &str| name == "lm_head.weight" || name.ends_with("rotary_emb.inv_freq");
-        if let Some(name) = checkpoint.names().find(|name| !known(name) && !copy(name)) {
+        let known: HashSet<&str> = layout.places.iter().map(|place| place.name.as_str()).collect();
+        if let Some(name) = checkpoint.names().find(|name| !known.contains(name)) {
             let reason = format!("tensor `{name}` belongs to no part of this decoder");
             return Err(retort_weights::Error::Unsupported(reason).into());
         }
-        Ok(Self { config, config_json: checkpoint.config_json().clone(), layout, parameters, target })
+        target.check_vector(layout.total)?;
+        let mut parameters = vec![0.0; layout.total];
+        for place in &layout.places {
+            checkpoint.read_finite(&place.name, &mut parameters[place.range()])?;
+        }
+        let mut config_json = checkpoint.config_json().clone();
+        name_as_a_language_model(&config, &mut config_json);
+        Ok(Self { config, config_json, layout, parameters, target })
     }
 
     /// A decoder with random weights: matrices normal with `initializer_range`, norms 1, biases 0. The same seed gives the
@@ -183,6 +184,16 @@ impl Student {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// A decoder that was saved without its head is named so in `architectures`; what is written has the head, and servers
+/// choose by that name.
+fn name_as_a_language_model(config: &ModelConfig, json: &mut Value) {
+    let whole = |name: &Value| name.as_str().is_some_and(|name| name.ends_with("ForCausalLM"));
+    let named = json.get("architectures").and_then(Value::as_array);
+    if named.is_some_and(|named| !named.is_empty() && !named.iter().any(whole)) {
+        json["architectures"] = config.to_json(Dtype::Float32)["architectures"].clone();
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Sampling {
     /// Texts that end a completion.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// Variables of the model's chat template, such as `enable_thinking: false`; sent only when given.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub chat_template_kwargs: serde_json::Map<String, serde_json::Value>,
 }
 
 fn one() -> u32 {
@@ -400,6 +403,7 @@ mod tests {
             min_p: Some(-0.1),
             max_tokens: 0,
             stop: vec![String::new()],
+            chat_template_kwargs: serde_json::Map::new(),
         };
         let pointers: Vec<_> = wrong.problems().into_iter().map(|problem| problem.pointer).collect();
         assert_eq!(pointers, ["/n", "/temperature", "/top_p", "/top_k", "/min_p", "/max_tokens", "/stop"]);

@@ -38,6 +38,9 @@ pub(crate) fn body(settings: &EndpointSettings, request: &Request, sampling: &Sa
     if !sampling.stop.is_empty() {
         set("stop", sampling.stop.clone().into());
     }
+    if !sampling.chat_template_kwargs.is_empty() {
+        set("chat_template_kwargs", sampling.chat_template_kwargs.clone().into());
+    }
     set("stream", settings.stream.into());
     if settings.stream {
         set("stream_options", json!({ "include_usage": true }));

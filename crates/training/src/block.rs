@@ -1,5 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::dpo::DpoSettings;
 use crate::lora::LoraSettings;
@@ -39,6 +40,12 @@ pub struct TrainBlock {
     /// The preference loss; only for `dpo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpo: Option<DpoSettings>,
+    /// The chat template to train with; the model's own when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<String>,
+    /// Variables of the chat template.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
 }
 
 /// Two settings that do not go with one another.

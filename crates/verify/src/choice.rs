@@ -1,6 +1,6 @@
 //! `choice`: multiple choice by letters or by the words of an option.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::sync::LazyLock;
 
 use regex::Regex;
 use retort_records::Verdict;
@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Case, Outcome, Verifier, VerifyError,
+    math::{Candidate, boxed, is_cut_off},
+    options::{self, Letters, Named},
+    stance,
     text::{Extract, normalized},
 };
 
@@ -46,8 +49,6 @@ impl ChoiceSettings {
 /// Bytes of a text that may be nothing but letters or an option's words; of a longer one only the anchors are read.
 const LONGEST_BARE: usize = 16 << 10;
 
-type Letters = BTreeSet<char>;
-
 struct Choice {
     settings: ChoiceSettings,
 }
@@ -70,23 +71,49 @@ impl Verifier for Choice {
         let Some(found) = self.find(answer, &options) else {
             return Outcome::new(Verdict::Undecided, "no_answer", "no option was found in the answer");
         };
-        let verdict = if found == expected { Verdict::Correct } else { Verdict::Incorrect };
-        let list = |letters: &Letters| letters.iter().map(char::to_string).collect::<Vec<_>>().join(", ");
+        let list = |named: &Named| named.letters.iter().map(char::to_string).collect::<Vec<_>>().join(", ");
+        if found.alternatives != expected.alternatives {
+            return Outcome::new(Verdict::Undecided, "letters", format!("chose {} one or the other", list(&found)))
+                .with_answer(list(&found));
+        }
+        let verdict = if found.letters == expected.letters { Verdict::Correct } else { Verdict::Incorrect };
         Outcome::new(verdict, "letters", format!("chose {}, expected {}", list(&found), list(&expected)))
             .with_answer(list(&found))
     }
 }
 
-/// `answer is (B)`, `答案：B`, `故选 BD`: the letters after the anchor.
+/// `answer is (B)`, `答案：B`, `故选 BD`: what stands before the letters.
 static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?:(?i:answers?|options?|choices?|choose|respuesta|réponse|antwort|ответ|答え)",
         r"|答案|正确选项|故选|应选|选择|选)",
-        r"[\s*_]*(?i:is|are|would be|should be|option|choice|es|est|ist|は|是|为|為|项|[:：=]|[\s*_])*",
-        r"[\s*_($\[{]*((?:\\(?:text|mathrm|mathbf|textbf|boxed)\{)*\(?[A-Z]\)?(?:\s*(?:,|and|&|、|和|，)?\s*\(?[A-Z]\)?)*)",
-        r"(?:[^\p{L}\d]|$)",
+        r"[\s*_]*(?i:is|are|would be|should be|option|choice|es|est|ist|は|是|应为|为|為|项|[:：=–—-]|[\s*_])*",
     ))
     .expect("the pattern is constant")
+});
+
+/// Letters behind an anchor, with their separators and marks.
+static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^[\s*_($\[{]*((?:\\(?:text|textbf|textrm|mathrm|mathbf|boxed)\s*\{)*[(\[]?[A-Z][)\]]?(?:\s*(?:,|\band\b|\bor\b|&|、|和|或|，|/)?\s*\(?[A-Z]\b\)?)*",
+        r"|(?:\\(?:text|textbf|mathrm|mathbf)\{)*[(\[]?[a-z][)\]]?)[)\]}*_$]*",
+    ))
+    .expect("the pattern is constant")
+});
+
+/// What may follow a chosen letter: an end, or words that speak of the choice. `A dog` names no option.
+static CLOSED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^(?:$|[.,;:!?)\]}*_$。，；：！、）<\\\n\r]|\s*$|\s*\n|\s+[-–—(]|\s*[—–]|选项|项|\s+(?i:because|since|as|due|which|given|is|are|was|option|seems|looks|only|with|from)\b",
+        r"|\s*(?:因为|由于|是|错|不|正确|对))",
+    ))
+    .expect("the pattern is constant")
+});
+
+/// `B is correct`, `B选项正确`.
+static CORRECT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\b([A-Z])\)?(?:\s+is\s+(?:the\s+)?(?:correct|right|true)\b|(?:选项|项)?(?:是)?正确)")
+        .expect("the pattern is constant")
 });
 
 /// `A) text`, `(A) text`, `A. text`, `A: text` or `A、text` at the start of a line.
@@ -100,55 +127,111 @@ fn options(prompt: &str) -> Vec<(char, String)> {
 }
 
 impl Choice {
-    /// The chosen letters of a completion: in its box, its answer tag, after its last anchor, alone on its last line,
-    /// or as the words of one option.
-    fn find(&self, text: &str, options: &[(char, String)]) -> Option<Letters> {
-        let marked = [Extract::Box, Extract::AnswerTag].into_iter().find_map(|extract| extract.of(text));
-        if let Some(marked) = marked {
-            return self.bare(marked, options);
+    /// The chosen letters of a completion: in its box, its answer tag, after its last anchor that asserts them, alone on
+    /// its last line, or as the words of one option.
+    fn find(&self, text: &str, options: &[(char, String)]) -> Option<Named> {
+        if is_cut_off(text) {
+            return None;
         }
-        if let Some(letters) = self.bare(text, options) {
-            return Some(letters);
+        if let Some(found) = boxed(text) {
+            if found.doubted {
+                return None;
+            }
+            if let Some(named) = self.in_boxes(text, &found, options) {
+                return Some(named);
+            }
         }
-        let anchored = ANCHOR.captures_iter(text).filter_map(|captures| self.letters(&captures[1])).last();
-        anchored.or_else(|| self.bare(Extract::LastLine.of(text)?, options))
+        if let Some(tagged) = Extract::AnswerTag.of(text)
+            && let Some(named) = self.bare(tagged, options)
+        {
+            return Some(named);
+        }
+        if let Some(named) = self.bare(text, options) {
+            return Some(named);
+        }
+        self.anchored(text, options).or_else(|| self.bare(Extract::LastLine.of(text)?, options))
+    }
+
+    /// The letters in the last boxes; several boxes are several letters.
+    fn in_boxes(&self, text: &str, found: &Candidate<'_>, options: &[(char, String)]) -> Option<Named> {
+        let [first, .., last] = found.parts.as_slice() else {
+            return self.bare(found.bare.unwrap_or(&found.text), options);
+        };
+        let mut all = Named { letters: Letters::new(), marked: true, alternatives: false };
+        for part in &found.parts {
+            all.letters.extend(self.bare(part, options)?.letters);
+        }
+        let at = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
+        let between = &text[at(first)..at(last)];
+        all.alternatives =
+            between.contains('或') || between.split(|c: char| !c.is_alphabetic()).any(|word| word == "or");
+        Some(all)
+    }
+
+    /// The letters after the last anchor whose sentence asserts them.
+    fn anchored(&self, text: &str, options: &[(char, String)]) -> Option<Named> {
+        let mut last: Option<(usize, Named)> = None;
+        for anchor in ANCHOR.find_iter(text) {
+            let rest = &text[anchor.end()..];
+            // `not B but C`
+            let sentence = rest.split(['\n', '。']).next().unwrap_or_default();
+            let part = stance::asserted(sentence);
+            let start = part.as_ptr() as usize - rest.as_ptr() as usize;
+            let rest = &rest[start..];
+            let found =
+                CHOSEN.captures(rest).and_then(|captures| Some((captures.get(0)?.end(), captures.get(1)?.as_str())));
+            let named = match found {
+                Some((end, chosen)) if rest[..end].ends_with(')') || CLOSED.is_match(&rest[end..]) => {
+                    options::letters(chosen, self.settings.last_letter)
+                        .filter(|_| stance::asserts(&text[..anchor.end()], &rest[end..]))
+                }
+                _ => None,
+            };
+            // `ANSWER: none of these`
+            let named =
+                named.or_else(|| self.by_words(part, options).filter(|_| stance::asserts(&text[..anchor.end()], "")));
+            if let Some(named) = named {
+                last = Some((anchor.end(), named));
+            }
+        }
+        for captures in CORRECT.captures_iter(text) {
+            let (Some(whole), Some(letter)) = (captures.get(0), captures.get(1)) else { continue };
+            let asserted = stance::asserts(&text[..letter.start()], "");
+            if let Some(named) = options::letters(letter.as_str(), self.settings.last_letter).filter(|_| asserted)
+                && last.as_ref().is_none_or(|(at, _)| *at < whole.start())
+            {
+                last = Some((whole.end(), named));
+            }
+        }
+        last.map(|(_, named)| named)
     }
 
     /// The letters of a text that is nothing but letters, an option with its letter, or the words of one option.
-    fn bare(&self, text: &str, options: &[(char, String)]) -> Option<Letters> {
+    fn bare(&self, text: &str, options: &[(char, String)]) -> Option<Named> {
         let text = unwrapped(text);
         if text.len() > LONGEST_BARE {
             return None;
         }
-        if let Some(letters) = self.letters(text) {
-            return Some(letters);
+        if let Some(named) = options::letters(text, self.settings.last_letter) {
+            return Some(named);
         }
-        let words = normalized(text);
-        let mut same = options.iter().filter(|(_, option)| *option == words);
-        if let (Some((letter, _)), None) = (same.next(), same.next()) {
-            return Some(Letters::from([*letter]));
+        if let Some(named) = self.by_words(text, options) {
+            return Some(named);
         }
-        let captures = OPTION.captures(text)?;
-        let whole = captures.get(0)?;
-        let alone = text[whole.end()..].trim().is_empty() && whole.start() == 0;
-        self.letters(&captures[1]).filter(|_| alone)
+        let (letter, _) = options::labelled(text, self.settings.last_letter).filter(|_| !text.contains('\n'))?;
+        Some(Named { letters: Letters::from([letter]), marked: true, alternatives: false })
     }
 
-    /// `B`, `(b)`, `A, C`, `A and C`, `AC`: letters and separators only.
-    fn letters(&self, text: &str) -> Option<Letters> {
-        let mut text = text.replace("\\text", " ").replace("\\mathrm", " ").replace("\\mathbf", " ");
-        text = text.replace("\\textbf", " ").replace("\\boxed", " ").replace(" and ", " , ");
-        let letters: Vec<char> = text.chars().filter(|c| c.is_alphabetic() && !matches!(c, '和' | '与')).collect();
-        let filler = |c: char| c.is_whitespace() || "()[]{}.,:;*_$&/、，。．：\\和与".contains(c);
-        if letters.is_empty() || !text.chars().all(|c| c.is_alphabetic() || filler(c)) {
-            return None;
+    /// The letter of the one option that has these words.
+    fn by_words(&self, text: &str, options: &[(char, String)]) -> Option<Named> {
+        let words = normalized(text);
+        let mut same = options.iter().filter(|(_, option)| *option == words);
+        match (same.next(), same.next()) {
+            (Some((letter, _)), None) if *letter <= self.settings.last_letter => {
+                Some(Named { letters: Letters::from([*letter]), marked: true, alternatives: false })
+            }
+            _ => None,
         }
-        let single = letters.len() == 1;
-        let set: Letters =
-            letters.iter().map(|letter| if single { letter.to_ascii_uppercase() } else { *letter }).collect();
-        let known = set.iter().all(|letter| ('A'..=self.settings.last_letter).contains(letter));
-        // `DAD` is a word, not three options: an option is named once.
-        (known && set.len() == letters.len()).then_some(set)
     }
 }
 

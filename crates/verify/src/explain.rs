@@ -11,7 +11,7 @@ pub fn names() -> &'static [&'static str] {
 /// References; `None` when there is no such verifier.
 pub fn explain(name: &str) -> Option<&'static str> {
     Some(match name {
-        "math" => include_str!("math/math.md"),
+        "math" => include_str!("math.md"),
         "exact" => include_str!("exact.md"),
         "normalized" => include_str!("normalized.md"),
         "regex" => include_str!("regex.md"),

@@ -17,8 +17,10 @@ pub mod language;
 pub mod length;
 pub mod math;
 pub mod number;
+mod options;
 pub mod repetition;
 mod settings;
+mod stance;
 pub mod text;
 mod verifier;
 

@@ -33,9 +33,10 @@ impl Adapter {
         self.0.shape(name)
     }
 
-    /// Reads one tensor as f32 into `out`, which must have as many elements as the tensor.
-    pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<(), Error> {
-        self.0.read_into(name, out)
+    /// Reads one tensor as f32 into `out`, which must have as many elements as the tensor. Values that are no numbers are an
+    /// error.
+    pub fn read_finite(&self, name: &str, out: &mut [f32]) -> Result<(), Error> {
+        self.0.read_finite(name, out)
     }
 
     /// Writes both files into `dir`; `read` gives a tensor's row-major f32 data by name.

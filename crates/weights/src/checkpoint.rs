@@ -8,12 +8,18 @@ use rayon::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype as FileDtype;
 
+use crate::folder::{check, read_json, refuse_pointer};
 use crate::{Error, ModelConfig};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Elements converted by one rayon task.
 const CHUNK: usize = 1 << 16;
+
+/// The head, where it is not the embedding.
+pub(crate) const HEAD: &str = "lm_head.weight";
+/// The embedding.
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// Where one tensor lies.
 #[derive(Clone, Debug)]
@@ -32,21 +38,84 @@ pub struct Checkpoint {
     config: serde_json::Value,
     shards: Vec<Mmap>,
     places: BTreeMap<String, Place>,
+    warnings: Vec<String>,
 }
 
 impl Checkpoint {
     /// Opens a folder with `config.json` and either `model.safetensors` or `model.safetensors.index.json` and its shards.
-    /// No tensor is read yet. Pickled weights (`.bin`, `.pt`, `.pth`, `.pkl`) are refused: loading one can run code.
+    /// Pickled weights (`.bin`, `.pt`, `.pth`, `.pkl`) are refused: loading one can run code.
+    ///
+    /// Tensors are known by the names of the whole model (`model.layers.0…`), also where the file leaves `model.` out, as
+    /// models saved without their head do. Rotary tables are left out: they follow from the config. A head that is stored
+    /// although the config ties it is left out where it is a copy of the embedding; where it differs it is used, and the
+    /// config says so (transformers does the same). No other tensor is read yet.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let config_path = path.join("config.json");
-        let config = read_json(&config_path)?;
-        Self::map(path, config, shard_files(path)?)
+        check(path)?;
+        let config = read_json(&path.join("config.json"))?;
+        let mut opened = Self::map(path, config, shard_files(path)?)?;
+        opened.places.retain(|name, _| !name.split('.').any(|part| part == "rotary_emb"));
+        opened.name_as_a_whole()?;
+        opened.decide_about_the_head()?;
+        Ok(opened)
+    }
+
+    /// Puts `model.` before the names of a decoder that was saved without its head.
+    fn name_as_a_whole(&mut self) -> Result<(), Error> {
+        const BARE: &str = "embed_tokens.weight";
+        if !self.places.contains_key(BARE) {
+            return Ok(());
+        }
+        let places = std::mem::take(&mut self.places);
+        for (name, place) in places {
+            let whole = if name.starts_with("lm_head.") { name } else { format!("model.{name}") };
+            if self.places.insert(whole.clone(), place).is_some() {
+                let reason = format!("tensor `{whole}` is there with and without `model.`");
+                return Err(Error::malformed(&self.path, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out a stored head that is the embedding, and takes a tied config back where it is another.
+    fn decide_about_the_head(&mut self) -> Result<(), Error> {
+        let tied = self.config.get("tie_word_embeddings").and_then(serde_json::Value::as_bool) == Some(true);
+        if !tied || !self.places.contains_key(HEAD) || !self.places.contains_key(EMBEDDING) {
+            return Ok(());
+        }
+        if self.same(HEAD, EMBEDDING)? {
+            self.places.remove(HEAD);
+            return Ok(());
+        }
+        self.config["tie_word_embeddings"] = false.into();
+        self.warnings.push(format!(
+            "`tie_word_embeddings` is true in config.json, but `{HEAD}` is stored and is not the embedding: the stored head \
+             is used, and what is written from it is not tied"
+        ));
+        Ok(())
+    }
+
+    /// Whether two tensors have the same shape and the same values.
+    fn same(&self, one: &str, other: &str) -> Result<bool, Error> {
+        let (a, b) = (self.place(one)?, self.place(other)?);
+        if a.shape != b.shape {
+            return Ok(false);
+        }
+        if a.dtype == b.dtype {
+            return Ok(self.shards[a.shard][a.start..a.end] == self.shards[b.shard][b.start..b.end]);
+        }
+        Ok(self.tensor_f32(one)?.1 == self.tensor_f32(other)?.1)
+    }
+
+    /// What was decided in reading that people should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn map(path: &Path, config: serde_json::Value, files: Vec<String>) -> Result<Self, Error> {
         let (mut shards, mut places) = (Vec::new(), BTreeMap::new());
         for name in files {
             let file_path = path.join(&name);
+            refuse_pointer(&file_path)?;
             let file = File::open(&file_path).map_err(Error::file(&file_path))?;
             #[allow(unsafe_code)]
             // SAFETY: the map is read-only and private to this value. Nothing in this program truncates a finished
@@ -70,7 +139,7 @@ impl Checkpoint {
             }
             shards.push(map);
         }
-        Ok(Self { path: path.to_owned(), config, shards, places })
+        Ok(Self { path: path.to_owned(), config, shards, places, warnings: Vec::new() })
     }
 
     /// Opens a folder's JSON file and one safetensors file by their names.
@@ -112,6 +181,12 @@ impl Checkpoint {
         Ok((place.shape.clone(), out))
     }
 
+    /// Reads one tensor as [`Checkpoint::read_into`] does, and refuses values that are no numbers.
+    pub fn read_finite(&self, name: &str, out: &mut [f32]) -> Result<(), Error> {
+        self.read_into(name, out)?;
+        refuse_not_finite(&self.path, name, out)
+    }
+
     /// Reads one tensor as f32 into `out`, which must have as many elements as the tensor.
     pub fn read_into(&self, name: &str, out: &mut [f32]) -> Result<(), Error> {
         let place = self.place(name)?;
@@ -147,8 +222,15 @@ impl Checkpoint {
         &self.config
     }
 
+    /// The error about a tensor that is not there.
+    pub fn no_tensor(&self, name: &str) -> Error {
+        // Wrappers (`module.`, `_orig_mod.`, `base_model.model.`) stand before the name.
+        let wrapped = self.places.keys().find(|found| found.ends_with(&format!(".{name}"))).cloned();
+        Error::NoTensor { name: name.to_owned(), path: self.path.clone(), wrapped }
+    }
+
     fn place(&self, name: &str) -> Result<&Place, Error> {
-        self.places.get(name).ok_or_else(|| Error::NoTensor { name: name.to_owned(), path: self.path.clone() })
+        self.places.get(name).ok_or_else(|| self.no_tensor(name))
     }
 }
 
@@ -216,7 +298,14 @@ fn shard_files(path: &Path) -> Result<Vec<String>, Error> {
     Err(Error::NoWeights { path: path.to_owned(), reason })
 }
 
-pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, Error> {
-    let text = std::fs::read_to_string(path).map_err(Error::file(path))?;
-    serde_json::from_str(&text).map_err(|error| Error::malformed(path, error))
+/// Refuses a tensor with values that are no numbers; `path` is the folder that it is read from or written to.
+pub(crate) fn refuse_not_finite(path: &Path, name: &str, data: &[f32]) -> Result<(), Error> {
+    let broken = |chunk: &[f32]| chunk.iter().filter(|x| !x.is_finite()).count();
+    let count: usize = data.par_chunks(CHUNK).map(broken).sum();
+    if count == 0 {
+        return Ok(());
+    }
+    let index = data.iter().position(|x| !x.is_finite()).unwrap_or(0);
+    let value = data.get(index).copied().unwrap_or(f32::NAN);
+    Err(Error::NotFinite { name: name.to_owned(), path: path.to_owned(), count, value, index })
 }

@@ -2,8 +2,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::read_json;
+use crate::folder::read_json;
 use crate::{Dtype, Error};
+
+/// Largest size that a config may name.
+const LARGEST: usize = i32::MAX as usize;
+/// Most blocks and most parameters: ten times those of any model there is.
+const MOST_LAYERS: usize = 10_000;
+const MOST_PARAMETERS: u128 = 100_000_000_000_000;
 
 /// The decoder families this project computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +105,7 @@ impl ModelConfig {
             None if heads > 0 => hidden_size / heads,
             None => 0,
         };
-        let attention_bias = config.get("attention_bias").and_then(Value::as_bool).unwrap_or(false);
+        let attention_bias = flag(config, "attention_bias")?.unwrap_or(false);
         let parsed = Self {
             model_type,
             vocab_size: whole(config, "vocab_size")?,
@@ -110,17 +116,17 @@ impl ModelConfig {
             num_key_value_heads: key_value_heads,
             head_dim,
             max_position_embeddings: optional_whole(config, "max_position_embeddings")?.unwrap_or(2048),
-            rms_norm_eps: number(config, "rms_norm_eps").unwrap_or(1e-6),
+            rms_norm_eps: number(config, "rms_norm_eps")?.unwrap_or(1e-6),
             rope_theta,
             rope_scaling,
-            tie_word_embeddings: config.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false),
+            tie_word_embeddings: flag(config, "tie_word_embeddings")?.unwrap_or(false),
             qkv_bias: model_type == ModelType::Qwen2 || attention_bias,
             output_bias: model_type != ModelType::Qwen2 && attention_bias,
             qk_norm: model_type == ModelType::Qwen3,
-            bos_token_id: token_ids(config.get("bos_token_id")).first().copied(),
-            eos_token_ids: token_ids(config.get("eos_token_id")),
-            pad_token_id: token_ids(config.get("pad_token_id")).first().copied(),
-            initializer_range: number(config, "initializer_range").unwrap_or(0.02),
+            bos_token_id: token_ids(config, "bos_token_id")?.first().copied(),
+            eos_token_ids: token_ids(config, "eos_token_id")?,
+            pad_token_id: token_ids(config, "pad_token_id")?.first().copied(),
+            initializer_range: number(config, "initializer_range")?.unwrap_or(0.02),
         };
         parsed.check()?;
         Ok(parsed)
@@ -180,6 +186,23 @@ impl ModelConfig {
         config
     }
 
+    /// Number of parameters of the matrices, which are nearly all.
+    fn parameter_count(&self) -> u128 {
+        let [vocabulary, hidden, inner, layers, heads, keys, width] = [
+            self.vocab_size,
+            self.hidden_size,
+            self.intermediate_size,
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.num_key_value_heads,
+            self.head_dim,
+        ]
+        .map(|size| size as u128);
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        let block = 2 * (heads + keys) * width * hidden + 3 * inner * hidden;
+        tables * vocabulary * hidden + layers * block
+    }
+
     fn check(&self) -> Result<(), Error> {
         let sizes = [
             ("vocab_size", self.vocab_size),
@@ -193,6 +216,30 @@ impl ModelConfig {
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Err(Error::Unsupported(format!("`{name}` is 0")));
+        }
+        if let Some((name, size)) = sizes.iter().find(|(_, size)| *size > LARGEST) {
+            return Err(Error::Unsupported(format!("`{name}` is `{size}`; allowed are 1 to {LARGEST}")));
+        }
+        let parameters = self.parameter_count();
+        if self.num_hidden_layers > MOST_LAYERS || parameters > MOST_PARAMETERS {
+            return Err(Error::Unsupported(format!(
+                "its sizes (`num_hidden_layers` `{}`, `hidden_size` `{}`, `intermediate_size` `{}`, `vocab_size` `{}`) make \
+                 {parameters} parameters; no model is that large",
+                self.num_hidden_layers, self.hidden_size, self.intermediate_size, self.vocab_size
+            )));
+        }
+        let positive = [("rope_theta", self.rope_theta), ("rms_norm_eps", self.rms_norm_eps)];
+        if let Some((name, value)) = positive.iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
+            return Err(Error::Unsupported(format!("`{name}` is `{value}`; allowed is more than 0")));
+        }
+        if let Some(scaling) = self.rope_scaling {
+            let Llama3Scaling { factor, low_freq_factor: low, high_freq_factor: high, .. } = scaling;
+            if !(factor > 0.0 && low > 0.0 && high > low && scaling.original_max_position_embeddings > 0) {
+                return Err(Error::Unsupported(format!(
+                    "llama3 rope scaling with factor `{factor}`, low_freq_factor `{low}`, high_freq_factor `{high}`; allowed \
+                     are numbers above 0, and the high above the low"
+                )));
+            }
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(Error::Unsupported(format!(
@@ -215,12 +262,13 @@ impl ModelConfig {
 pub fn end_of_sequence_ids(folder: &Path) -> Result<Vec<u32>, Error> {
     let generation = folder.join("generation_config.json");
     if generation.is_file() {
-        let ids = token_ids(read_json(&generation)?.get("eos_token_id"));
+        let ids = token_ids(&read_json(&generation)?, "eos_token_id")
+            .map_err(|error| Error::malformed(&generation, error))?;
         if !ids.is_empty() {
             return Ok(ids);
         }
     }
-    Ok(token_ids(read_json(&folder.join("config.json"))?.get("eos_token_id")))
+    token_ids(&read_json(&folder.join("config.json"))?, "eos_token_id")
 }
 
 fn refuse_what_differs(config: &Value) -> Result<(), Error> {
@@ -233,36 +281,54 @@ fn refuse_what_differs(config: &Value) -> Result<(), Error> {
             return Err(Error::Unsupported(format!("mixture of experts (`{expert}`)")));
         }
     }
-    let sliding_layers = config.get("layer_types").and_then(Value::as_array);
-    let sliding_layers = sliding_layers.is_some_and(|kinds| kinds.iter().any(|kind| kind != "full_attention"));
-    let uses_sliding = config.get("use_sliding_window").and_then(Value::as_bool).unwrap_or(false);
-    if sliding_layers || uses_sliding {
+    if slides(config)? {
         return Err(Error::Unsupported("sliding-window attention in use; only full attention is computed".to_owned()));
     }
-    if config.get("mlp_bias").and_then(Value::as_bool).unwrap_or(false) {
+    if flag(config, "mlp_bias")?.unwrap_or(false) {
         return Err(Error::Unsupported("mlp_bias `true`".to_owned()));
     }
     if config.get("quantization_config").is_some_and(|value| !value.is_null()) {
         return Err(Error::Unsupported("quantised weights (`quantization_config`)".to_owned()));
     }
-    let partial = number(config, "partial_rotary_factor").unwrap_or(1.0);
+    let partial = number(config, "partial_rotary_factor")?.unwrap_or(1.0);
     if partial != 1.0 {
         return Err(Error::Unsupported(format!("partial_rotary_factor `{partial}`")));
     }
     Ok(())
 }
 
+/// Whether a sliding window changes what some layer computes: as transformers decides for Qwen2 and Qwen3, and with a window
+/// that is shorter than the longest sequence. Llama has none.
+fn slides(config: &Value) -> Result<bool, Error> {
+    if text(config, "model_type") == Some("llama") {
+        return Ok(false);
+    }
+    let window = optional_whole(config, "sliding_window")?;
+    let longest = optional_whole(config, "max_position_embeddings")?.unwrap_or(2048);
+    if window.is_some_and(|window| window >= longest) {
+        return Ok(false);
+    }
+    if let Some(kinds) = config.get("layer_types").and_then(Value::as_array) {
+        return Ok(kinds.iter().any(|kind| kind != "full_attention"));
+    }
+    let used = flag(config, "use_sliding_window")?.unwrap_or(false) && window.is_some();
+    let first = optional_whole(config, "max_window_layers")?.unwrap_or(28);
+    Ok(used && first < whole(config, "num_hidden_layers")?)
+}
+
 /// Rotary base and scaling from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (transformers 4).
 fn rope(config: &Value) -> Result<(f64, Option<Llama3Scaling>), Error> {
     let object = |name: &str| config.get(name).filter(|value| value.is_object());
     let parameters = object("rope_parameters").or_else(|| object("rope_scaling"));
-    let theta = parameters.and_then(|rope| number(rope, "rope_theta")).or_else(|| number(config, "rope_theta"));
-    let theta = theta.unwrap_or(10_000.0);
+    let theta = match parameters.map(|rope| number(rope, "rope_theta")).transpose()?.flatten() {
+        Some(theta) => theta,
+        None => number(config, "rope_theta")?.unwrap_or(10_000.0),
+    };
     let Some(rope) = parameters else { return Ok((theta, None)) };
     match text(rope, "rope_type").or_else(|| text(rope, "type")).unwrap_or("default") {
         "default" => Ok((theta, None)),
         "llama3" => {
-            let given = |name: &str| number(rope, name).ok_or_else(|| missing(name));
+            let given = |name: &str| number(rope, name)?.ok_or_else(|| missing(name));
             let scaling = Llama3Scaling {
                 factor: given("factor")?,
                 low_freq_factor: given("low_freq_factor")?,
@@ -279,16 +345,25 @@ fn text<'a>(config: &'a Value, name: &str) -> Option<&'a str> {
     config.get(name).and_then(Value::as_str)
 }
 
-fn number(config: &Value, name: &str) -> Option<f64> {
-    config.get(name).and_then(Value::as_f64)
+fn number(config: &Value, name: &str) -> Result<Option<f64>, Error> {
+    typed(config, name, "numbers", Value::as_f64)
+}
+
+fn flag(config: &Value, name: &str) -> Result<Option<bool>, Error> {
+    typed(config, name, "true and false", Value::as_bool)
 }
 
 fn optional_whole(config: &Value, name: &str) -> Result<Option<usize>, Error> {
+    typed(config, name, "whole numbers", |value| value.as_u64().and_then(|number| usize::try_from(number).ok()))
+}
+
+/// A value that may be left out or null, but not of another type.
+fn typed<T>(config: &Value, name: &str, allowed: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, Error> {
     match config.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64() {
-            Some(number) => Ok(Some(number as usize)),
-            None => Err(Error::Unsupported(format!("`{name}` is `{value}`; allowed are whole numbers"))),
+        Some(value) => match read(value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(Error::Unsupported(format!("`{name}` is `{value}`; allowed are {allowed}"))),
         },
     }
 }
@@ -301,13 +376,21 @@ fn missing(name: &str) -> Error {
     Error::Unsupported(format!("config.json has no `{name}`"))
 }
 
-/// Token ids given as one number or as a list.
-fn token_ids(value: Option<&Value>) -> Vec<u32> {
-    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Some(Value::Array(list)) => list.iter().filter_map(one).collect(),
-        Some(value) => one(value).into_iter().collect(),
-        None => Vec::new(),
+/// Token ids given as one number or as a list; a negative number stands for none.
+fn token_ids(config: &Value, name: &str) -> Result<Vec<u32>, Error> {
+    let wrong = |value: &Value| Error::Unsupported(format!("`{name}` is `{value}`; allowed are token ids"));
+    let one = |value: &Value| -> Result<Option<u32>, Error> {
+        match (value.as_i64(), value.as_u64().and_then(|id| u32::try_from(id).ok())) {
+            (_, Some(id)) => Ok(Some(id)),
+            (Some(..=-1), None) => Ok(None),
+            _ if value.is_null() => Ok(None),
+            _ => Err(wrong(value)),
+        }
+    };
+    match config.get(name) {
+        Some(Value::Array(list)) => list.iter().filter_map(|value| one(value).transpose()).collect(),
+        Some(value) => Ok(one(value)?.into_iter().collect()),
+        None => Ok(Vec::new()),
     }
 }
 

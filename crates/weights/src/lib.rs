@@ -7,16 +7,21 @@
 mod adapter;
 mod checkpoint;
 mod config;
+mod ending;
 mod error;
+mod folder;
 mod merge;
+mod merge_check;
 mod merge_math;
 mod write;
 
 pub use adapter::Adapter;
 pub use checkpoint::Checkpoint;
 pub use config::{Llama3Scaling, ModelConfig, ModelType, end_of_sequence_ids};
+pub use ending::set_ending;
 pub use error::Error;
-pub use merge::{MergeMethod, MergeModel, MergeParameters, MergeSettings, ModelParameters, merge};
+pub use folder::{check_json, without_tokenizer};
+pub use merge::{MergeMethod, MergeModel, MergeParameters, MergeSettings, Merged, ModelParameters, merge};
 pub use write::{CheckpointWriter, TensorShape, companions, copy_companions, write_checkpoint, write_config};
 
 use schemars::JsonSchema;

@@ -3,6 +3,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{EMBEDDING, HEAD, refuse_not_finite};
+use crate::merge_check::{compare, source_of};
 use crate::merge_math::{linear, slerp, task_arithmetic, ties};
 use crate::{Checkpoint, CheckpointWriter, Dtype, Error, TensorShape, copy_companions, write_config};
 
@@ -139,8 +141,14 @@ impl MergeSettings {
 
 /// Merges checkpoints into the folder `out`, tensor by tensor: no more than one tensor of each input is in memory.
 /// `inputs` names every checkpoint that [`MergeSettings::inputs`] lists. Equal inputs give equal bytes on any number of
-/// threads. All tensors must have the same names and shapes.
-pub fn merge(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)], out: &Path) -> Result<(), Error> {
+/// threads.
+///
+/// All tensors must have the same names and shapes and mean the same. A checkpoint whose head is its embedding (a tied one)
+/// merges with one that has a head of its own: the result then has one too, and the tied one's head counts as its
+/// embedding. Where all are tied the result is. Values that are no numbers are an error, in what is read and in the result.
+///
+/// Gives the number of parameters and what people should know.
+pub fn merge(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)], out: &Path) -> Result<Merged, Error> {
     settings.check()?;
     let find = |name: &str| {
         let found = inputs.iter().find(|(given, _)| *given == name).map(|(_, checkpoint)| *checkpoint);
@@ -149,21 +157,49 @@ pub fn merge(settings: &MergeSettings, inputs: &[(&str, &Checkpoint)], out: &Pat
     let models: Vec<&Checkpoint> = settings.models.iter().map(|model| find(&model.model)).collect::<Result<_, _>>()?;
     let base = settings.base_model.as_deref().map(find).transpose()?;
     let first = base.unwrap_or(models[0]);
-    let tensors: Vec<TensorShape> = first
-        .names()
-        .map(|name| TensorShape { name: name.to_owned(), shape: first.shape(name).unwrap_or_default().to_vec() })
-        .collect();
-    for model in &models {
-        check_same_tensors(first, model)?;
+    let mut warnings: Vec<String> = Vec::new();
+    for model in base.iter().chain(&models) {
+        warnings.extend(model.warnings().iter().map(|warning| format!("`{}`: {warning}", model.path().display())));
+        if model.path() != first.path() {
+            warnings.extend(compare(first, model)?);
+        }
     }
+    warnings.dedup();
+    let untied = models.iter().chain(&base).any(|model| model.shape(HEAD).is_some());
+    let mut names: Vec<&str> = first.names().collect();
+    if untied && first.shape(HEAD).is_none() {
+        names.push(HEAD);
+        names.sort_unstable();
+    }
+    let tensors: Vec<TensorShape> = names
+        .into_iter()
+        .map(|name| {
+            let shape = first.shape(source_of(first, name)).unwrap_or_default().to_vec();
+            TensorShape { name: name.to_owned(), shape }
+        })
+        .collect();
     let mut writer = CheckpointWriter::create(out, &tensors, settings.dtype, None)?;
     for tensor in &tensors {
         writer.write(&tensor.name, &merge_tensor(settings, &tensor.name, &models, base)?)?;
     }
     writer.finish()?;
-    write_config(out, first.config_json(), settings.dtype)?;
+    let mut config = first.config_json().clone();
+    if untied && first.shape(EMBEDDING).is_some() {
+        config["tie_word_embeddings"] = false.into();
+    }
+    write_config(out, &config, settings.dtype)?;
     copy_companions(first.path(), out)?;
-    Ok(())
+    let parameters = tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    Ok(Merged { parameters, warnings })
+}
+
+/// What a merge gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Parameters of the merged checkpoint.
+    pub parameters: usize,
+    /// What differs between the inputs beside their weights, in words.
+    pub warnings: Vec<String>,
 }
 
 fn merge_tensor(
@@ -172,7 +208,11 @@ fn merge_tensor(
     models: &[&Checkpoint],
     base: Option<&Checkpoint>,
 ) -> Result<Vec<f32>, Error> {
-    let read = |checkpoint: &Checkpoint| checkpoint.tensor_f32(name).map(|(_, data)| data);
+    let read = |checkpoint: &Checkpoint| -> Result<Vec<f32>, Error> {
+        let (_, data) = checkpoint.tensor_f32(source_of(checkpoint, name))?;
+        refuse_not_finite(checkpoint.path(), name, &data)?;
+        Ok(data)
+    };
     let parameters = &settings.parameters;
     let base = base.map(read).transpose()?;
     let weights: Vec<f32> = settings.models.iter().map(|model| model.parameters.weight as f32).collect();
@@ -192,18 +232,4 @@ fn merge_tensor(
         }
         _ => linear(&tensors, &weights, parameters.normalize.unwrap_or(true)),
     })
-}
-
-fn check_same_tensors(first: &Checkpoint, other: &Checkpoint) -> Result<(), Error> {
-    let (a, b) = (first.path().display(), other.path().display());
-    for name in first.names() {
-        if other.shape(name) != first.shape(name) {
-            let shapes = (first.shape(name), other.shape(name));
-            return Err(Error::Merge(format!("`{name}` is {:?} in `{a}` and {:?} in `{b}`", shapes.0, shapes.1)));
-        }
-    }
-    match other.names().find(|name| first.shape(name).is_none()) {
-        Some(name) => Err(Error::Merge(format!("`{name}` is in `{b}` but not in `{a}`"))),
-        None => Ok(()),
-    }
 }

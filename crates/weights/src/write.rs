@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use half::bf16;
 use serde_json::{Map, Value, json};
 
+use crate::checkpoint::refuse_not_finite;
 use crate::{Dtype, Error};
 
 /// Name and shape (outermost dimension first) of a tensor that is going to be written.
@@ -99,6 +100,7 @@ impl CheckpointWriter {
     }
 
     /// Writes the next tensor, row-major f32, converted to the checkpoint's dtype. Tensors come in the order of their names.
+    /// Values that are no numbers are an error.
     pub fn write(&mut self, name: &str, data: &[f32]) -> Result<(), Error> {
         if self.current.as_ref().is_none_or(|(_, _, rest)| rest.is_empty()) {
             self.finish_shard()?;
@@ -111,6 +113,16 @@ impl CheckpointWriter {
             let reason =
                 format!("`{}` with {elements} elements comes next, {} elements were given", expected.name, data.len());
             return Err(Error::Unexpected { name: name.to_owned(), reason });
+        }
+        refuse_not_finite(&self.dir, name, data)?;
+        if self.dtype == Dtype::Bfloat16 {
+            // The largest of f32 round to infinity.
+            let largest = bf16::MAX.to_f32();
+            let over = data.iter().position(|x| x.abs() > largest && !bf16::from_f32(*x).is_finite());
+            if let Some(index) = over {
+                let reason = format!("`{}` at element {index} is too large for bfloat16", data[index]);
+                return Err(Error::Unexpected { name: name.to_owned(), reason });
+            }
         }
         for part in data.chunks(1 << 16) {
             self.buffer.clear();

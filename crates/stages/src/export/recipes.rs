@@ -104,7 +104,15 @@ pub fn write(
     let around = &context.around;
     let block = block(recipes, around).ok_or_else(|| context.fail("the train block of `recipes` is not known"))?;
     let folder = tokenizer(recipes, around).ok_or_else(|| context.fail("the tokenizer of `recipes` is not known"))?;
-    let encoder = Encoder::open(&context.locate(folder)?)?;
+    let folder = context.locate(folder)?;
+    let stage = match &recipes.train {
+        TrainedBy::Stage(name) => around.stages.of_kind::<Train>(name),
+        TrainedBy::Settings(_) => None,
+    };
+    let encoder = match stage {
+        Some(train) => train.encoder(&folder)?,
+        None => Encoder::open(&folder, block.chat_template.as_deref(), &block.chat_template_kwargs)?,
+    };
     let held_out = match block.eval_data {
         Some(_) => Some(context.input(HELD_OUT)?),
         None => None,

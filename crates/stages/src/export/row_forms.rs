@@ -72,12 +72,22 @@ impl ExportReasoning {
         Conversations { conversations: self.joined(example).iter().map(Turn::from).collect() }
     }
 
+    /// What is left of a completion.
+    fn side(self, text: &str) -> &str {
+        match self {
+            Self::Inline => text,
+            Self::Drop => completion::split(text).answer.unwrap_or_default(),
+        }
+    }
+
+    /// Whether the two sides of a pair would be the same.
+    pub fn same_sides(self, pair: &Pair) -> bool {
+        self.side(&pair.chosen) == self.side(&pair.rejected)
+    }
+
     /// A pair as prompt and two completions.
     pub fn preference(self, pair: Pair) -> Preference {
-        let side = |text: String| {
-            let answer = completion::split(&text).answer.unwrap_or_default().to_owned();
-            vec![Message::assistant(if self == Self::Inline { text } else { answer })]
-        };
+        let side = |text: String| vec![Message::assistant(self.side(&text))];
         Preference { prompt: pair.prompt, chosen: side(pair.chosen), rejected: side(pair.rejected) }
     }
 

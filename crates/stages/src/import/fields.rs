@@ -1,319 +1,307 @@
-//! Rows of other people's files to rows of ours.
+//! Rows of other people's files to rows of ours: finds the values of a row, and reads its prompt.
 
-use super::layout::{Becomes, Format, ImportColumn, RowLayout};
-use retort_records::{FinishReason, Message, Pair, Prompt, Rollout, SftExample, SftMessage, completion, id_of};
+use super::evidence::at;
+use super::layout::{Becomes, Format, ImportColumn, NONE, RowLayout};
+use super::layouts::{Layout, Reference};
+use super::turns::{Turn, turns_of};
+use super::unusable::{Unusable, keys, kind_of, listed};
+use super::usage::Usage;
+use super::values::{answers, non_empty, text_of};
+use retort_records::{Pair, Prompt, Rollout, SftExample, id_of};
 use serde_json::Value;
+use std::cell::RefCell;
 
 /// What one row became.
 pub enum Imported {
     Prompt(Prompt),
     /// A prompt and its rollouts; a rollout that cannot be used comes with the reason.
-    Rollouts(Prompt, Vec<(Rollout, Option<&'static str>)>),
+    Rollouts(Prompt, Vec<Result<Rollout, Unusable>>),
     Example(SftExample),
     Pair(Pair),
 }
 
-/// Why a row cannot be used: a drop reason and a detail.
-pub type Unusable = (&'static str, String);
-
-/// Finds the values of a row by the format's names or the user's.
+/// Reads rows, and keeps count of what was read as what.
 pub struct RowReader<'a> {
-    layout: RowLayout<'a>,
+    settings: RowLayout<'a>,
+    becomes: Becomes,
+    usage: RefCell<Usage<'a>>,
 }
 
 impl<'a> RowReader<'a> {
-    /// Reads rows of a layout.
-    pub fn new(layout: RowLayout<'a>) -> Self {
-        Self { layout }
+    /// Reads rows that become `becomes`.
+    pub fn new(settings: RowLayout<'a>, becomes: Becomes) -> Self {
+        Self { settings, becomes, usage: RefCell::new(Usage::new(settings.columns)) }
     }
 
     /// What the row becomes, or why it cannot be used; `source` names its file.
-    pub fn read(&self, row: &Value, source: &str, becomes: Becomes) -> Result<Imported, Unusable> {
-        match becomes {
-            Becomes::Prompts => Ok(Imported::Prompt(self.prompt(row, source)?)),
-            Becomes::Rollouts => {
-                let prompt = self.prompt(row, source)?;
-                let rollouts = match self.find(row, ImportColumn::Samples, &["samples", "completions", "generations"]) {
-                    Some(Value::Array(samples)) => {
-                        samples.iter().map(|sample| self.rollout(sample, row, &prompt)).collect()
-                    }
-                    _ => vec![self.rollout(row, row, &prompt)],
-                };
-                Ok(Imported::Rollouts(prompt, rollouts))
+    pub fn read(&self, row: &Value, source: &str) -> Result<Imported, Unusable> {
+        let Some(columns) = row.as_object() else {
+            return Err(("not_object", format!("the row is {}, not an object", kind_of(row))));
+        };
+        let layout = Layout::of(self.settings.format, row, self.becomes);
+        {
+            let mut usage = self.usage.borrow_mut();
+            usage.saw(columns.keys());
+            usage.read_as(layout.name);
+            usage.look_for_written(|path| at(row, path).is_some());
+        }
+        let row = Row { settings: &self.settings, becomes: self.becomes, layout, row, usage: &self.usage };
+        match self.becomes {
+            Becomes::Prompts => Ok(Imported::Prompt(row.prompt(source)?.prompt)),
+            Becomes::Rollouts => row.rollouts(source),
+            Becomes::Sft => row.example(source),
+            Becomes::Pairs => row.pair(source),
+        }
+    }
+
+    /// What was read as what.
+    pub fn into_usage(self) -> Usage<'a> {
+        self.usage.into_inner()
+    }
+
+    /// Notes columns that a file has, of which some are never read.
+    pub fn saw_columns<'n>(&self, names: impl Iterator<Item = &'n String>) {
+        self.usage.borrow_mut().saw(names);
+    }
+
+    /// Whether a column of this name is read.
+    pub fn used(&self, name: &str) -> bool {
+        self.usage.borrow().used(name)
+    }
+}
+
+/// One row, and the names under which its values stand.
+pub struct Row<'r, 'a> {
+    pub settings: &'r RowLayout<'a>,
+    becomes: Becomes,
+    pub layout: &'static Layout,
+    pub row: &'r Value,
+    usage: &'r RefCell<Usage<'a>>,
+}
+
+/// A prompt with the assistant's turns that follow it in the row.
+pub struct Asked {
+    pub prompt: Prompt,
+    /// The turns of the prompt.
+    pub turns: Vec<Turn>,
+    /// What the assistant said at the end of the conversation.
+    pub reply: Vec<Turn>,
+}
+
+impl<'r, 'a> Row<'r, 'a> {
+    /// The names under which `column` is looked for: the user's, else the layout's. What the user calls one thing is not taken
+    /// for another.
+    fn names(&self, column: ImportColumn) -> Vec<&'a str> {
+        if !self.becomes.columns().contains(&column) {
+            return Vec::new();
+        }
+        match self.settings.columns.get(&column) {
+            Some(path) if path == NONE => Vec::new(),
+            Some(path) => vec![path],
+            None => self.unclaimed(self.layout.names(column)),
+        }
+    }
+
+    /// The names that the user gave to nothing else.
+    pub fn unclaimed(&self, names: &'static [&'static str]) -> Vec<&'a str> {
+        names.iter().copied().filter(|name| !self.settings.columns.values().any(|path| path == name)).collect()
+    }
+
+    /// Whether the user says where `column` stands.
+    pub fn written(&self, column: ImportColumn) -> bool {
+        self.settings.columns.contains_key(&column)
+    }
+
+    /// The first value within `within` under one of the names of `column` that `take` can use.
+    pub fn first<'v, T>(
+        &self,
+        within: &'v Value,
+        column: ImportColumn,
+        take: impl FnMut(&'v Value) -> Option<T>,
+    ) -> Option<T> {
+        self.first_of(&self.names(column), within, column, take)
+    }
+
+    /// [`Self::first`] under other names than the column's own.
+    pub fn first_of<'v, T>(
+        &self,
+        names: &[&'a str],
+        within: &'v Value,
+        column: ImportColumn,
+        mut take: impl FnMut(&'v Value) -> Option<T>,
+    ) -> Option<T> {
+        names.iter().find_map(|name| {
+            let found = take(at(within, name).filter(|value| !value.is_null())?)?;
+            self.usage.borrow_mut().took(column, name);
+            Some(found)
+        })
+    }
+
+    /// The first value of `column` in the row that is not null.
+    pub fn find(&self, column: ImportColumn) -> Option<&'r Value> {
+        self.first(self.row, column, Some)
+    }
+
+    /// The text of `column`.
+    pub fn text(&self, column: ImportColumn) -> Option<String> {
+        self.first(self.row, column, text_of)
+    }
+
+    /// Lets `note` write down what was met.
+    pub fn note(&self, note: impl FnOnce(&mut Usage<'a>)) {
+        note(&mut self.usage.borrow_mut());
+    }
+
+    /// The prompt of the row and what follows it.
+    pub fn prompt(&self, source: &str) -> Result<Asked, Unusable> {
+        let Some(value) = self.find(ImportColumn::Prompt) else {
+            if self.layout.name.starts_with("OpenAI batch") {
+                return Err((
+                    "no_prompt",
+                    "a batch output holds no prompts: put each request's `messages` into its row (join by `custom_id`)"
+                        .into(),
+                ));
             }
-            Becomes::Sft => self.example(row, source),
-            Becomes::Pairs => self.pair(row, source),
+            let names = self.names(ImportColumn::Prompt);
+            return Err(("no_prompt", format!("no column {}; found {}", listed(names), keys(self.row))));
+        };
+        let turns = turns_of(value, "user")?;
+        if turns.is_empty() {
+            return Err(("no_prompt", "the prompt is empty".into()));
         }
+        self.asked(turns, source)
     }
 
-    /// The value of `column`: by the user's name for it, else by the first of the usual names that the row has.
-    fn find<'row>(&self, row: &'row Value, column: ImportColumn, usual: &[&str]) -> Option<&'row Value> {
-        let found = match self.layout.columns.get(&column) {
-            Some(path) => path.split('.').try_fold(row, |value, step| match step.parse::<usize>() {
-                Ok(index) if value.is_array() => value.get(index),
-                _ => value.get(step),
-            }),
-            None => usual.iter().find_map(|name| row.get(name)),
-        };
-        found.filter(|value| !value.is_null())
-    }
-
-    fn text(&self, row: &Value, column: ImportColumn, usual: &[&str]) -> Option<String> {
-        text_of(self.find(row, column, usual)?)
-    }
-
-    fn prompt(&self, row: &Value, source: &str) -> Result<Prompt, Unusable> {
-        let usual: &[&str] = match self.layout.format {
-            Format::Messages => &["messages"],
-            Format::Sharegpt => &["conversations"],
-            _ => &["prompt", "problem", "question", "instruction", "messages", "conversations"],
-        };
-        let value = self
-            .find(row, ImportColumn::Prompt, usual)
-            .ok_or_else(|| ("no_prompt", format!("no column {}; found {}", names(usual), keys(row))))?;
-        let mut messages = messages_of(value).ok_or(("no_prompt", "the prompt is empty".to_owned()))?;
+    /// The prompt that consists of `turns`, with what stands beside it in the row.
+    pub fn asked(&self, mut turns: Vec<Turn>, source: &str) -> Result<Asked, Unusable> {
+        if let Some(input) = self.text(ImportColumn::Input).as_deref().and_then(non_empty)
+            && let Some(turn) = turns.last_mut().filter(|turn| turn.role == "user")
+        {
+            turn.content = format!("{}\n{input}", turn.content);
+        }
+        if let Some(history) = self.find(ImportColumn::History) {
+            let mut earlier = history_of(history)?;
+            earlier.append(&mut turns);
+            turns = earlier;
+        }
+        if let Some(system) = self.text(ImportColumn::System).as_deref().and_then(non_empty)
+            && turns.first().is_none_or(|turn| turn.role != "system")
+        {
+            turns.insert(0, Turn::new("system", system));
+        }
+        self.refuse_tools_and_media(&turns)?;
         // A conversation that ends with the assistant asks up to there.
-        while messages.last().is_some_and(|message| message.role == "assistant") {
-            messages.pop();
-        }
-        if messages.is_empty() {
+        let ends = turns.iter().rposition(|turn| !turn.by_assistant()).map_or(0, |last| last + 1);
+        let reply = turns.split_off(ends);
+        if turns.is_empty() {
             return Err(("no_prompt", "the conversation has no message before the assistant's".into()));
         }
+        let messages: Vec<_> = turns.iter().map(Turn::message).collect();
         let parts: Vec<&[u8]> =
             messages.iter().flat_map(|message| [message.role.as_bytes(), message.content.as_bytes()]).collect();
-        Ok(Prompt {
+        let prompt = Prompt {
             prompt_id: id_of("prompt", &parts),
             ordinal: 0,
-            reference_answer: self.reference_answer(row),
-            domain: self
-                .text(row, ImportColumn::Domain, &["domain"])
-                .or_else(|| self.layout.domain.map(str::to_owned))
-                .unwrap_or_else(|| match self.layout.format {
+            reference_answer: self.reference_answer()?,
+            domain: self.text(ImportColumn::Domain).or_else(|| self.settings.domain.map(str::to_owned)).unwrap_or_else(
+                || match self.settings.format {
                     Format::Gsm8k | Format::Math => "math".into(),
                     _ => "general".into(),
-                }),
+                },
+            ),
             source: source.to_owned(),
-            source_id: self.text(row, ImportColumn::SourceId, &["id", "prompt_id", "task_id", "uuid"]),
-            language: self
-                .text(row, ImportColumn::Language, &["language"])
-                .or_else(|| self.layout.language.map(str::to_owned)),
-            tests: self.find(row, ImportColumn::Tests, &["tests"]).map(|tests| match tests {
+            source_id: self.text(ImportColumn::SourceId),
+            language: self.text(ImportColumn::Language).or_else(|| self.settings.language.map(str::to_owned)),
+            tests: self.find(ImportColumn::Tests).map(|tests| match tests {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             }),
             messages,
+        };
+        Ok(Asked { prompt, turns, reply })
+    }
+
+    /// Tools and pictures that the text needs are no part of our rows; without them the text would mean something else.
+    fn refuse_tools_and_media(&self, turns: &[Turn]) -> Result<(), Unusable> {
+        let filled = |name: &str| match self.row.get(name) {
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::String(text)) => !matches!(text.trim(), "" | "[]" | "null"),
+            Some(Value::Object(object)) => !object.is_empty(),
+            _ => false,
+        };
+        if filled("tools") || filled("functions") {
+            return Err(("tool_calls_not_supported", "the row declares tools".into()));
+        }
+        for (mark, names) in
+            [("<image>", ["images", "image"]), ("<video>", ["videos", "video"]), ("<audio>", ["audios", "audio"])]
+        {
+            if names.iter().any(|name| filled(name)) && turns.iter().any(|turn| turn.content.contains(mark)) {
+                return Err(("media_not_supported", format!("the text has `{mark}`, which stands for a file")));
+            }
+        }
+        Ok(())
+    }
+
+    fn reference_answer(&self) -> Result<Option<String>, Unusable> {
+        let mut wrong = None;
+        let found = self.first(self.row, ImportColumn::ReferenceAnswer, |value| match answers(value) {
+            Ok(found) => Some(found),
+            Err(reason) => {
+                wrong.get_or_insert(reason);
+                None
+            }
+        });
+        if let (None, Some(reason)) = (&found, wrong) {
+            return Err(("reference_unreadable", reason));
+        }
+        let mut given: Vec<String> = found.unwrap_or_default();
+        if let Some(pattern) = self.settings.answer_pattern {
+            given = given.iter().filter_map(|text| after(text, pattern)).collect();
+        } else {
+            given = match self.layout.reference {
+                Reference::Whole => given,
+                // A GSM8K answer without its mark is already the final number.
+                Reference::AfterMark => given
+                    .iter()
+                    .filter_map(|text| if text.contains("####") { after(text, "####") } else { non_empty(text) })
+                    .collect(),
+                Reference::LastBoxed => given
+                    .iter()
+                    .filter_map(|text| retort_verify::last_boxed(text).map_or_else(|| non_empty(text), non_empty))
+                    .collect(),
+            };
+        }
+        let math = self.settings.format == Format::Math && matches!(self.becomes, Becomes::Prompts | Becomes::Rollouts);
+        if given.is_empty() && math && !self.written(ImportColumn::ReferenceAnswer) {
+            let solution = self.first_of(&["solution"], self.row, ImportColumn::ReferenceAnswer, text_of);
+            return Ok(solution.as_deref().and_then(retort_verify::last_boxed).and_then(non_empty));
+        }
+        Ok(match given.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            several => {
+                self.note(|usage| usage.alternatives += 1);
+                Some(Value::from(several).to_string())
+            }
         })
     }
+}
 
-    fn reference_answer(&self, row: &Value) -> Option<String> {
-        let usual = ["reference_answer", "expected_answer", "answer", "final_answer"];
-        let given = self.text(row, ImportColumn::ReferenceAnswer, &usual);
-        let pattern = match (self.layout.answer_pattern, self.layout.format) {
-            (Some(pattern), _) => Some(pattern),
-            (None, Format::Gsm8k) => Some("####"),
-            _ => None,
-        };
-        if let (Some(pattern), Some(text)) = (pattern, &given)
-            && let Some(at) = text.rfind(pattern)
-        {
-            return non_empty(&text[at + pattern.len()..]);
-        }
-        match self.layout.format {
-            // A GSM8K answer without its mark is already the final number.
-            Format::Gsm8k => given.as_deref().and_then(non_empty),
-            Format::Math if given.is_none() => {
-                let solution = row.get("solution").and_then(text_of)?;
-                retort_verify::last_boxed(&solution).and_then(non_empty)
-            }
-            _ if self.layout.answer_pattern.is_some() => None,
-            _ => given.as_deref().and_then(non_empty),
+/// What follows the last `pattern`.
+fn after(text: &str, pattern: &str) -> Option<String> {
+    text.rfind(pattern).and_then(|at| non_empty(&text[at + pattern.len()..]))
+}
+
+/// Earlier turns as Alpaca has them: pairs of what the user and the assistant said.
+fn history_of(value: &Value) -> Result<Vec<Turn>, Unusable> {
+    let unreadable = || ("history_unreadable", "`history` is no list of pairs of texts".to_owned());
+    let mut turns = Vec::new();
+    for pair in value.as_array().ok_or_else(unreadable)? {
+        let texts: Option<Vec<&str>> = pair.as_array().map(|pair| pair.iter().filter_map(Value::as_str).collect());
+        match texts.as_deref() {
+            Some([said, replied]) => turns.extend([Turn::new("user", *said), Turn::new("assistant", *replied)]),
+            _ => return Err(unreadable()),
         }
     }
-
-    fn rollout(&self, sample: &Value, row: &Value, prompt: &Prompt) -> (Rollout, Option<&'static str>) {
-        let usual = ["completion", "full", "text", "response", "generation", "output"];
-        let reasoning = self.text(sample, ImportColumn::Reasoning, &["reasoning", "reasoning_content", "thinking"]);
-        let given = if let Value::String(text) = sample {
-            Some(text.clone())
-        } else if reasoning.is_some() {
-            self.text(sample, ImportColumn::Completion, &["answer_text", "text", "completion", "response", "content"])
-        } else {
-            self.text(sample, ImportColumn::Completion, &usual)
-        };
-        let reasoning = reasoning.as_deref().and_then(non_empty);
-        let completion = match (&reasoning, given) {
-            (Some(reasoning), Some(answer)) if !answer.contains(completion::THINK_CLOSE) => {
-                completion::join(Some(reasoning), &answer)
-            }
-            (Some(reasoning), None) => format!("{}\n{reasoning}", completion::THINK_OPEN),
-            (_, given) => given.unwrap_or_default(),
-        };
-        let parts = completion::split(&completion);
-        let tokens = self
-            .find(sample, ImportColumn::CompletionTokens, &["completion_tokens", "tokens", "num_tokens"])
-            .and_then(Value::as_u64)
-            .map(|tokens| tokens as u32);
-        let cut = self.layout.max_tokens.zip(tokens).is_some_and(|(limit, tokens)| tokens >= limit);
-        let finish_reason = if cut {
-            FinishReason::Length
-        } else {
-            finish_reason(self.text(sample, ImportColumn::FinishReason, &["finish_reason", "stop_reason"]).as_deref())
-        };
-        let rollout = Rollout {
-            rollout_id: String::new(),
-            prompt_id: prompt.prompt_id.clone(),
-            sample_index: 0,
-            teacher: self
-                .text(sample, ImportColumn::Teacher, &["teacher", "model"])
-                .or_else(|| self.text(row, ImportColumn::Teacher, &["teacher", "model"]))
-                .or_else(|| self.layout.teacher.map(str::to_owned))
-                .unwrap_or_else(|| "unknown".into()),
-            reasoning: parts.reasoning.map(str::to_owned),
-            answer: parts.answer.map(str::to_owned),
-            finish_reason,
-            prompt_tokens: None,
-            completion_tokens: tokens,
-            seed: None,
-            sampling: "{}".into(),
-            source_id: text_or_number(sample.get("sample").or_else(|| sample.get("id"))),
-            completion,
-        };
-        let problem = rollout.completion.trim().is_empty().then_some("the row has no completion text");
-        (rollout, problem)
-    }
-
-    fn example(&self, row: &Value, source: &str) -> Result<Imported, Unusable> {
-        let prompt = self.prompt(row, source)?;
-        let conversation = match self.layout.format {
-            Format::Trl => None,
-            _ => self.find(row, ImportColumn::Prompt, &["messages", "conversations"]).and_then(messages_of),
-        };
-        let messages = match conversation {
-            Some(messages) => messages,
-            None => {
-                let completion = self
-                    .find(row, ImportColumn::Completion, &["completion", "response", "output"])
-                    .and_then(|value| messages_of_role(value, "assistant"))
-                    .ok_or_else(|| ("no_completion", format!("no column `completion`; found {}", keys(row))))?;
-                prompt.messages.iter().cloned().chain(completion).collect()
-            }
-        };
-        if messages.last().is_none_or(|message| message.role != "assistant") {
-            return Err(("no_completion", "the conversation does not end with the assistant".into()));
-        }
-        let texts: Vec<&[u8]> = messages.iter().map(|message| message.content.as_bytes()).collect();
-        Ok(Imported::Example(SftExample {
-            example_id: id_of("example", &texts),
-            rollout_id: None,
-            domain: prompt.domain,
-            source: prompt.source,
-            messages: messages.into_iter().map(trained_message).collect(),
-            prompt_id: prompt.prompt_id,
-            completion_tokens: None,
-        }))
-    }
-
-    fn pair(&self, row: &Value, source: &str) -> Result<Imported, Unusable> {
-        let prompt = self.prompt(row, source)?;
-        let side = |column, name: &'static str| {
-            let value = self.find(row, column, &[name]);
-            let messages = value.and_then(|value| messages_of_role(value, "assistant"));
-            let text = messages.and_then(|messages| messages.last().map(|message| message.content.clone()));
-            text.ok_or_else(|| ("no_completion", format!("no column `{name}`; found {}", keys(row))))
-        };
-        let (chosen, rejected) = (side(ImportColumn::Chosen, "chosen")?, side(ImportColumn::Rejected, "rejected")?);
-        let id = |text: &str| id_of("rollout", &[prompt.prompt_id.as_bytes(), text.as_bytes()]);
-        let (chosen_id, rejected_id) = (id(&chosen), id(&rejected));
-        Ok(Imported::Pair(Pair {
-            pair_id: id_of("pair", &[chosen_id.as_bytes(), rejected_id.as_bytes()]),
-            prompt_id: prompt.prompt_id,
-            chosen_rollout_id: chosen_id,
-            rejected_rollout_id: rejected_id,
-            pair_kind: "imported".into(),
-            domain: prompt.domain,
-            prompt: prompt.messages,
-            chosen,
-            rejected,
-            // Nobody has counted them yet; training does.
-            chosen_tokens: 0,
-            rejected_tokens: 0,
-        }))
-    }
-}
-
-/// An assistant's message is trained; its think tags become its reasoning.
-fn trained_message(message: Message) -> SftMessage {
-    let train = message.role == "assistant";
-    let parts = completion::split(&message.content);
-    match (train, parts.reasoning, parts.answer) {
-        (true, Some(reasoning), Some(answer)) => {
-            SftMessage { role: message.role, reasoning: Some(reasoning.to_owned()), content: answer.to_owned(), train }
-        }
-        _ => SftMessage { role: message.role, reasoning: None, content: message.content, train },
-    }
-}
-
-fn finish_reason(word: Option<&str>) -> FinishReason {
-    match word.map(str::to_ascii_lowercase).as_deref() {
-        Some("stop" | "eos" | "end_turn" | "stop_sequence") => FinishReason::Stop,
-        Some("length" | "max_tokens") => FinishReason::Length,
-        Some("content_filter") => FinishReason::ContentFilter,
-        Some("abort" | "aborted") => FinishReason::Abort,
-        _ => FinishReason::Unknown,
-    }
-}
-
-fn messages_of(value: &Value) -> Option<Vec<Message>> {
-    messages_of_role(value, "user")
-}
-
-/// A text is one message of `role`; a list or an object keeps its own roles (`role`/`content` or `from`/`value`).
-fn messages_of_role(value: &Value, role: &str) -> Option<Vec<Message>> {
-    let one = |value: &Value| -> Option<Message> {
-        let role = match value.get("role").or_else(|| value.get("from")).and_then(Value::as_str)? {
-            "human" => "user",
-            "gpt" | "model" | "bot" => "assistant",
-            other => other,
-        };
-        let content = text_of(value.get("content").or_else(|| value.get("value"))?)?;
-        Some(Message { role: role.to_owned(), content })
-    };
-    match value {
-        Value::String(text) => non_empty(text).map(|_| vec![Message { role: role.to_owned(), content: text.clone() }]),
-        Value::Array(items) => {
-            let messages: Vec<Message> = items.iter().map(one).collect::<Option<_>>()?;
-            (!messages.is_empty()).then_some(messages)
-        }
-        Value::Object(_) => one(value).map(|message| vec![message]),
-        _ => None,
-    }
-}
-
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        _ => None,
-    }
-}
-
-fn text_or_number(value: Option<&Value>) -> Option<String> {
-    value.and_then(text_of)
-}
-
-fn non_empty(text: &str) -> Option<String> {
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn names(columns: &[&str]) -> String {
-    columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn keys(row: &Value) -> String {
-    match row.as_object() {
-        Some(map) => map.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "),
-        None => "no columns".into(),
-    }
+    Ok(turns)
 }

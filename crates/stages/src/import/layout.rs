@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
-    /// Columns by their usual names: `prompt`, `problem`, `question` or `instruction`; `reference_answer`,
-    /// `expected_answer` or `answer`; `completion`, `text`, `response` or `generation`.
+    /// Found out row by row: the first layout of `retort explain import` whose evidence a row shows.
     #[default]
     Auto,
     /// GSM8K: `question` (or `prompt`) and `answer`, whose final number follows `####`.
@@ -25,7 +24,7 @@ pub enum Format {
 }
 
 /// What rows become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Becomes {
     /// Prompts with reference answers.
@@ -46,6 +45,12 @@ pub enum ImportColumn {
     Prompt,
     /// The known right answer.
     ReferenceAnswer,
+    /// What the system is told, where it stands beside the conversation.
+    System,
+    /// Text that belongs to the prompt and follows it on a new line, as Alpaca's `input` does.
+    Input,
+    /// Earlier turns, a list of pairs of what the user and the assistant said, as Alpaca's `history` is.
+    History,
     /// Subject area.
     Domain,
     /// The id of the row at its source.
@@ -62,15 +67,92 @@ pub enum ImportColumn {
     Teacher,
     /// Why it ended.
     FinishReason,
-    /// Tokens of the completion, reasoning included.
+    /// Whether it ended by itself; `false` means cut off.
+    Complete,
+    /// Tokens of the completion, reasoning included: a number in any form, or the list of the tokens.
     CompletionTokens,
     /// A list of rollouts inside one row; the columns of rollouts are then looked up in its items.
     Samples,
+    /// Whether the completion is a wanted one: rows with `false` are dropped.
+    Label,
     /// The preferred completion.
     Chosen,
     /// The rejected completion.
     Rejected,
 }
+
+impl Becomes {
+    /// The word for it in a pipeline file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Prompts => "prompts",
+            Self::Rollouts => "rollouts",
+            Self::Sft => "sft",
+            Self::Pairs => "pairs",
+        }
+    }
+
+    /// The columns that rows of this kind can use.
+    pub fn columns(self) -> &'static [ImportColumn] {
+        use ImportColumn::{
+            Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language,
+            Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
+        };
+        match self {
+            Self::Prompts => &[Prompt, System, Input, History, ReferenceAnswer, Domain, SourceId, Language, Tests],
+            Self::Rollouts => &[
+                Prompt,
+                System,
+                Input,
+                History,
+                ReferenceAnswer,
+                Domain,
+                SourceId,
+                Language,
+                Tests,
+                Completion,
+                Reasoning,
+                Teacher,
+                FinishReason,
+                Complete,
+                CompletionTokens,
+                Samples,
+            ],
+            Self::Sft => &[Prompt, System, Input, History, Domain, Completion, Reasoning, Label],
+            Self::Pairs => &[Prompt, System, Input, History, Domain, Chosen, Rejected],
+        }
+    }
+}
+
+impl ImportColumn {
+    /// Its name in a pipeline file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::ReferenceAnswer => "reference_answer",
+            Self::System => "system",
+            Self::Input => "input",
+            Self::History => "history",
+            Self::Domain => "domain",
+            Self::SourceId => "source_id",
+            Self::Language => "language",
+            Self::Tests => "tests",
+            Self::Completion => "completion",
+            Self::Reasoning => "reasoning",
+            Self::Teacher => "teacher",
+            Self::FinishReason => "finish_reason",
+            Self::Complete => "complete",
+            Self::CompletionTokens => "completion_tokens",
+            Self::Samples => "samples",
+            Self::Label => "label",
+            Self::Chosen => "chosen",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The word by which the user says that the rows have no such column.
+pub const NONE: &str = "none";
 
 /// What the settings say of the rows.
 #[derive(Debug, Clone, Copy)]

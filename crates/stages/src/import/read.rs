@@ -1,64 +1,82 @@
-//! Files of other people to rows.
+//! Files of other people to rows, whatever their first bytes say they are.
 
+mod json;
+mod separated;
+mod text;
+
+use super::unusable::Unusable;
 use retort_pipeline::PipelineError;
-use retort_records::json_lines::JsonLines;
+use retort_tables::{ForeignTable, Unreadable};
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::Path;
 
-/// A row as it stands in a file, or why it cannot be parsed.
-type RawRow = Result<Value, String>;
+/// A row as it stands in a file.
+pub struct RawRow {
+    /// Which row of the file it is, from 1; blank lines are no rows.
+    pub number: u64,
+    /// The row, or why it cannot be parsed.
+    pub value: Result<Value, Unusable>,
+    /// Columns of which the value cannot be shown.
+    pub unreadable: Vec<Unreadable>,
+}
 
 /// The rows of one file; an error is one of reading it.
 pub type RawRows = Box<dyn Iterator<Item = Result<RawRow, PipelineError>>>;
 
-/// The rows of the file at `path`.
-pub fn rows_of(path: &Path) -> Result<RawRows, PipelineError> {
-    let open = || File::open(path).map_err(PipelineError::io("read", path));
-    match path.extension().unwrap_or_default().to_string_lossy().as_ref() {
-        "parquet" => {
-            Ok(Box::new(retort_tables::scan_json(path)?.map(|row| Ok(row.map_err(|error| error.to_string())))))
-        }
-        "json" => {
-            let mut text = String::new();
-            open()?.read_to_string(&mut text).map_err(PipelineError::io("read", path))?;
-            match serde_json::from_str(&text) {
-                Ok(Value::Array(rows)) => Ok(parsed(rows)),
-                Ok(Value::Object(map)) if map.len() == 1 && map.values().all(Value::is_array) => Ok(parsed(
-                    map.into_values().flat_map(|rows| rows.as_array().cloned().unwrap_or_default()).collect(),
-                )),
-                Ok(_) => Ok(Box::new(std::iter::once(Ok(Err("the file is not a list of rows".to_owned()))))),
-                // Many `.json` files hold one object a line.
-                Err(_) => Ok(lines(path, open()?)),
-            }
-        }
-        "csv" => {
-            let mut reader = csv::Reader::from_reader(open()?);
-            let headers = reader.headers().cloned().map_err(|error| PipelineError::argument(error.to_string()))?;
-            Ok(Box::new(reader.into_records().map(move |record| {
-                let row = |record: csv::StringRecord| {
-                    let cells = headers.iter().zip(record.iter());
-                    cells.map(|(name, cell)| (name.to_owned(), Value::from(cell))).collect()
-                };
-                Ok(record.map(row).map_err(|error| error.to_string()))
-            })))
-        }
-        _ => Ok(lines(path, open()?)),
+/// A file whose rows can be read.
+pub struct RawFile {
+    /// Its columns, where the file says them itself.
+    pub columns: Vec<String>,
+    /// Its rows.
+    pub rows: RawRows,
+}
+
+/// How files of rows may end, before `.gz` and `.zst`.
+pub const ENDINGS: [&str; 9] = ["jsonl", "ndjson", "json", "csv", "tsv", "parquet", "arrow", "feather", "ipc"];
+/// How compressed files may end.
+pub const COMPRESSED: [&str; 4] = ["gz", "gzip", "zst", "zstd"];
+
+/// Opens a file, or a folder that `Dataset.save_to_disk` wrote. Of Parquet and Arrow only the columns that `wanted` names are
+/// read.
+pub fn open(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<RawFile, PipelineError> {
+    if path.is_dir() || is_columnar(path)? {
+        return columnar(path, wanted);
     }
+    let input = text::open(path)?;
+    let rows = match ending(path).as_str() {
+        "json" => json::whole(path, input)?,
+        "csv" | "tsv" => return separated::open(path, input),
+        _ => json::lines(path, input)?,
+    };
+    Ok(RawFile { columns: Vec::new(), rows })
 }
 
-fn parsed(rows: Vec<Value>) -> RawRows {
-    Box::new(rows.into_iter().map(|row| Ok(Ok(row))))
+/// How a file's name ends, in lower case, compression left out.
+pub fn ending(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let mut parts = name.rsplit('.');
+    let last = parts.next().unwrap_or_default();
+    if COMPRESSED.contains(&last) { parts.next().unwrap_or_default().to_owned() } else { last.to_owned() }
 }
 
-/// The rows of a file that has one on each line.
-fn lines(path: &Path, file: File) -> RawRows {
-    let path = path.to_owned();
-    Box::new(JsonLines::new(BufReader::new(file)).map(move |line| {
-        let line = line.map_err(PipelineError::io("read", &path))?;
-        // Files that were put together from others may hold their marks.
-        let row = |text: &str| serde_json::from_str(text.trim_start_matches('\u{feff}'));
-        Ok(line.text().and_then(|text| row(text).map_err(|error| error.to_string())))
-    }))
+fn is_columnar(path: &Path) -> Result<bool, PipelineError> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(PipelineError::io("read", path))?;
+    file.take(8).read_to_end(&mut start).map_err(PipelineError::io("read", path))?;
+    let begins = |mark: &[u8]| start.starts_with(mark);
+    let marked = begins(b"PAR1") || begins(b"PARE") || begins(b"ARROW1") || begins(&[0xff; 4]);
+    Ok(marked || matches!(ending(path).as_str(), "parquet" | "arrow" | "feather" | "ipc"))
+}
+
+fn columnar(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<RawFile, PipelineError> {
+    let table = ForeignTable::open(path)?;
+    let columns: Vec<String> = table.columns().iter().map(|column| column.name.clone()).collect();
+    let names: Vec<&str> = columns.iter().map(String::as_str).filter(|name| wanted(name)).collect();
+    let rows = table.rows_of(&names)?.zip(1..).map(|(row, number)| {
+        let row = row?;
+        Ok(RawRow { number, value: Ok(row.value), unreadable: row.unreadable })
+    });
+    Ok(RawFile { columns, rows: Box::new(rows) })
 }

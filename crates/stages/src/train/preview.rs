@@ -2,7 +2,7 @@
 
 use super::Train;
 use crate::error::StageError;
-use crate::token_rows::{Encoder, FirstRow};
+use crate::token_rows::FirstRow;
 use retort_chat::Tokenizer;
 use retort_pipeline::{Finished, PipelineError, Surroundings};
 use retort_student::TokenRow;
@@ -42,7 +42,7 @@ impl Train {
             (None, Some(init)) => around.resolver.locate(&init.tokenizer).map_err(PipelineError::argument)?,
             (None, None) => return Err(PipelineError::argument("give `base` or `init`").into()),
         };
-        let encoder = Encoder::open(&folder)?;
+        let encoder = self.encoder(&folder)?;
         let within = self.limit(&self.config(base)?);
         let rows = encoder.first(data, within, limit, self.method == Method::Dpo)?;
         let shown = |row: TokenRow| tokens(encoder.tokenizer(), &row);

@@ -1,9 +1,10 @@
 //! How much training takes, as far as it can be known before it begins.
 
-use super::Train;
+use super::{PLAIN, Train};
 use crate::error::StageError;
 use crate::model_config::model_config;
 use crate::token_rows::{Encoder, LengthLimit};
+use retort_chat::ChatTemplate;
 use retort_pipeline::{Finished, PipelineError, PlannedInputs, SettingProblem, Surroundings, machine};
 use retort_student::Forecast;
 use retort_training::Method;
@@ -20,7 +21,11 @@ impl Train {
     pub(super) fn size_problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
         let config = match (&self.init, &self.base) {
             (Some(init), _) => init.architecture.config().ok(),
-            (None, base) => base.as_ref().and_then(|base| model_config(around, base)),
+            (None, Some(base)) => match model_config(around, base) {
+                Ok(config) => config,
+                Err(error) => return vec![SettingProblem::new("/base", error.to_string())],
+            },
+            (None, None) => None,
         };
         let Some(config) = config else { return Vec::new() };
         let mut problems = Vec::new();
@@ -87,6 +92,14 @@ impl Train {
         if self.method == Method::Dpo { 2 } else { 1 }
     }
 
+    /// What turns rows into tokens, with the tokenizer in `folder`.
+    pub(crate) fn encoder(&self, folder: &Path) -> Result<Encoder, StageError> {
+        // A model made from random weights has no other form that it could miss.
+        let plain = self.init.is_some() && ChatTemplate::load(folder)?.is_none();
+        let named = self.chat_template.as_deref().or(plain.then_some(PLAIN));
+        Encoder::open(folder, named, &self.chat_template_kwargs)
+    }
+
     /// What the model is, read from its settings alone.
     pub(super) fn config(&self, base: Option<&Finished>) -> Result<ModelConfig, StageError> {
         match (base, &self.init) {
@@ -103,7 +116,7 @@ impl Train {
 
     /// What the run would take on rows like the first of `data`.
     fn forecast_on(&self, base: Option<&Finished>, data: &Finished, tokenizer: &Path) -> Result<Forecast, StageError> {
-        let encoder = Encoder::open(tokenizer)?;
+        let encoder = self.encoder(tokenizer)?;
         let (rows, lengths) = encoder.lengths(data, FORECAST_ROWS, self.method == Method::Dpo)?;
         let wanted = rows as usize * self.sequences_per_row();
         let lengths: Vec<usize> =

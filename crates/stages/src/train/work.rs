@@ -2,7 +2,7 @@
 
 use super::size::too_large;
 use super::states::{Recorder, ReferenceJournal, STEPS};
-use super::{EvalLossFacts, Train, TrainFacts};
+use super::{EndOfTurn, EvalLossFacts, Train, TrainFacts};
 use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::token_rows::{Encoder, LengthLimit, PairTokens};
@@ -15,7 +15,7 @@ use retort_student::{
     sequence_log_probs, train_dpo, train_sft,
 };
 use retort_training::{DpoLoss, Method, OverLong};
-use retort_weights::{Checkpoint, ModelConfig, copy_companions};
+use retort_weights::{Checkpoint, ModelConfig, copy_companions, set_ending};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,8 @@ impl Train {
             (None, Some(init)) => context.locate(&init.tokenizer)?,
             (None, None) => return Err(context.fail("there is nothing to train: give `base` or `init`").into()),
         };
-        let encoder = Encoder::open(&companions)?;
         let config = self.config(base)?;
+        let encoder = self.encoder(&companions)?;
         if encoder.tokenizer().vocab_size() > config.vocab_size {
             let (tokens, rows) = (encoder.tokenizer().vocab_size(), config.vocab_size);
             return Err(context.fail(format!("the tokenizer has {tokens} tokens, but the model only {rows}")).into());
@@ -100,6 +100,14 @@ impl Train {
         let out = context.out.path().join(CHECKPOINT);
         student.save(&out, self.dtype)?;
         copy_companions(&companions, &out)?;
+        if let (Some(_), Some(template)) = (&self.chat_template, encoder.template()) {
+            context.out.write_file(&format!("{CHECKPOINT}/chat_template.jinja"), template.source().as_bytes())?;
+        }
+        let end_of_turn = encoder.ending().map(|(id, token)| -> Result<EndOfTurn, StageError> {
+            let changed = set_ending(&out, id, &token)?;
+            Ok(EndOfTurn { token, id, changed })
+        });
+        let end_of_turn = end_of_turn.transpose()?;
         output.add_checkpoint(context.out)?;
         if let Some(adapter) = adapter {
             adapter.save(&context.out.path().join(ADAPTER), self.base.as_ref().map_or("", Source::as_str))?;
@@ -117,6 +125,9 @@ impl Train {
             eval_loss = Some(EvalLossFacts { last, best, best_step, rows: evaluation.len() });
             let _ = write!(notes, ", evaluation loss {last:.4} (best {best:.4} at step {best_step})");
         }
+        if let Some(EndOfTurn { token, id, changed: true }) = &end_of_turn {
+            let _ = write!(notes, ", a turn ends with `{token}` ({id}), which the files of the base did not name");
+        }
         let what = if self.method == Method::Sft { "examples" } else { "pairs" };
         let summary = format!(
             "{} parameters trained for {} steps on {kept} {what} ({tokens} tokens), last loss {loss:.4}{notes}{}",
@@ -133,6 +144,7 @@ impl Train {
             last_loss: loss,
             truncated,
             eval_loss,
+            end_of_turn,
             rows: dropping.finish(&mut output, data_rows(data), kept as u64)?,
         };
         Ok(output.with_facts(&facts, summary)?)
@@ -175,7 +187,9 @@ impl Train {
     /// Where training begins: the base, or random weights.
     fn start(&self, context: &Context<'_>, base: Option<&Finished>, encoder: &Encoder) -> Result<Student, StageError> {
         if let Some(base) = base {
-            return Ok(Student::load(&Checkpoint::open(&base.checkpoint_folder())?, device(context)?)?);
+            let checkpoint = Checkpoint::open(&base.checkpoint_folder())?;
+            checkpoint.warnings().iter().for_each(|warning| context.warn(&format!("`{}`: {warning}", base.name)));
+            return Ok(Student::load(&checkpoint, device(context)?)?);
         }
         let init = self.init.as_ref().ok_or_else(|| context.fail("there is nothing to train"))?;
         let mut student = Student::random(&init.architecture, context.seed("init", 0), device(context)?)?;

@@ -11,8 +11,8 @@ fuzz_target!(|texts: (&str, &str)| {
     let settings = MathSettings::default();
     let (prediction, reference) = texts;
     let start = Instant::now();
-    let forth = verify(prediction, reference, &settings);
-    let back = verify(reference, prediction, &settings);
+    let forth = verify(prediction, reference, "", &settings);
+    let back = verify(reference, prediction, "", &settings);
     assert!(start.elapsed() < Duration::from_secs(2), "slower than any budget allows");
     let opposite = format!("{:?}{:?}", forth.verdict, back.verdict);
     assert!(!matches!(opposite.as_str(), "CorrectIncorrect" | "IncorrectCorrect"), "{forth:?} {back:?}");

@@ -1,6 +1,8 @@
 //! Spelling of an answer before it is read: Unicode to LaTeX, full-width to ASCII, doubled backslashes, marks without
 //! meaning removed.
 
+use super::numerals::ascii_digit;
+
 /// `text` in the spelling that the lexer knows.
 pub fn clean(text: &str) -> String {
     let text = trimmed(text);
@@ -22,6 +24,10 @@ pub fn clean(text: &str) -> String {
         if c.is_ascii() {
             match c {
                 '\0' => {}
+                // Numbers on two lines are two.
+                '\n' | '\r' if out.ends_with(|c: char| c.is_ascii_digit()) && digit_follows(&chars) => {
+                    out.push_str(", ");
+                }
                 // A damaged `\frac` or `\text`: the escape was read as a control character.
                 '\x0c' if chars.peek() == Some(&'r') => out.push_str("\\f"),
                 '\t' if text.contains("\text{") && chars.peek() == Some(&'e') => out.push_str("\\t"),
@@ -48,6 +54,7 @@ pub fn clean(text: &str) -> String {
         } else {
             match spelled(c) {
                 Some(spelling) => out.push_str(spelling),
+                None if ascii_digit(c).is_some() => out.extend(ascii_digit(c)),
                 None => match u32::from(c) {
                     // Full-width ASCII.
                     code @ 0xFF01..=0xFF5E => out.push(char::from_u32(code - 0xFEE0).unwrap_or(c)),
@@ -60,6 +67,11 @@ pub fn clean(text: &str) -> String {
         }
     }
     out
+}
+
+/// Whether the next character that shows is a digit.
+fn digit_follows(rest: &std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    rest.clone().find(|c| !c.is_whitespace()).is_some_and(|c| c.is_ascii_digit())
 }
 
 /// Without white space, emphasis, mathematics marks and closing points around it.
@@ -78,7 +90,10 @@ pub fn trimmed(text: &str) -> &str {
                 text = inner.trim();
             }
         }
-        text = text.trim_end_matches(['.', ',', ';', '。', '，', '；', '、']).trim_end();
+        // `3.14…` goes on.
+        if !text.ends_with("..") {
+            text = text.trim_end_matches(['.', ',', ';', '。', '，', '；', '、']).trim_end();
+        }
         text = text.strip_suffix("\\\\").unwrap_or(text).trim_end();
         if text == before {
             return text;

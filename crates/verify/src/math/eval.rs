@@ -25,6 +25,8 @@ pub enum Family {
     Positive,
     /// Integers from 1 to 9.
     Integers,
+    /// Integers above one, up to some twenty more.
+    Above(i64),
 }
 
 /// A point: the values of all variables and of all unknown functions.
@@ -66,6 +68,7 @@ impl Point {
             Family::Unit => ratio(1 + high % 10_006, 10_007),
             Family::Positive => ratio(1009 + high % 8072, 1009),
             Family::Integers => ratio(1 + high % 9, 1),
+            Family::Above(low) => ratio(low + 1 + high % 23, 1),
         }
     }
 }
@@ -107,7 +110,7 @@ impl<'b> Eval<'b> {
             }),
             Expr::Neg(a) => {
                 let a = self.value(a)?;
-                Ok(self.arithmetic.neg(&a))
+                Ok(Arithmetic::neg(&a))
             }
             Expr::Add(items) => self.fold(items, super::value::Arithmetic::add),
             Expr::Mul(items) => self.fold(items, super::value::Arithmetic::mul),
@@ -193,9 +196,8 @@ impl<'b> Eval<'b> {
             return Err(Stop::Undefined);
         }
         let mut total = Number::int(i32::from(fold == Fold::Product));
-        let mut at = from;
-        for _ in 0..count {
-            self.indices.push((index.to_owned(), at.clone()));
+        for step in 0..count {
+            self.indices.push((index.to_owned(), &from + step));
             let term = self.value(body);
             self.indices.pop();
             let term = term?;
@@ -203,7 +205,6 @@ impl<'b> Eval<'b> {
                 Fold::Sum => self.arithmetic.add(&total, &term)?,
                 Fold::Product => self.arithmetic.mul(&total, &term)?,
             };
-            at += 1;
         }
         Ok(total)
     }
@@ -237,8 +238,8 @@ impl<'b> Eval<'b> {
                 complement(arithmetic, &atan)
             }
             (Func::Sinh | Func::Cosh | Func::Tanh | Func::Coth, [a]) => {
-                let (up, down) = (arithmetic.exp(a)?, arithmetic.exp(&arithmetic.neg(a))?);
-                let (sum, difference) = (arithmetic.add(&up, &down)?, arithmetic.add(&up, &arithmetic.neg(&down))?);
+                let (up, down) = (arithmetic.exp(a)?, arithmetic.exp(&Arithmetic::neg(a))?);
+                let (sum, difference) = (arithmetic.add(&up, &down)?, arithmetic.add(&up, &Arithmetic::neg(&down))?);
                 match func {
                     Func::Sinh => arithmetic.div(&difference, &Number::int(2)),
                     Func::Cosh => arithmetic.div(&sum, &Number::int(2)),
@@ -259,9 +260,9 @@ impl<'b> Eval<'b> {
             }
             (Func::Atanh, [a]) => {
                 let one = Number::int(1);
-                let (above, below) = (arithmetic.add(&one, a)?, arithmetic.add(&one, &arithmetic.neg(a))?);
+                let (above, below) = (arithmetic.add(&one, a)?, arithmetic.add(&one, &Arithmetic::neg(a))?);
                 let ratio = arithmetic.div(&above, &below)?;
-                if arithmetic.sign(&ratio)? != Ordering::Greater {
+                if Arithmetic::sign(&ratio)? != Ordering::Greater {
                     return Err(Stop::Undefined);
                 }
                 let ln = arithmetic.ln(&ratio)?;
@@ -275,8 +276,8 @@ impl<'b> Eval<'b> {
             (Func::Abs, [a]) => arithmetic.abs(a),
             (Func::Floor, [a]) => arithmetic.floor(a),
             (Func::Ceil, [a]) => {
-                let floor = arithmetic.floor(&arithmetic.neg(a))?;
-                Ok(arithmetic.neg(&floor))
+                let floor = arithmetic.floor(&Arithmetic::neg(a))?;
+                Ok(Arithmetic::neg(&floor))
             }
             (Func::Gcd | Func::Lcm, [first, rest @ ..]) => {
                 let mut total = arithmetic.abs(first)?;
@@ -299,7 +300,7 @@ impl<'b> Eval<'b> {
                 let quotient = arithmetic.div(a, b)?;
                 let floor = arithmetic.floor(&quotient)?;
                 let whole = arithmetic.mul(b, &floor)?;
-                arithmetic.add(a, &arithmetic.neg(&whole))
+                arithmetic.add(a, &Arithmetic::neg(&whole))
             }
             (Func::Binom, [n, k]) => binomial(arithmetic, n, k),
             (Func::Factorial, [a]) => factorial(arithmetic, a),
@@ -311,7 +312,7 @@ impl<'b> Eval<'b> {
 /// `π/2 - a`.
 fn complement(arithmetic: &mut Arithmetic<'_>, a: &Number) -> Outcome {
     let half = arithmetic.div(&arithmetic.pi(), &Number::int(2))?;
-    arithmetic.add(&half, &arithmetic.neg(a))
+    arithmetic.add(&half, &Arithmetic::neg(a))
 }
 
 /// The logarithm, exact where the argument is a small power of the base.

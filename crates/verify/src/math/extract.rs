@@ -8,10 +8,13 @@ use std::{borrow::Cow, sync::LazyLock};
 use memchr::memmem;
 use regex::Regex;
 
+pub use super::boxes::last_box;
 use super::{
+    boxes::{boxed, last_of, open_box},
     limits::MAX_ANSWER,
-    prose::{formulas, is_prose, last_value},
+    prose::{formulas, is_asserted, is_prose, last_value},
 };
+use crate::stance;
 
 /// Bytes at the end of a text in which announcing phrases and last sentences are looked for.
 const TAIL: usize = 3000;
@@ -19,9 +22,6 @@ const TAIL: usize = 3000;
 pub const SHORT: usize = 300;
 /// Bytes of words that may be an answer themselves.
 const MAX_WORDS: usize = 60;
-/// Bytes between two boxes that may be one answer.
-const MAX_GAP: usize = 80;
-
 /// How an answer was found, from the surest to the least sure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -71,146 +71,17 @@ pub struct Candidate<'t> {
     pub text: Cow<'t, str>,
     /// The contents of the boxes, when several make up the text.
     pub parts: Vec<&'t str>,
+    /// The content of the box, when the text has what touches it too.
+    pub bare: Option<&'t str>,
+    /// Whether a sentence around it denies it.
+    pub doubted: bool,
 }
 
-/// The content of the last `\boxed{…}` whose braces balance and that is not empty.
-pub fn last_box(text: &str) -> Option<&str> {
-    boxes_backward(text).map(|found| found.content).find(|content| !content.trim().is_empty())
-}
-
-/// Where the last of a searched word stands. Growing pieces from the end are searched forwards, because only forward
-/// search compares many bytes at a time.
-fn last_of(finder: &memmem::Finder<'_>, text: &[u8]) -> Option<usize> {
-    let overlap = finder.needle().len().saturating_sub(1);
-    let (mut end, mut size) = (text.len(), 4096);
-    while end > 0 {
-        let start = end.saturating_sub(size);
-        let piece = &text[start..(end + overlap).min(text.len())];
-        if let Some(at) = finder.find_iter(piece).last() {
-            return Some(start + at);
-        }
-        (end, size) = (start, 4 * size);
+impl<'t> Candidate<'t> {
+    /// A text found at a place.
+    pub fn new(place: Place, text: Cow<'t, str>) -> Self {
+        Self { place, text, parts: Vec::new(), bare: None, doubted: false }
     }
-    None
-}
-
-/// A box: its content, and where it begins and ends.
-struct Boxed<'t> {
-    content: &'t str,
-    start: usize,
-    end: usize,
-}
-
-/// All balanced boxes from the last to the first. The work is linear: once a box never closes, no earlier one is
-/// tried, unless it ends before that one begins.
-fn boxes_backward(text: &str) -> impl Iterator<Item = Boxed<'_>> {
-    let finder = memmem::Finder::new("\\boxed");
-    let mut end = text.len();
-    let mut attempts = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let at = last_of(&finder, &text.as_bytes()[..end])?;
-            // A box inside the one found before belongs to it: only what begins earlier counts.
-            let limit = text.len();
-            end = at;
-            attempts += 1;
-            if attempts > 64 {
-                return None;
-            }
-            let rest = &text[at + "\\boxed".len()..limit];
-            let trimmed = rest.trim_start();
-            let skipped = rest.len() - trimmed.len();
-            if let Some(inner) = trimmed.strip_prefix('{') {
-                if let Some(content) = balanced(inner) {
-                    let stop = at + "\\boxed".len() + skipped + 1 + content.len() + 1;
-                    // Doubled backslashes belong to the command.
-                    let start = text[..at].trim_end_matches('\\').len();
-                    return Some(Boxed { content, start, end: stop });
-                }
-            } else if let Some(symbol) = trimmed.chars().next().filter(char::is_ascii_digit) {
-                // `\boxed 5`
-                let stop = at + "\\boxed".len() + skipped + symbol.len_utf8();
-                return Some(Boxed { content: &trimmed[..symbol.len_utf8()], start: at, end: stop });
-            }
-        }
-    })
-}
-
-/// The text up to the brace that closes the one before it, if it closes within an answer's length.
-fn balanced(text: &str) -> Option<&str> {
-    let mut depth = 0usize;
-    let mut escaped = false;
-    for (at, byte) in text.bytes().enumerate().take(4 * MAX_ANSWER) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'{' => depth += 1,
-            b'}' if depth == 0 => return Some(&text[..at]),
-            b'}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// What may stand between two boxes of one answer: signs, joining words, a label.
-static GAP: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"^(?:[\s$,;，；、&+*]|\\[()\[\],;! ]|\\q?quad|and|or|和|或|与|for part \([a-z]\)|part \([a-z]\)",
-        r"|\\(?:text|mbox|mathrm)\{[\s,;]*(?:for part \([a-z]\))?[\s,;]*(?:and|or|和|或)?[\s,;]*\}",
-        r"|[A-Za-z](?:_\{?\w{1,3}\}?)?\s*(?:=|:))*$",
-    ))
-    .expect("the pattern is constant")
-});
-
-/// The content of the last box, with those of the boxes right before it that belong to the same answer.
-fn boxed(text: &str) -> Option<Candidate<'_>> {
-    let mut boxes = boxes_backward(text).filter(|found| !found.content.trim().is_empty());
-    let last = boxes.next()?;
-    let mut contents = vec![last.content];
-    let mut next_start = last.start;
-    for earlier in boxes {
-        if earlier.end > next_start {
-            // It encloses the later one: the outer box is the answer.
-            if contents.len() == 1 && earlier.end >= last.end {
-                contents[0] = earlier.content;
-                next_start = earlier.start;
-                continue;
-            }
-            break;
-        }
-        let gap = &text[earlier.end..next_start];
-        if gap.len() > MAX_GAP || !GAP.is_match(gap) {
-            break;
-        }
-        contents.push(earlier.content);
-        next_start = earlier.start;
-        if contents.len() > 20 {
-            break;
-        }
-    }
-    contents.reverse();
-    let candidate = |text, parts| Some(Candidate { place: Place::Boxed, text, parts });
-    if contents.iter().all(|content| content.trim() == contents[0].trim()) {
-        // `x = -\boxed{5}`: the sign stands outside.
-        let before = text[..next_start].trim_end();
-        let negative = before.strip_suffix('-').is_some_and(|rest| {
-            let rest = rest.trim_end_matches(' ');
-            rest.is_empty() || rest.ends_with(['=', '$', '(', '[', ':', '\n', '≈'])
-        });
-        let text = if negative { format!("-({})", contents[0]).into() } else { contents[0].into() };
-        return candidate(text, Vec::new());
-    }
-    candidate(contents.join(", ").into(), contents)
-}
-
-/// A box that is opened and never closed, at the end of a text without any other.
-fn open_box(text: &str) -> Option<&str> {
-    let at = last_of(&memmem::Finder::new("\\boxed{"), text.as_bytes())?;
-    let rest = &text[at + "\\boxed{".len()..];
-    (rest.len() <= 400 && !rest.contains('\n'))
-        .then(|| rest.trim_end_matches(['$', ' ', '.']))
-        .filter(|rest| !rest.is_empty())
 }
 
 /// Phrases that announce the final answer, in several languages. Their word boundaries are those of ASCII: with Unicode's
@@ -237,30 +108,28 @@ static CORRECT_OPTION: LazyLock<Regex> = LazyLock::new(|| {
     .expect("the pattern is constant")
 });
 
-/// The texts that may be the final answer, surest first.
-pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
+/// The texts that may be the final answer, surest first. What a trusted text announces is not doubted.
+pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
     let text = without_special_tokens(text);
+    // A reference answer was not cut off: it lacks a brace.
+    if let Some(content) = open_box(text).filter(|_| trusted) {
+        return vec![Candidate::new(Place::Boxed, content.into())];
+    }
     if let Some(candidate) = boxed(text) {
         return vec![candidate];
     }
     let mut found = Vec::new();
-    let mut add = |place, text: Cow<'t, str>| found.push(Candidate { place, text, parts: Vec::new() });
-    if let Some(content) = open_box(text) {
-        add(Place::Boxed, content.into());
-        return found;
-    }
+    let mut add = |place, text: Cow<'t, str>| found.push(Candidate::new(place, text));
     if let Some(content) = tagged(text) {
         add(Place::Tagged, content.into());
         if content.len() <= SHORT && ANNOUNCEMENT.is_match(content) {
             // `<answer>The answer is 7</answer>`
-            found.extend(candidates(content).into_iter().filter(|inner| inner.place == Place::Announced));
+            found.extend(candidates(content, trusted).into_iter().filter(|inner| inner.place == Place::Announced));
         }
         return found;
     }
     let tail = tail(text);
-    if let Some(announced) = ANNOUNCEMENT.find_iter(tail).filter(|found| !tail[found.end()..].trim().is_empty()).last()
-    {
-        let rest = first_sentence(&tail[announced.end()..]);
+    if let Some(rest) = announced(tail, trusted) {
         match direct(rest) {
             Some(answer) => add(Place::Announced, answer),
             None => {
@@ -280,13 +149,14 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
             && let Some((before, after)) = text.split_once(only)
             && before.split(|c: char| !c.is_alphabetic()).any(|word| word.len() > 2)
             && !after.contains(char::is_alphanumeric)
+            && is_asserted(text, only)
         {
             add(if short { Place::OnlyFormula } else { Place::LastValue }, (*only).into());
         }
         match labelled(text) {
             Some(value) => add(Place::Whole, value.into()),
             None if short || !text.contains('=') && !text.trim().contains('\n') => {
-                add(Place::Whole, text.trim().into());
+                add(Place::Whole, stance::asserted(text).trim().into());
             }
             // A derivation without words: its last side may be the answer, or not.
             None => add(Place::LastValue, text.trim().into()),
@@ -294,18 +164,46 @@ pub fn candidates<'t>(text: &'t str) -> Vec<Candidate<'t>> {
     }
     if is_prose(tail) {
         let formulas = formulas(tail);
-        if let ([only], true) = (formulas.as_slice(), tail.len() == text.len()) {
+        if let ([only], true) = (formulas.as_slice(), tail.len() == text.len())
+            && is_asserted(tail, only)
+        {
             add(if short { Place::OnlyFormula } else { Place::LastValue }, (*only).into());
         }
-        if let Some((place, value)) = last_value(last_sentence(tail)) {
+        let sentence = last_sentence(tail);
+        let end = sentence.as_ptr() as usize - tail.as_ptr() as usize + sentence.len();
+        if !trusted && stance::takes_back(&tail[end..]) {
+            // A later sentence says that this is not it.
+        } else if let Some((place, value)) = last_value(sentence) {
             add(place, value.into());
         }
     }
     if found.is_empty() && text.len() <= MAX_WORDS && !text.contains('\n') {
         // Nothing but words: they may be the answer, or say that there is none.
-        found.push(Candidate { place: Place::LastValue, text: text.trim().into(), parts: Vec::new() });
+        found.push(Candidate::new(Place::LastValue, text.trim().into()));
     }
     found
+}
+
+/// The end of the last sentence that announces the answer, unless it is denied, quoted, or taken back.
+fn announced(tail: &str, trusted: bool) -> Option<&str> {
+    for found in ANNOUNCEMENT.find_iter(tail).collect::<Vec<_>>().into_iter().rev().take(8) {
+        let rest = &tail[found.end()..];
+        if rest.trim().is_empty() {
+            continue;
+        }
+        let sentence = first_sentence(rest);
+        let end = sentence.as_ptr() as usize - tail.as_ptr() as usize + sentence.len();
+        let part = stance::asserted(sentence);
+        let value = part.find(|c: char| c.is_ascii_digit() || matches!(c, '$' | '\\')).unwrap_or(part.len());
+        let before = &tail[..found.end() + (part.as_ptr() as usize - rest.as_ptr() as usize)];
+        let before = format!("{before}{}", &part[..value]);
+        let denied = stance::is_denied_between(&part[..value]) || !stance::asserts(&before, &part[value..]);
+        let asked = part.trim_end_matches(['$', '*', ' ', '.']).ends_with(['?', '？']);
+        if trusted || !denied && !asked && !stance::takes_back(&part[value..]) && !stance::takes_back(&tail[end..]) {
+            return Some(part);
+        }
+    }
+    None
 }
 
 /// Without what a chat template or a run-on model adds after the answer.
@@ -427,7 +325,7 @@ mod tests {
     use super::*;
 
     fn first(text: &str) -> (Place, String) {
-        let found = candidates(text);
+        let found = candidates(text, false);
         let first = found.first().unwrap_or_else(|| panic!("nothing in {text:?}"));
         (first.place, first.text.to_string())
     }
@@ -437,13 +335,19 @@ mod tests {
         for (text, expected) in [
             (r"\boxed{1} wait, no, \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
             (r"\boxed{\{1\}}", r"\{1\}"),
-            (r"so \boxed{5} and \boxed{", "5"),
             (r"\boxed{-2} \quad \text{and} \quad \boxed{1}", "-2, 1"),
             (r"$y_1 = \boxed{a}\) and \( y_2 = \boxed{b}\)", "a, b"),
             (r"\boxed{2} ... \boxed{} ", "2"),
             (r"\boxed{004} and again \boxed{004}", "004"),
             (r"\boxed{\boxed{7}}", r"\boxed{7}"),
-            (r"x = -\boxed{3}", "-(3)"),
+            (r"$x = -\boxed{3}$", "-(3)"),
+            (r"-\boxed{3}", "-(3)"),
+            (r"\[\pm\boxed{3}\]", "\\pm(3)"),
+            (r"$2\boxed{\sqrt3}$", "2(\\sqrt3)"),
+            (r"$\sqrt{\boxed{5}}$", "\\sqrt{(5)}"),
+            (r"$\boxed{5}\text{ cm}$.", "(5)\\text{ cm}"),
+            (r"$\boxed{5}\text{ ways}$", "5"),
+            (r"**\boxed{5}**.", "5"),
             (r"\boxed 9", "9"),
         ] {
             assert_eq!(first(text), (Place::Boxed, expected.to_owned()), "{text}");
@@ -477,6 +381,6 @@ mod tests {
         assert_eq!(first("We see 10 and 20, so there are 30 of them."), (Place::LastValue, "30".into()));
         assert_eq!(first("it costs $5 and then $1,000.99 in all"), (Place::StrayValue, "$1,000.99".into()));
         assert_eq!(first("so there are 5 boys and the number of girls is 7"), (Place::LastValue, "7".into()));
-        assert!(candidates("").is_empty() || candidates("").iter().all(|found| found.text.is_empty()));
+        assert!(candidates("", false).is_empty() || candidates("", false).iter().all(|found| found.text.is_empty()));
     }
 }

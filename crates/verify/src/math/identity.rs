@@ -8,12 +8,14 @@
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
-use num_traits::Zero;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
 
 use super::{
     eval::{Eval, Family, Point},
     expr::{Const, Expr, Func},
     limits::{Budget, MAX_PRECISION},
+    pieces::{self, has_kinks},
     value::{Number, Stop},
 };
 
@@ -44,6 +46,10 @@ impl Same {
 const POINTS: u64 = 6;
 /// Points that must agree.
 const ENOUGH: usize = 4;
+/// Largest constant beyond which integers are tried.
+const MAX_CONSTANT: i64 = 100;
+/// What agreement is worth where one side has no value.
+const ONE_SIDED: Same = Same::Unknown("equal where both sides have a value, but not both always have");
 /// Precision of the first look, in bits.
 const FIRST_PRECISION: u32 = 96;
 
@@ -121,16 +127,15 @@ impl Test<'_, '_> {
         let complex = |expr: &Expr| expr.any(&|e| matches!(e, Expr::Const(Const::I)));
         self.real = !complex(self.a) && !complex(self.b);
         if discrete(self.a) || discrete(self.b) {
-            return match self.at_integers() {
-                Some(exact) => Same::Equal(if exact { "identity" } else { "numeric identity" }),
-                None if self.differ_at_integers() => Same::Different("the values differ at a point"),
-                None => Same::Unknown("too few integers have a value"),
-            };
+            return self.over_integers();
+        }
+        let kinks = has_kinks(self.a) || has_kinks(self.b);
+        if kinks && let Some(places) = pieces::places(self.a, self.b) {
+            return self.in_pieces(places);
         }
         let (mut agreed, mut exact, mut one_sided) = (0, true, false);
         let mut unclear = None;
-        let mut differ_at = None;
-        'families: for family in [Family::Fractions, Family::Positive, Family::Unit] {
+        for family in [Family::Fractions, Family::Positive, Family::Unit] {
             for index in 0..POINTS {
                 match self.at(Point { family, index }) {
                     Verdict::Exact => agreed += 1,
@@ -138,10 +143,7 @@ impl Test<'_, '_> {
                         agreed += 1;
                         exact = false;
                     }
-                    Verdict::Differ => {
-                        differ_at = Some(family);
-                        break 'families;
-                    }
+                    Verdict::Differ => return self.different_but_for_integers(),
                     Verdict::OneSided => one_sided = true,
                     Verdict::Neither => {}
                     Verdict::Unclear(stop @ (Stop::Exhausted | Stop::Unsupported)) => return Same::Unknown(said(stop)),
@@ -153,27 +155,105 @@ impl Test<'_, '_> {
                 break;
             }
         }
-        if differ_at.is_some() {
-            // `sin(nπ)` and `0` differ, unless `n` is meant to be an integer.
-            return if self.integer_like() && self.at_integers().is_some() {
-                Same::Unknown("equal for integers only")
-            } else {
-                Same::Different("the values differ at a point")
-            };
+        match (one_sided, unclear) {
+            (true, _) => ONE_SIDED,
+            _ if kinks && agreed > 0 && self.same_pieces() => Same::Equal("identity"),
+            _ if kinks => Same::Unknown("equal at all points tried, but not all pieces are known"),
+            _ if agreed >= ENOUGH => Same::Equal(if exact { "identity" } else { "numeric identity" }),
+            (false, Some(stop)) => Same::Unknown(said(stop)),
+            // `(-1)^n` has values at integers only.
+            (false, None) => self.over_integers(),
         }
-        if agreed >= ENOUGH {
-            return if one_sided {
-                Same::Unknown("equal where both sides have a value, but not both always have")
-            } else {
-                Same::Equal(if exact { "identity" } else { "numeric identity" })
-            };
+    }
+
+    /// `sin(nπ)` and `0` differ, unless `n` is meant to be an integer.
+    fn different_but_for_integers(&mut self) -> Same {
+        if self.integer_like() && self.at_integers().is_some() {
+            Same::Unknown("equal for integers only")
+        } else {
+            Same::Different("the values differ at a point")
         }
-        match self.at_integers() {
-            Some(true) if !one_sided => Same::Equal("identity"),
-            Some(false) if !one_sided => Same::Equal("numeric identity"),
-            Some(_) => Same::Unknown("equal for integers only"),
+    }
+
+    /// Compares functions that change their formula at points on every piece.
+    fn in_pieces(&mut self, places: Vec<pieces::Place>) -> Same {
+        let (mut agreed, mut one_sided) = (0, false);
+        for place in places {
+            let placed = |expr: &Expr| {
+                place.iter().fold(expr.clone(), |expr, (name, value)| expr.with(name, &Expr::Num(value.clone(), 0)))
+            };
+            let (a, b) = (placed(self.a), placed(self.b));
+            let mut test = Test { a: &a, b: &b, natural_log: self.natural_log, budget: self.budget, real: self.real };
+            match test.at(Point { family: Family::Fractions, index: 0 }) {
+                Verdict::Exact | Verdict::Numeric => agreed += 1,
+                Verdict::Differ => return self.different_but_for_integers(),
+                Verdict::OneSided => one_sided = true,
+                Verdict::Neither => {}
+                Verdict::Unclear(stop) => return Same::Unknown(said(stop)),
+            }
+        }
+        match agreed {
+            0 => Same::Unknown("too few points have a value"),
+            _ if one_sided => ONE_SIDED,
+            _ => Same::Equal("identity on every piece"),
+        }
+    }
+
+    /// Whether the sides are the same function of the same changing parts.
+    fn same_pieces(&mut self) -> bool {
+        let (natural_log, budget) = (self.natural_log, &mut *self.budget);
+        let mut proportion = |a: &Expr, b: &Expr| {
+            if identical(a, b, natural_log, budget).is_equal() {
+                return Some(BigRational::one());
+            }
+            let point = Point { family: Family::Fractions, index: 0 };
+            let mut at =
+                |expr: &Expr| Eval::new(point, FIRST_PRECISION, true, budget).value(expr).ok()?.as_exact().cloned();
+            let factor = at(a)? / at(b).filter(|value| !value.is_zero())?;
+            let multiplied = Expr::Mul(vec![Expr::Num(factor.clone(), 0), b.clone()]);
+            let proportional = !factor.is_zero() && identical(a, &multiplied, natural_log, budget).is_equal();
+            proportional.then_some(factor)
+        };
+        let Some((a, b)) = pieces::abstracted(self.a, self.b, &mut proportion) else { return false };
+        identical(&a, &b, natural_log, self.budget).is_equal()
+    }
+
+    /// Compares expressions that have values at integers only. Agreement at small integers proves nothing beyond the
+    /// constants of the expressions, at which a binomial coefficient or a factorial may set in.
+    fn over_integers(&mut self) -> Same {
+        let small = self.at_integers();
+        let Some(low) = largest_constant(self.a, self.budget).max(largest_constant(self.b, self.budget)) else {
+            return Same::Unknown("a constant has no value");
+        };
+        let far = Family::Above(low.min(MAX_CONSTANT));
+        let (mut agreed, mut nonzero, mut exact) = (0, 0, true);
+        for index in 0..2 * POINTS {
+            let point = Point { family: far, index };
+            match self.at(point) {
+                verdict @ (Verdict::Exact | Verdict::Numeric) => {
+                    agreed += 1;
+                    exact &= matches!(verdict, Verdict::Exact);
+                    nonzero += usize::from(
+                        !matches!(self.value(true, point, FIRST_PRECISION).0, Ok(value) if value.is_zero()),
+                    );
+                }
+                Verdict::Differ => return Same::Different("the values differ at a point"),
+                Verdict::OneSided => return ONE_SIDED,
+                Verdict::Neither => {}
+                Verdict::Unclear(stop @ (Stop::Exhausted | Stop::Unsupported)) => return Same::Unknown(said(stop)),
+                Verdict::Unclear(_) => {}
+            }
+        }
+        match small {
             None if self.differ_at_integers() => Same::Different("the values differ at a point"),
-            None => Same::Unknown(unclear.map_or("too few points have a value", said)),
+            None => Same::Unknown("too few integers have a value"),
+            Some(_) if low > MAX_CONSTANT || agreed < ENOUGH || nonzero < ENOUGH => {
+                Same::Unknown("equal at all integers tried, but not beyond every constant")
+            }
+            Some(_) if (has_kinks(self.a) || has_kinks(self.b)) && !self.same_pieces() => {
+                Same::Unknown("equal at all integers tried, but not all pieces are known")
+            }
+            Some(small) => Same::Equal(if small && exact { "identity" } else { "numeric identity" }),
         }
     }
 
@@ -273,6 +353,19 @@ impl Test<'_, '_> {
         }
         tight.then_some(Verdict::Numeric)
     }
+}
+
+/// The integer above all constants of an expression; `None` when one has no value.
+fn largest_constant(expr: &Expr, budget: &mut Budget) -> Option<i64> {
+    if expr.variables().is_empty() && !expr.any(&|e| matches!(e, Expr::Apply(..))) {
+        let mut eval = Eval::new(Point { family: Family::Fractions, index: 0 }, FIRST_PRECISION, false, budget);
+        let value = eval.value(expr).ok()?;
+        let size = eval.arithmetic.abs(&value).ok()?;
+        let whole = eval.arithmetic.floor(&size).ok()?;
+        let whole = whole.as_integer().and_then(num_traits::ToPrimitive::to_i64);
+        return Some(whole.map_or(i64::MAX, |whole| whole.saturating_add(1)));
+    }
+    expr.children().into_iter().try_fold(1, |largest, child| Some(largest.max(largest_constant(child, budget)?)))
 }
 
 /// Whether an expression has values at integers only.
@@ -383,6 +476,20 @@ mod tests {
             ("(-8)^{1/3}", "-2"),
             ("\\sqrt{-4}", "2i"),
             ("\\frac{1}{1+i}", "\\frac{1-i}{2}"),
+            ("\\lceil 2y-y-y\\rceil", "0"),
+            ("|x-1|+|1-x|", "2|x-1|"),
+            ("\\max(x,y)", "\\max(y,x)"),
+            ("\\sqrt{x^2-2x+1}", "|x-1|"),
+            ("\\sqrt{1/m}", "\\frac{1}{\\sqrt{m}}"),
+            ("\\sqrt{a^2b^2}", "|ab|"),
+            ("\\lfloor x+3\\rfloor", "\\lfloor x\\rfloor+3"),
+            ("\\lfloor 2x\\rfloor", "\\lfloor x\\rfloor+\\lfloor x+\\frac12\\rfloor"),
+            ("\\ln(x^2+1)-\\ln 2", "\\ln\\frac{x^2+1}{2}"),
+            ("2\\sqrt{a^2+b^2}", "\\sqrt{4a^2+4b^2}"),
+            ("x^n x", "x^{n+1}"),
+            ("||x|-1|", "\\max(|x|-1,1-|x|)"),
+            ("(-1)^n", "(-1)^{n+2}"),
+            ("\\sum_{k=0}^n\\binom{n}{k}", "2^n"),
         ] {
             assert!(same(a, b).is_equal(), "{a} {b}: {:?}", same(a, b));
         }
@@ -402,6 +509,11 @@ mod tests {
             ("\\sin x", "x"),
             ("e^{\\pi\\sqrt{163}}", "262537412640768744"),
             ("x+1", "y+1"),
+            ("|x+10^{20}|", "x+10^{20}"),
+            ("\\min(x,10^{20})", "x"),
+            ("\\lceil x\\rceil", "\\lfloor x\\rfloor+1"),
+            ("\\binom{n}{60}", "0"),
+            ("|(x-1)(x-1-10^{-30})|", "(x-1)(x-1-10^{-30})"),
         ] {
             assert!(same(a, b).is_different(), "{a} {b}: {:?}", same(a, b));
         }
@@ -411,6 +523,10 @@ mod tests {
     fn doubt_is_undecided() {
         for (a, b) in [
             ("\\ln x^2", "2\\ln x"),
+            ("\\binom{n}{10^6}", "0"),
+            ("\\gcd(n,10007)+n!", "1+n!"),
+            ("|\\sin x+2|", "\\sin x+2"),
+            ("\\max(0,-x-10^9)\\max(0,-y-x)", "0"),
             ("\\sqrt{x}\\sqrt{y}", "\\sqrt{xy}"),
             ("9^{9^{9^9}}", "9^{9^{9^8}}"),
             ("100000!", "5"),

@@ -1,11 +1,11 @@
 //! Tokens of an answer in LaTeX, plain text or a mixture, with Unicode and full-width characters.
 
+mod numbers;
 mod upright;
 
 use super::{
     expr::{Bracket, Func, Relation},
-    limits::MAX_DIGITS,
-    words,
+    units, words,
 };
 
 /// A token.
@@ -27,6 +27,10 @@ pub enum Tok {
     PlusMinus(bool),
     /// `×`, `·`, `*`
     Times,
+    /// `×` between vectors or sets, `∘` between functions.
+    Cross,
+    /// `∧`, or `∨` when not set.
+    Logic(bool),
     /// `/`, `÷`
     Slash,
     /// `^`
@@ -223,11 +227,11 @@ impl Lexer {
                 return Ok(());
             }
             '.' if two('.') && self.peek(2) == '.' => (Tok::Var("…".into()), 3),
-            '.' | '?' | '…' | '"' => {
+            '?' => return Err("a question mark"),
+            '.' | '…' | '"' => {
                 // A full stop ends the answer; anywhere else it cannot be read.
-                let rest_is_blank = self.chars[self.at..]
-                    .iter()
-                    .all(|c| c.is_whitespace() || matches!(c, '.' | '?' | '"' | '$' | '}' | ')'));
+                let rest_is_blank =
+                    self.chars[self.at..].iter().all(|c| c.is_whitespace() || matches!(c, '.' | '"' | '$' | '}' | ')'));
                 if !rest_is_blank && c != '"' {
                     return Err("a point that belongs to no number");
                 }
@@ -247,7 +251,10 @@ impl Lexer {
                 }
                 (Tok::Word(c.to_string()), 1)
             }
-            c if c.is_alphabetic() => return self.other_letters(),
+            c if c.is_alphabetic() => {
+                self.other_letters();
+                return Ok(());
+            }
             _ => return Err("an unknown character"),
         };
         self.at += width;
@@ -262,12 +269,12 @@ impl Lexer {
     }
 
     /// Letters of other scripts: a Greek letter is a variable, a run of any other script is a word.
-    fn other_letters(&mut self) -> Result<(), LexError> {
+    fn other_letters(&mut self) {
         let c = self.peek(0);
         if let Some(name) = words::greek_letter(c) {
             self.at += 1;
             self.push(Tok::Var(name.to_owned()));
-            return Ok(());
+            return;
         }
         let start = self.at;
         while self.peek(0).is_alphabetic() && !self.peek(0).is_ascii() {
@@ -277,132 +284,33 @@ impl Lexer {
         self.push(match word.as_str() {
             "和" | "与" | "及" | "且" => Tok::And,
             "或" | "或者" => Tok::Or,
+            "度" => Tok::Degree,
             _ => Tok::Word(word),
         });
-        Ok(())
     }
 
-    fn number(&mut self) -> Result<(), LexError> {
-        let mut digits = String::new();
-        let take_digits = |lexer: &mut Self, digits: &mut String| {
-            while lexer.peek(0).is_ascii_digit() {
-                digits.push(lexer.peek(0));
-                lexer.at += 1;
-            }
-        };
-        take_digits(self, &mut digits);
-        self.groups(&mut digits);
-        if self.peek(0) == '.' && self.peek(1).is_ascii_digit() {
-            digits.push('.');
-            self.at += 1;
-            take_digits(self, &mut digits);
-        } else if self.peek(0) == '.'
-            && !digits.is_empty()
-            && !self.peek(1).is_alphabetic()
-            && !matches!(self.peek(1), '.' | '\\')
-        {
-            // `5.` is 5.
-            self.at += 1;
-        }
-        if let Some(period) = self.period(digits.contains('.')) {
-            if !digits.contains('.') {
-                digits.push('.');
-            }
-            self.push(Tok::Recurring(digits, period));
-            return Ok(());
-        }
-        let rest: String = self.chars[self.at..].iter().take(8).collect();
-        if digits.contains('.')
-            && (rest.starts_with("..")
-                || rest.starts_with("\\ldots")
-                || rest.starts_with("\\dots")
-                || rest.starts_with("\\cdots"))
-        {
-            return Err("unsupported: a number that goes on");
-        }
-        let exponent_sign = usize::from(matches!(self.peek(1), '+' | '-'));
-        if matches!(self.peek(0), 'e' | 'E') && self.peek(1 + exponent_sign).is_ascii_digit() {
-            digits.push('e');
-            self.at += 1;
-            if exponent_sign == 1 {
-                digits.push(self.peek(0));
-                self.at += 1;
-            }
-            take_digits(self, &mut digits);
-        }
-        if digits.len() > MAX_DIGITS {
-            return Err("a number with too many digits");
-        }
-        self.push(Tok::Num(digits));
-        Ok(())
+    /// Whether `\circ` composes two functions: a degree sign stands behind a number, or raised.
+    fn composes(&self) -> bool {
+        let next = self.chars[self.at..].iter().find(|c| !c.is_whitespace());
+        let behind = matches!(self.out.last(), Some(Token { tok: Tok::Var(_) | Tok::Close(_), .. }));
+        behind && next.is_some_and(|c| c.is_ascii_alphabetic() || *c == '(')
     }
 
-    /// The digits that repeat without end, after the decimal point: `\overline{3}`, `\bar{3}`, `\dot{3}`, `(3)` is not read.
-    fn period(&mut self, fraction: bool) -> Option<String> {
-        // The point itself may stand before the bar: `0.\overline{3}`.
-        let skip = usize::from(!fraction && self.peek(0) == '.');
-        if !fraction && skip == 0 {
-            return None;
+    /// Whether the command that was just read stands between two vectors: `\vec{a} \times \vec{b}`.
+    fn between_vectors(&self) -> bool {
+        let vectors = ["\\vec", "\\mathbf", "\\boldsymbol", "\\bm", "\\overrightarrow", "\\hat"];
+        let command = "\\times".len();
+        let before: String = self.chars[..self.at - command].iter().collect();
+        let after: String = self.chars[self.at..].iter().take(20).collect();
+        let sets =
+            |text: &str, letter: Option<char>| text.trim().len() == 1 && letter.is_some_and(|c| c.is_ascii_uppercase());
+        let next = after.trim_start();
+        if sets(&before, before.trim().chars().next()) && sets(next, next.chars().next()) {
+            return true;
         }
-        let start = self.at + skip;
-        let rest: String = self.chars[start.min(self.chars.len())..].iter().take(64).collect();
-        let (command, after) =
-            ["\\overline", "\\bar", "\\dot"].into_iter().find_map(|name| Some((name, rest.strip_prefix(name)?)))?;
-        let inner = after.trim_start().strip_prefix('{')?;
-        let digits = &inner[..inner.find('}')?];
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let spaces = after.len() - after.trim_start().len();
-        self.at = start + command.len() + spaces + digits.len() + 2;
-        Some(digits.to_owned())
-    }
-
-    /// Groups of three digits after the first one to three: `1,234`, `1 234`, `1\,234`, `1{,}234`, `1,\!234`.
-    fn groups(&mut self, digits: &mut String) {
-        if digits.is_empty() || digits.len() > 3 {
-            return;
-        }
-        let (start, lead) = (self.at, digits.clone());
-        let mut kind = None;
-        while let Some((separator, width)) = self.separator() {
-            let group: String = (0..3).map(|i| self.peek(width + i)).collect();
-            let three = group.bytes().all(|byte| byte.is_ascii_digit()) && !self.peek(width + 3).is_ascii_digit();
-            let mixed = kind.is_some_and(|kind| kind != separator);
-            if !three || mixed {
-                // `1,234,56` is a list: no part of it is a grouped number.
-                if kind == Some(',') && separator == ',' && self.peek(width).is_ascii_digit() {
-                    (self.at, *digits) = (start, lead);
-                }
-                return;
-            }
-            // A group that a decimal point or a fraction follows, as in `1 234/5`, still is one number.
-            digits.push_str(&group);
-            self.at += width + 3;
-            kind = Some(separator);
-        }
-    }
-
-    /// The group separator here: what it is, and its width.
-    fn separator(&self) -> Option<(char, usize)> {
-        let rest = &self.chars[self.at..];
-        let starts = |text: &str| text.chars().enumerate().all(|(i, c)| rest.get(i) == Some(&c));
-        let spaces = |from: usize| rest[from.min(rest.len())..].iter().take_while(|c| **c == ' ').count();
-        if starts("{,}") {
-            Some(('{', 3))
-        } else if starts(",\\!") {
-            Some(('!', 3 + spaces(3)))
-        } else if ["\\,", "\\;", "\\:", "\\ "].into_iter().any(starts) {
-            Some(('\\', 2))
-        } else if starts("{\\,}") {
-            Some(('\\', 4))
-        } else if starts(",") && self.depth == 0 {
-            Some((',', 1))
-        } else if (starts(" ") || starts("~") || starts("\u{a0}")) && self.depth == 0 && spaces(1) == 0 {
-            Some((' ', 1))
-        } else {
-            None
-        }
+        let last = before.rfind('\\').map_or("", |at| &before[at..]);
+        let named = |text: &str| vectors.iter().any(|vector| text.trim_start().starts_with(vector));
+        named(last) && named(&after)
     }
 
     /// A run of Latin letters: a function, a unit, a word, or variables side by side.
@@ -420,9 +328,27 @@ impl Lexer {
             self.push(Tok::Var(run.to_owned()));
             return;
         }
-        let after_number = matches!(self.out.last(), Some(Token { tok: Tok::Num(_) | Tok::Close(_), .. }));
-        let joins_units = run == "per" && matches!(self.out.last(), Some(Token { tok: Tok::Word(_), .. }));
-        if joins_units || words::is_unit(run) && after_number && self.at_end_of_unit() {
+        let after_number = match self.out.as_slice() {
+            // `1 g/cm^3`
+            [
+                ..,
+                Token { tok: Tok::Num(_), .. },
+                Token { tok: Tok::Var(_) | Tok::Word(_), .. },
+                Token { tok: Tok::Slash, .. },
+            ] => true,
+            [.., Token { tok: Tok::Num(_) | Tok::Close(_) | Tok::Word(_), .. }] => true,
+            _ => false,
+        };
+        // `18 years old`: a short word behind another.
+        let short_word = self.space
+            && matches!(run.len(), 2 | 3)
+            && run.bytes().all(|byte| byte.is_ascii_lowercase())
+            && matches!(self.out.last(), Some(Token { tok: Tok::Word(_), .. }))
+            && words::plain_word(run).is_none();
+        let joins_units = run == "per"
+            && matches!(self.out.last(), Some(Token { tok: Tok::Word(_) | Tok::Var(_), .. }))
+            && self.space;
+        if short_word || joins_units || after_number && is_unit(run) && self.ends_unit(run) {
             // Before the functions: `5 min`.
             self.push(Tok::Word(run.to_owned()));
         } else if let Some(tok) = words::plain_word(run) {
@@ -456,10 +382,21 @@ impl Lexer {
         }
     }
 
+    /// Whether a run of letters that is a unit is meant as one.
+    fn ends_unit(&self, run: &str) -> bool {
+        self.space && words::function(run).is_none() || self.at_end_of_unit()
+    }
+
     /// Whether nothing that a function could be applied to follows.
     fn at_end_of_unit(&self) -> bool {
         let next = self.chars[self.at..].iter().find(|c| !c.is_whitespace());
-        next.is_none_or(|c| matches!(c, '.' | ',' | ';' | ')' | '}' | '/' | '^' | '$' | '\\'))
+        next.is_none_or(|c| matches!(c, '.' | ',' | ';' | ')' | '}' | '/' | '^' | '$' | '\\') || c.is_ascii_digit())
+            || self.space_then_letter()
+    }
+
+    /// `5 ft of rope`: another word follows, which no function is applied to.
+    fn space_then_letter(&self) -> bool {
+        self.peek(0) == ' ' && self.peek(1).is_ascii_alphabetic() && self.peek(2).is_ascii_alphabetic()
     }
 
     fn command(&mut self) -> Result<(), LexError> {
@@ -563,6 +500,14 @@ impl Lexer {
                 Ok(())
             }
             "char" => Err("a character by its number"),
+            "circ" if self.composes() => {
+                self.push(Tok::Cross);
+                Ok(())
+            }
+            "times" if self.between_vectors() => {
+                self.push(Tok::Cross);
+                Ok(())
+            }
             _ => match words::command(name) {
                 Some(words::Command::Token(tok)) => {
                     self.push(tok);
@@ -590,4 +535,9 @@ impl Lexer {
         self.push(Tok::Var(format!("\\{name}")));
         Ok(())
     }
+}
+
+/// Whether a run of letters behind a number is a unit.
+fn is_unit(run: &str) -> bool {
+    units::is_known(run) || matches!(run, "st" | "nd" | "rd" | "th" | "sq" | "cu" | "pts")
 }

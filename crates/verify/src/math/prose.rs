@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{extract::Place, units, words};
+use super::{extract::Place, nouns, numerals, units, words};
+use crate::stance;
 
 /// The last formula or number of a sentence, with the unit or percent sign after it.
 pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
@@ -13,9 +14,8 @@ pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
         let start = sentence.rfind(last)?;
         let after = sentence.get(start + last.len()..).unwrap_or_default();
         if !after.contains(|c: char| c.is_ascii_digit()) {
-            let place =
-                if formulas.len() == 1 || says(&sentence[..start]) { Place::LastValue } else { Place::StrayValue };
-            return Some((place, last));
+            let said = formulas.len() == 1 || says(&sentence[..start]);
+            return Some((place(said && is_asserted(sentence, last)), last));
         }
     }
     if sentence.contains('\\') {
@@ -33,11 +33,42 @@ pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
         return None;
     }
     let only = NUMBER.find_iter(sentence).count() == 1;
-    let place = if only || says(before) { Place::LastValue } else { Place::StrayValue };
-    Some((place, found.as_str()))
+    // `7 to the fourth`: what begins with its number is no more than that with its words.
+    let alone = before.trim_matches(|c: char| !c.is_alphanumeric()).is_empty();
+    let words = after.split(['.', ',', ';', '\n', '(']).next().unwrap_or_default();
+    let forgiven = !alone || units::Phrase::read(words, units::Question::default()).is_forgiven();
+    let said = (only && forgiven || says(before)) && stance::asserts(before, after) && !is_changed(before, after);
+    Some((place(said), found.as_str()))
 }
 
-/// Whether a sentence so far ends in a word that gives a value, as in `the probability is`, and does not deny it.
+fn place(said: bool) -> Place {
+    if said { Place::LastValue } else { Place::StrayValue }
+}
+
+/// Whether the sentence around a formula asserts it.
+pub fn is_asserted(text: &str, formula: &str) -> bool {
+    let Some(at) = text.rfind(formula) else { return false };
+    let marks = |c: char| matches!(c, '$' | '\\' | '(' | ')' | '[' | ']');
+    let (before, after) = (&text[..at], &text[at + formula.len()..]);
+    stance::asserts(before.trim_end_matches(marks), after.trim_start_matches(marks)) && !stance::takes_back(after)
+}
+
+/// Whether a word beside a number in a sentence makes it another number: `minus 5`, `5 thousand`, `5 below zero`.
+fn is_changed(before: &str, after: &str) -> bool {
+    let word = |c: char| c.is_alphabetic() || c == '-';
+    let last = before.trim_end_matches(|c: char| c.is_whitespace() || c == '$');
+    let last =
+        &last[last.rfind(|c| !word(c)).map_or(0, |at| at + last[at..].chars().next().map_or(1, char::len_utf8))..];
+    let clause = after.split(['.', ',', ';', '\n', '。', '，', '(']).next().unwrap_or_default();
+    let mut following = clause.split_whitespace().map(|part| part.trim_matches(|c| !word(c)));
+    let first = following.clone().next().unwrap_or_default();
+    numerals::is_negative_sign(last)
+        || numerals::multiplier(first).is_some()
+        || nouns::is_changing(first)
+        || following.by_ref().take(6).any(units::is_side)
+}
+
+/// Whether a sentence so far ends in a word that gives a value, as in `the probability is`.
 fn says(before: &str) -> bool {
     let before =
         before.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '$' | '\\' | '(' | '[' | '*' | '"'));
@@ -52,7 +83,6 @@ fn says(before: &str) -> bool {
         "equals",
         "equal",
         "to",
-        "by",
         "be",
         "approximately",
         "about",
@@ -62,6 +92,7 @@ fn says(before: &str) -> bool {
         "have",
         "has",
         "obtain",
+        "by",
     ];
     gives.contains(&word.as_str())
 }
@@ -117,10 +148,7 @@ fn currency(content: &str) -> bool {
 
 /// Whether a run of letters is a function, a Greek letter, a joining word or a unit.
 fn mathematical(run: &str) -> bool {
-    words::plain_word(run).is_some()
-        || words::is_unit(run)
-        || words::leading_function(run).is_some()
-        || units::is_known(run)
+    words::plain_word(run).is_some() || words::leading_function(run).is_some() || units::is_known(run)
 }
 
 /// Whether a text has words that belong to no formula: at least two, or one Chinese clause.

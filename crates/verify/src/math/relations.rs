@@ -10,7 +10,7 @@ use super::{
     expr::{Expr, Func, Relation},
     identity::{Same, identical, is_constant},
     limits::Budget,
-    value::Number,
+    value::{Arithmetic, Number},
 };
 
 /// Both values of every `±`: `None` when there are too many. The signs of `±` and `∓` in one expression go together;
@@ -71,8 +71,7 @@ pub fn is_name(expr: &Expr) -> bool {
         Expr::Var(_) | Expr::Text(_) => true,
         Expr::Const(constant) => matches!(constant, super::expr::Const::I | super::expr::Const::E),
         Expr::Apply(_, arguments) => arguments.iter().all(super::expr::Expr::is_scalar),
-        // `\frac{dy}{dx}`
-        Expr::Mul(items) if items.len() == 2 && items[0] == Expr::Var("d".into()) => is_name(&items[1]),
+        Expr::Opaque(written) => written.starts_with("derivative "),
         Expr::Mul(items) => items.iter().all(capital),
         Expr::Div(a, b) => is_name(a) && is_name(b),
         Expr::Ratio(items) => items.iter().all(is_name),
@@ -138,7 +137,7 @@ fn factor(f: &Expr, g: &Expr, budget: &mut Budget) -> Result<Option<Ordering>, &
             return Err("a side is infinite");
         }
         let ratio = eval.arithmetic.div(&at_f, &at_g).map_err(|_| "the ratio has no value")?;
-        let sign = eval.arithmetic.sign(&ratio).map_err(|_| "the ratio has no sign")?;
+        let sign = Arithmetic::sign(&ratio).map_err(|_| "the ratio has no sign")?;
         // f(x)·g(p) = g(x)·f(p) for all x.
         let (fixed_f, fixed_g) = (at_point(f, point), at_point(g, point));
         let left = Expr::Mul(vec![f.clone(), fixed_g]);
@@ -152,15 +151,22 @@ fn factor(f: &Expr, g: &Expr, budget: &mut Budget) -> Result<Option<Ordering>, &
     Err("no point has a value on both sides")
 }
 
-/// The expression with the point's numbers for its variables.
+/// The expression with the point's numbers for its variables and unknown functions.
 fn at_point(expr: &Expr, point: Point) -> Expr {
-    expr.variables().iter().fold(expr.clone(), |expr, name| {
+    let value = |expr: &Expr| {
         let mut budget = Budget::new(1000);
-        match Eval::new(point, 64, true, &mut budget).value(&Expr::Var(name.clone())) {
-            Ok(Number::Exact(value, _)) => expr.with(name, &Expr::Num(value, 0)),
-            _ => expr,
+        match Eval::new(point, 64, true, &mut budget).value(expr) {
+            Ok(Number::Exact(value, _)) => Expr::Num(value, 0),
+            _ => expr.clone(),
         }
-    })
+    };
+    match expr {
+        Expr::Var(_) | Expr::Apply(..) => value(expr),
+        Expr::Fold(..) => {
+            expr.variables().iter().fold(expr.clone(), |expr, name| expr.with(name, &value(&Expr::Var(name.clone()))))
+        }
+        other => other.map(&|child| at_point(child, point)),
+    }
 }
 
 /// The value of `expr` with `name` set to `x` and all other variables at `point`.
@@ -393,7 +399,7 @@ fn truths(f: &Expr, f_up: bool, g: &Expr, g_up: bool, budget: &mut Budget) -> Sa
         for index in 0..8 {
             let mut eval = Eval::new(Point { family, index }, 128, true, budget);
             let (Ok(at_f), Ok(at_g)) = (eval.value(f), eval.value(g)) else { continue };
-            let (Ok(at_f), Ok(at_g)) = (eval.arithmetic.sign(&at_f), eval.arithmetic.sign(&at_g)) else { continue };
+            let (Ok(at_f), Ok(at_g)) = (Arithmetic::sign(&at_f), Arithmetic::sign(&at_g)) else { continue };
             if at_f == Ordering::Equal || at_g == Ordering::Equal {
                 continue;
             }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::{
     expr::{Bracket, Const, Expr, Join, Relation, SetOp},
-    identity::{is_constant, order},
+    identity::{Same, is_constant, order},
     limits::Budget,
     relations::{isolated, plus_minus},
 };
@@ -14,11 +14,104 @@ use super::{
 const MAX_ENDS: usize = 64;
 
 /// Compares two sets; `None` when one is no set of real numbers that is understood here.
-pub fn equal(a: &Expr, b: &Expr, budget: &mut Budget) -> Option<bool> {
+pub fn equal(a: &Expr, b: &Expr, budget: &mut Budget) -> Option<Same> {
+    let (a_subject, b_subject) = (Subject::of(a)?, Subject::of(b)?);
     let mut line = Line { ends: Vec::new(), budget };
     line.collect(a)?;
     line.collect(b)?;
-    Some(line.members(a)? == line.members(b)?)
+    let same = line.members(a)? == line.members(b)?;
+    Some(match same {
+        true if a_subject.universe != b_subject.universe => Same::Unknown("sets of different kinds of numbers"),
+        true if a_subject.differs(&b_subject) => Same::Unknown("conditions on different variables"),
+        true => Same::Equal("sets of numbers"),
+        // `1 ≤ x ≤ 3` and `0 < x < 4` are one set of integers.
+        false if a_subject.universe != "R" || b_subject.universe != "R" => {
+            Same::Unknown("sets of numbers that are not all real numbers")
+        }
+        false => Same::Different("sets of numbers"),
+    })
+}
+
+/// What a set's conditions are about.
+struct Subject {
+    /// The free unknown, if any.
+    name: Option<Expr>,
+    /// The numbers that are looked at.
+    universe: String,
+}
+
+impl Subject {
+    fn differs(&self, other: &Self) -> bool {
+        matches!((&self.name, &other.name), (Some(a), Some(b)) if a != b)
+    }
+
+    /// `None` when the conditions are about several unknowns, or about an expression of one.
+    fn of(set: &Expr) -> Option<Self> {
+        let mut subject = Self { name: None, universe: "R".into() };
+        subject.read(set)?;
+        Some(subject)
+    }
+
+    fn read(&mut self, set: &Expr) -> Option<()> {
+        match set {
+            Expr::Chain(sides, relations) => {
+                if let ([name, range], [Relation::In | Relation::NotIn]) = (sides.as_slice(), relations.as_slice()) {
+                    self.found(name.clone())?;
+                    return self.ranges(range);
+                }
+                let applied = sides.iter().find(|side| matches!(side, Expr::Apply(..)));
+                let mut names: Vec<_> = match applied {
+                    Some(name) => vec![name.clone()],
+                    None => sides.iter().flat_map(Expr::variables).map(Expr::Var).collect(),
+                };
+                names.dedup();
+                names.into_iter().try_for_each(|name| self.found(name))
+            }
+            Expr::Builder(head, condition) => {
+                let mut inner = Self::of(condition)?;
+                match &**head {
+                    Expr::Chain(..) => inner.read(head)?,
+                    name @ Expr::Var(_) => inner.found(name.clone())?,
+                    _ => return None,
+                }
+                // Its name is bound: `{t | t > 3}` is `{x | x > 3}`.
+                self.numbers(&inner.universe)
+            }
+            Expr::List(items, _) => items.iter().try_for_each(|item| self.read(item)),
+            Expr::SetOp(_, a, b) => {
+                self.read(a)?;
+                self.read(b)
+            }
+            _ => Some(()),
+        }
+    }
+
+    fn found(&mut self, name: Expr) -> Option<()> {
+        match &self.name {
+            Some(known) => (*known == name).then_some(()),
+            None => {
+                self.name = Some(name);
+                Some(())
+            }
+        }
+    }
+
+    fn ranges(&mut self, range: &Expr) -> Option<()> {
+        match range {
+            Expr::NumberSet(name) if !name.starts_with('R') => self.numbers(name),
+            other => self.read(other),
+        }
+    }
+
+    fn numbers(&mut self, name: &str) -> Option<()> {
+        if name != "R" && self.universe != "R" && self.universe != name {
+            return None;
+        }
+        if name != "R" {
+            name.clone_into(&mut self.universe);
+        }
+        Some(())
+    }
 }
 
 /// The line cut at all ends: piece 0 is everything below the first, piece 2i+1 the i-th end, piece 2i+2 what follows it.
@@ -107,8 +200,14 @@ impl Line<'_> {
             Expr::List(items, _) if items.iter().all(|item| matches!(item, Expr::Chain(..))) => {
                 items.iter().try_for_each(|item| self.collect(item))
             }
-            Expr::Builder(_, condition) => self.collect(condition),
+            Expr::Builder(head, condition) => {
+                if matches!(**head, Expr::Chain(..)) {
+                    self.collect(head)?;
+                }
+                self.collect(condition)
+            }
             Expr::Chain(sides, relations) => match (sides.as_slice(), relations.as_slice()) {
+                ([_, Expr::NumberSet(name)], [Relation::In]) if !name.starts_with('R') => Some(()),
                 ([_, set], [Relation::In | Relation::NotIn]) => self.collect(set),
                 _ => {
                     for (_, bounds) in isolated(sides, relations, self.budget)? {
@@ -206,8 +305,18 @@ impl Line<'_> {
                     }
                 }
             }
-            Expr::Builder(_, condition) => self.members(condition),
+            Expr::Builder(head, condition) => {
+                let within = match **head {
+                    Expr::Chain(..) => self.members(head)?,
+                    _ => vec![true; 2 * self.ends.len() + 1],
+                };
+                Some(join(self.members(condition)?, within, SetOp::Intersection))
+            }
             Expr::Chain(sides, relations) => match (sides.as_slice(), relations.as_slice()) {
+                // Which numbers these are is compared apart.
+                ([_, Expr::NumberSet(name)], [Relation::In]) if !name.starts_with('R') => {
+                    Some(vec![true; 2 * self.ends.len() + 1])
+                }
                 ([_, set], [Relation::In]) => self.members(set),
                 ([_, set], [Relation::NotIn]) => Some(self.members(set)?.into_iter().map(|member| !member).collect()),
                 _ => {

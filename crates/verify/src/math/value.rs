@@ -186,7 +186,7 @@ impl Arithmetic<'_> {
     }
 
     /// The negative.
-    pub fn neg(&self, a: &Number) -> Number {
+    pub fn neg(a: &Number) -> Number {
         match a {
             Number::Exact(re, im) => Number::Exact(-re, -im),
             Number::Approx(re, im) => Number::Approx(re.neg(), im.neg()),
@@ -209,7 +209,7 @@ impl Arithmetic<'_> {
                 };
                 self.check(product)
             }
-            (Number::Infinite(sign), other) | (other, Number::Infinite(sign)) => match self.sign(other)? {
+            (Number::Infinite(sign), other) | (other, Number::Infinite(sign)) => match Self::sign(other)? {
                 Ordering::Equal => Err(Stop::Undefined),
                 order => Ok(Number::Infinite(*sign != (order == Ordering::Less))),
             },
@@ -240,7 +240,7 @@ impl Arithmetic<'_> {
                 self.mul(a, &inverse)
             }
             (Number::Infinite(_), Number::Infinite(_)) => Err(Stop::Undefined),
-            (Number::Infinite(sign), other) => Ok(Number::Infinite(*sign != (self.sign(other)? == Ordering::Less))),
+            (Number::Infinite(sign), other) => Ok(Number::Infinite(*sign != (Self::sign(other)? == Ordering::Less))),
             (_, Number::Infinite(_)) => Ok(Number::int(0)),
             _ => {
                 let ((ar, ai), (br, bi)) = (self.balls(a)?, self.balls(b)?);
@@ -257,7 +257,7 @@ impl Arithmetic<'_> {
     }
 
     /// The sign of a real number.
-    pub fn sign(&self, a: &Number) -> Result<Ordering, Stop> {
+    pub fn sign(a: &Number) -> Result<Ordering, Stop> {
         match a {
             Number::Exact(re, im) if im.is_zero() => Ok(re.cmp(&BigRational::zero())),
             Number::Approx(re, im) if im.is_zero() => Ok(re.sign()?),
@@ -274,8 +274,8 @@ impl Arithmetic<'_> {
         {
             return Ok(Ordering::Equal);
         }
-        let difference = self.add(a, &self.neg(b))?;
-        self.sign(&difference)
+        let difference = self.add(a, &Self::neg(b))?;
+        Self::sign(&difference)
     }
 
     /// The absolute value.
@@ -312,14 +312,14 @@ impl Arithmetic<'_> {
         if let Some(value) = a.as_exact() {
             if value.is_negative() {
                 if n % 2 == 1 {
-                    let root = self.root(&self.neg(a), n)?;
-                    return Ok(self.neg(&root));
+                    let root = self.root(&Self::neg(a), n)?;
+                    return Ok(Self::neg(&root));
                 }
                 if self.real {
                     return Err(Stop::Undefined);
                 }
                 if n == 2 {
-                    let root = self.root(&self.neg(a), 2)?;
+                    let root = self.root(&Self::neg(a), 2)?;
                     return self.mul(&root, &Number::Exact(BigRational::zero(), BigRational::one()));
                 }
             } else if bits(value) < MAX_BITS {
@@ -338,7 +338,7 @@ impl Arithmetic<'_> {
         if im.is_zero() && re.sign()? == Ordering::Less {
             if n % 2 == 1 {
                 let root = self.root(&Number::real(re.neg()), n)?;
-                return Ok(self.neg(&root));
+                return Ok(Self::neg(&root));
             }
             if self.real {
                 return Err(Stop::Undefined);
@@ -460,11 +460,11 @@ impl Arithmetic<'_> {
         let one = Number::int(1);
         if a.as_exact().is_some_and(|value| value.abs().is_one()) {
             let half = Number::real(Ball::pi(self.precision).scaled(-1));
-            return Ok(if self.sign(a)? == Ordering::Less { self.neg(&half) } else { half });
+            return Ok(if Self::sign(a)? == Ordering::Less { Self::neg(&half) } else { half });
         }
         let square = self.mul(a, a)?;
-        let rest = self.add(&one, &self.neg(&square))?;
-        if self.sign(&rest)? == Ordering::Less {
+        let rest = self.add(&one, &Self::neg(&square))?;
+        if Self::sign(&rest)? == Ordering::Less {
             return Err(Stop::Undefined);
         }
         let root = self.root(&rest, 2)?;
@@ -492,7 +492,7 @@ impl Arithmetic<'_> {
             return self.integer_power(base, n);
         }
         if base.is_zero() {
-            return match self.sign(exponent)? {
+            return match Self::sign(exponent)? {
                 Ordering::Greater => Ok(Number::int(0)),
                 _ => Err(Stop::Undefined),
             };
@@ -501,13 +501,13 @@ impl Arithmetic<'_> {
             && let Some(degree) = power.denom().to_u32()
             && degree <= 64
         {
-            let negative = self.sign(base)? == Ordering::Less;
+            let negative = Self::sign(base)? == Ordering::Less;
             if !negative || degree % 2 == 1 {
                 let root = self.root(base, degree)?;
                 return self.integer_power(&root, power.numer());
             }
         }
-        if self.real && self.sign(base)? == Ordering::Less {
+        if self.real && Self::sign(base)? == Ordering::Less {
             return Err(Stop::Undefined);
         }
         let ln = self.ln(base)?;

@@ -1,4 +1,4 @@
-//! The vocabulary of answers: commands, functions, joining words, Greek letters, units.
+//! The vocabulary of answers: commands, functions, joining words, Greek letters.
 
 use super::{
     expr::{Bracket, Func, Relation},
@@ -137,7 +137,7 @@ pub fn plain_word(run: &str) -> Option<Tok> {
         "pm" => Tok::PlusMinus(false),
         "cdot" | "times" => Tok::Times,
         "mod" => Tok::Mod(false),
-        "percent" | "pct" => Tok::Percent,
+        "percent" | "pct" | "percentage" => Tok::Percent,
         "degrees" | "degree" | "deg" => Tok::Degree,
         "union" | "cup" => Tok::Cup,
         "cap" => Tok::Cap,
@@ -271,8 +271,8 @@ pub fn command(name: &str) -> Option<Command> {
         "to" | "rightarrow" | "longrightarrow" | "mapsto" => Tok::Rel(Relation::Other("to")),
         "Rightarrow" | "implies" | "Longrightarrow" => Tok::Rel(Relation::Other("implies")),
         "iff" | "Leftrightarrow" | "Longleftrightarrow" => Tok::Rel(Relation::Other("iff")),
-        "land" | "wedge" => Tok::And,
-        "lor" | "vee" => Tok::Or,
+        "land" | "wedge" => Tok::Logic(true),
+        "lor" | "vee" => Tok::Logic(false),
         "colon" => Tok::Colon,
         "dots" | "ldots" | "cdots" | "dotsc" | "dotsb" => Tok::Var("…".into()),
         "exponentialE" => Tok::Var("e".into()),
@@ -292,68 +292,4 @@ pub fn command(name: &str) -> Option<Command> {
         }
         _ => return None,
     }))
-}
-
-/// Units of measure that may follow a number without a mark, singular.
-const UNITS: &[&str] = &[
-    "mm", "cm", "dm", "km", "in", "ft", "yd", "mi", "kg", "mg", "lb", "lbs", "oz", "ml", "mL", "kL", "hr", "hrs",
-    "min", "mins", "AM", "PM", "sec", "secs", "ms", "mph", "kph", "kmh", "Hz", "kHz", "MHz", "kJ", "kW", "MW", "kPa",
-    "Pa", "atm", "mol", "rad", "rads", "am", "AM", "PM", "pm", "st", "nd", "rd", "th", "sq", "cu", "yr", "yrs", "USD",
-    "EUR", "RMB", "CNY", "GBP", "cal", "kcal", "eV", "pts", "km/h", "ohm", "rpm", "psi", "gal", "qt", "pt", "cc",
-];
-
-/// Whether a short run of letters after a number is a unit.
-pub fn is_unit(run: &str) -> bool {
-    UNITS.contains(&run)
-}
-
-/// The number that words name, up to a million: `seventeen`, `twenty-one`, `one hundred and five`.
-pub fn number_word(words: &str) -> Option<i64> {
-    const SMALL: &[&str] = &[
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const TENS: &[&str] = &["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    let place = |list: &[&str], word: &str| list.iter().position(|known| *known == word).map(|at| at as i64);
-    let words = words.trim().to_ascii_lowercase();
-    let (mut total, mut part, mut any) = (0, 0, false);
-    // What may follow: `twenty` takes a digit, a digit takes `hundred`.
-    let mut room = 100;
-    for word in words.split([' ', '-']).filter(|word| !word.is_empty() && *word != "and") {
-        if let Some(value) = place(SMALL, word).filter(|value| *value < room) {
-            part += value;
-            room = 0;
-        } else if let Some(tens) = place(TENS, word).filter(|_| room >= 100) {
-            part += 20 + 10 * tens;
-            room = 10;
-        } else if word == "hundred" && (1..10).contains(&part) {
-            part *= 100;
-            room = 100;
-        } else if word == "thousand" && part > 0 && total == 0 {
-            total = part * 1000;
-            (part, room) = (0, 100);
-        } else {
-            return None;
-        }
-        any = true;
-    }
-    any.then_some(total + part)
 }

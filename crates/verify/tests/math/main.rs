@@ -1,9 +1,12 @@
 //! `math` on real and hand-made cases: banks of other graders, kinds of answers, perturbed answers, attacks, properties.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what the banks show is for people to read")]
 
+mod adversarial;
 mod attacks;
 mod banks;
+mod families;
 mod kinds;
+mod metamorphic;
 mod perturbations;
 mod properties;
 mod rollouts;

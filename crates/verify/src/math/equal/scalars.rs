@@ -11,7 +11,7 @@ use super::{
         identity::{Same, has_bare_log, identical, is_constant},
         relations::residues,
         settings::{Percent, UnitPolicy},
-        units::{self, Units},
+        units::{self, Phrase, Question, Units},
         value::Number,
     },
     Comparer, said,
@@ -20,7 +20,11 @@ use super::{
 impl Comparer<'_> {
     /// Compares two values; a letter that may be a unit (`5 m`) is one when the other side has a unit.
     pub(super) fn scalars(&mut self, a: &Expr, b: &Expr) -> Same {
-        if let Some(same) = residues(a, b, &mut self.budget) {
+        let measured = |expr: &Expr| matches!(expr, Expr::Quantity(..));
+        if !measured(a)
+            && !measured(b)
+            && let Some(same) = residues(a, b, &mut self.budget)
+        {
             return same;
         }
         let same = self.measured(a, b);
@@ -42,7 +46,7 @@ impl Comparer<'_> {
 
     /// Compares two values with their units, percent and degree signs.
     fn measured(&mut self, a: &Expr, b: &Expr) -> Same {
-        let (a, b) = (Value::of(a), Value::of(b));
+        let (a, b) = (Value::read(a, self.question), Value::read(b, self.question));
         if let (Expr::Base(a_digits, a_base), Expr::Base(b_digits, b_base)) = (&a.expr, &b.expr) {
             if a_base == b_base {
                 return said(
@@ -80,11 +84,12 @@ impl Comparer<'_> {
     /// Degrees against radians that say so, and percentages against measures.
     fn angles(&mut self, a: &Value, b: &Value) -> Option<Same> {
         for (one, other) in [(a, b), (b, a)] {
-            let Some(unit) = other.unit.as_ref().filter(|_| one.unit.is_none()) else { continue };
-            if one.mark == Mark::Degree && units::compare(unit, "rad") == Units::Agree {
+            let Some(phrase) = other.phrase.as_ref().filter(|_| one.phrase.is_none()) else { continue };
+            let radians = Phrase::read("rad", self.question);
+            if one.mark == Mark::Degree && phrase.compare(&radians) == Units::Agree {
                 return Some(self.plain(&one.scaled(), &other.expr));
             }
-            if one.mark == Mark::Percent && other.mark == Mark::None && units::is_known(unit) {
+            if one.mark == Mark::Percent && other.mark == Mark::None && phrase.is_forgiven() && phrase.is_measure() {
                 return Some(Same::Different("a percentage and a measure"));
             }
         }
@@ -107,22 +112,26 @@ impl Comparer<'_> {
     }
 
     fn with_units(&mut self, a: &Value, b: &Value, same: Same) -> Same {
-        match (&a.unit, &b.unit) {
+        match (&a.phrase, &b.phrase) {
             (None, None) => same,
-            (Some(_), None) | (None, Some(_)) => match self.settings.units {
+            (Some(phrase), None) | (None, Some(phrase)) => match self.settings.units {
+                _ if !phrase.is_forgiven() => Same::Unknown("the words beside a number may change it"),
                 UnitPolicy::Strict if same.is_equal() => Same::Different("a unit is missing"),
                 _ => same,
             },
-            (Some(_), Some(_)) if self.settings.units == UnitPolicy::Ignore => same,
-            (Some(a_unit), Some(b_unit)) => match units::compare(a_unit, b_unit) {
+            (Some(a_phrase), Some(b_phrase)) => match a_phrase.compare(b_phrase) {
                 Units::Agree => same,
-                Units::Differ if same.is_equal() => Same::Different("the units are of different kinds"),
+                Units::Unclear => Same::Unknown("the words beside the numbers may differ"),
+                _ if self.settings.units == UnitPolicy::Ignore => same,
+                Units::Differ | Units::Inexact if same.is_equal() => {
+                    Same::Different("the units are of different kinds")
+                }
+                Units::Inexact => Same::Unknown("the units do not convert by a factor"),
+                Units::Differ => same,
                 Units::Factor(factor) => {
                     let scaled = Expr::Mul(vec![a.expr.clone(), Expr::Num(factor, 0)]);
                     self.plain(&scaled, &b.expr)
                 }
-                Units::Unclear if same.is_equal() => Same::Unknown("the units may differ"),
-                Units::Differ | Units::Unclear => same,
             },
         }
     }
@@ -139,13 +148,7 @@ impl Comparer<'_> {
             return same;
         }
         let value = self.plain(&a.scaled(), &b.scaled());
-        if value.is_equal() {
-            value
-        } else if percent && self.settings.percent == Percent::Strict {
-            value
-        } else {
-            same
-        }
+        if value.is_equal() || percent && self.settings.percent == Percent::Strict { value } else { same }
     }
 
     /// Compares two expressions.
@@ -197,7 +200,10 @@ impl Comparer<'_> {
 /// A value without its unit and sign.
 struct Value {
     expr: Expr,
-    unit: Option<String>,
+    /// The words beside it, as written.
+    unit: String,
+    /// What they mean, if there are any but those that multiply.
+    phrase: Option<Phrase>,
     mark: Mark,
     /// The number before a word such as `million`, which `expr` has multiplied.
     bare: Option<Expr>,
@@ -223,6 +229,22 @@ impl Value {
         }
     }
 
+    /// Takes an answer apart, and what its words multiply it by.
+    fn read(expr: &Expr, question: Question<'_>) -> Self {
+        let mut value = Self::of(expr);
+        if value.unit.is_empty() {
+            return value;
+        }
+        let phrase = Phrase::read(&value.unit, question);
+        if let Some(size) = &phrase.multiplier {
+            let bare = value.expr.clone();
+            value.expr = Expr::Mul(vec![bare.clone(), Expr::Num(size.clone(), 0)]);
+            value.bare = Some(bare);
+        }
+        value.phrase = (!phrase.is_empty()).then_some(phrase);
+        value
+    }
+
     fn of(expr: &Expr) -> Self {
         match expr {
             Expr::Quantity(inner, unit) => {
@@ -230,41 +252,42 @@ impl Value {
                 if ordinal(unit) {
                     return inner;
                 }
-                let unit = inner.unit.as_ref().map_or(unit.clone(), |first| format!("{first} {unit}"));
-                match units::magnitude(&unit) {
-                    Some((size, rest)) => Self {
-                        unit: (!rest.is_empty()).then_some(rest),
-                        bare: Some(inner.expr.clone()),
-                        expr: Expr::Mul(vec![inner.expr, Expr::int(size)]),
-                        ..inner
-                    },
-                    None => Self { unit: Some(unit), ..inner },
-                }
+                Self { unit: format!("{} {unit}", inner.unit).trim().to_owned(), ..inner }
             }
             Expr::Percent(inner) => Self { mark: Mark::Percent, ..Self::of(inner) },
             Expr::Degree(inner) => Self { mark: Mark::Degree, ..Self::of(inner) },
             Expr::Neg(inner) => {
                 let inner = Self::of(inner);
-                Self { expr: inner.expr.negative(), bare: inner.bare.map(Expr::negative), ..inner }
+                Self { expr: inner.expr.negative(), ..inner }
             }
-            other => Self { expr: other.clone(), unit: None, mark: Mark::None, bare: None },
+            other => Self { expr: other.clone(), unit: String::new(), phrase: None, mark: Mark::None, bare: None },
         }
     }
 }
 
-/// `5 m`, `5 m^2` and `5 m/s` read as quantities, when the letters are ones that units have.
+/// `5 m`, `5 m^2`, `5 N m`, `5 m/s` and `5 m per second` read as quantities, when the letters are ones that units have.
 fn letter_unit(expr: &Expr) -> Option<Expr> {
+    let (value, unit) = letters_apart(expr)?;
+    Some(Expr::Quantity(Box::new(value), unit))
+}
+
+fn letters_apart(expr: &Expr) -> Option<(Expr, String)> {
     match expr {
         Expr::Mul(items) => {
-            let (last, rest) = items.split_last()?;
-            let unit = unit_letter(last)?;
+            let letters = items.iter().rev().map_while(unit_letter).count();
+            let (rest, last) = items.split_at(items.len() - letters);
+            let units: Vec<_> = last.iter().filter_map(unit_letter).collect();
             let value = if rest.len() == 1 { rest[0].clone() } else { Expr::Mul(rest.to_vec()) };
-            is_constant(&value).then(|| Expr::Quantity(Box::new(value), unit))
+            (!rest.is_empty() && letters > 0 && is_constant(&value)).then(|| (value, units.join(" ")))
         }
-        Expr::Div(left, right) => match letter_unit(left)? {
-            Expr::Quantity(value, unit) => Some(Expr::Quantity(value, format!("{unit}/{}", unit_letter(right)?))),
-            _ => None,
-        },
+        Expr::Div(left, right) => {
+            let (value, unit) = letters_apart(left)?;
+            Some((value, format!("{unit}/{}", unit_letter(right)?)))
+        }
+        Expr::Quantity(inner, words) => {
+            let (value, unit) = letters_apart(inner)?;
+            Some((value, format!("{unit} {words}")))
+        }
         _ => None,
     }
 }
@@ -277,6 +300,7 @@ fn unit_letter(expr: &Expr) -> Option<String> {
         {
             Some(name.clone())
         }
+        Expr::Var(name) if name.len() > 1 && units::is_known(name) => Some(name.clone()),
         _ => None,
     };
     match expr {

@@ -30,7 +30,7 @@ pub(super) enum Kind {
 
 impl Comparer<'_> {
     /// The elements of a list, set or tuple, with each `±` as two elements.
-    pub(super) fn elements(&self, expr: &Expr) -> Option<Elements> {
+    pub(super) fn elements(expr: &Expr) -> Option<Elements> {
         let mut join = Join::Comma;
         let (items, kind) = match expr {
             Expr::List(items, how) => {
@@ -39,6 +39,9 @@ impl Comparer<'_> {
             }
             Expr::Seq(Bracket::Group, items, _) => (items.clone(), Kind::Group),
             Expr::Seq(Bracket::Curly, items, _) => (items.clone(), Kind::Set),
+            Expr::Seq(..) if has_signs(expr) => {
+                return plus_minus(expr).map(|values| Elements { items: values, kind: Kind::Bare, join });
+            }
             Expr::Seq(open, items, close) => {
                 return Some(Elements { items: items.clone(), kind: Kind::Tuple(*open, *close), join });
             }
@@ -124,9 +127,17 @@ impl Comparer<'_> {
 
     /// One answer against several.
     pub(super) fn one_and_many(&mut self, one: &Expr, many: Elements) -> Same {
-        if let (Expr::Matrix(rows, false), Kind::Tuple(..)) = (one, many.kind) {
-            let vector = rows.len() == 1 || rows.iter().all(|row| row.len() == 1);
+        if many.kind == Kind::Set && self.depth > 1 {
+            return Same::Different("an element and a set");
+        }
+        if let (Expr::Matrix(rows, false), Kind::Tuple(open, close)) = (one, many.kind) {
+            let vector = open == close && (rows.len() == 1 || rows.iter().all(|row| row.len() == 1));
             return if vector { self.ordered(&rows.concat(), &many.items) } else { DIFFERENT };
+        }
+        if let Kind::Tuple(..) = many.kind
+            && one.any(&|part| matches!(part, Expr::Var(name) if matches!(name.as_str(), "j" | "k")))
+        {
+            return Same::Unknown("a sum of unit vectors, and a tuple");
         }
         match many.items.as_slice() {
             [only] => self.answers(one, only),
@@ -203,6 +214,11 @@ impl Comparer<'_> {
         }
         kept
     }
+}
+
+/// Whether a `±` stands anywhere in an answer.
+fn has_signs(expr: &Expr) -> bool {
+    expr.any(&|inner| matches!(inner, Expr::PlusMinus(..)))
 }
 
 /// The letter of a name with an index.

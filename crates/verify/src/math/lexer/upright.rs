@@ -1,6 +1,9 @@
 //! Text inside formulas, `\text{…}` and its like, and the arguments of commands as raw text.
 
-use super::{super::words, LexError, Lexer, Tok, tokens};
+use super::{
+    super::{numerals::number_word, words},
+    LexError, Lexer, Tok, tokens,
+};
 
 impl Lexer {
     /// `\text{Monday, Wednesday}` as the whole answer: each part of one or two words is an element.
@@ -26,7 +29,9 @@ impl Lexer {
 
     /// `1F_{16}`: digits beyond nine with their base.
     pub(super) fn based(&mut self) -> bool {
-        let is_digit = |c: &char| c.is_ascii_digit() || c.is_ascii_uppercase();
+        // Lower case only where a digit comes first: `ab_{16}` are variables.
+        let hexadecimal = self.peek(0).is_ascii_digit();
+        let is_digit = |c: &char| c.is_ascii_digit() || c.is_ascii_uppercase() || hexadecimal && matches!(c, 'a'..='f');
         let digits: String = self.chars[self.at..].iter().take(64).take_while(|c| is_digit(c)).collect();
         if digits.is_empty() || digits.bytes().all(|byte| byte.is_ascii_digit()) || self.peek(digits.len()) != '_' {
             return false;
@@ -42,7 +47,7 @@ impl Lexer {
             return false;
         }
         self.at += digits.len() + 1 + width;
-        self.push(Tok::Based(digits, base));
+        self.push(Tok::Based(digits.to_uppercase(), base));
         true
     }
 
@@ -51,7 +56,7 @@ impl Lexer {
         let upright = matches!(command, "mathrm" | "text" | "textrm" | "rm");
         let mut before = self.out.iter().rev().map(|token| &token.tok);
         let behind = match before.next() {
-            Some(Tok::Num(_) | Tok::Word(_)) => true,
+            Some(Tok::Num(_) | Tok::Word(_) | Tok::Close(_)) => true,
             Some(Tok::Slash) => matches!(before.next(), Some(Tok::Word(_))),
             _ => false,
         };
@@ -113,6 +118,14 @@ impl Lexer {
         }
         if upright && let Some(tok) = words::plain_word(trimmed) {
             self.push(tok);
+            return Ok(());
+        }
+        if let Some(tok @ (Tok::Percent | Tok::Degree)) = words::plain_word(trimmed) {
+            self.push(tok);
+            return Ok(());
+        }
+        if number_word(trimmed).is_some() {
+            self.push(Tok::Word(trimmed.to_owned()));
             return Ok(());
         }
         if let Some(func) = words::function(trimmed).filter(|_| self.peek(0) == '(' || self.peek(0) == '\\') {

@@ -9,6 +9,7 @@ use super::{
         lexer::{Tok, Token},
     },
     Parser, Result, elements,
+    products::is_differential,
 };
 use crate::number::decimal;
 
@@ -39,8 +40,13 @@ impl Parser {
                 Expr::Apply("norm".into(), vec![inner])
             }
             Tok::Frac => {
+                let start = self.at - 1;
                 let numerator = self.argument()?;
                 let denominator = self.argument()?;
+                if is_differential(&numerator) && is_differential(&denominator) && numerator != denominator {
+                    let derivative = self.derivative(&numerator, start)?;
+                    return Ok(self.leave(derivative));
+                }
                 Expr::Div(Box::new(numerator), Box::new(denominator))
             }
             Tok::Binom => {
@@ -293,13 +299,10 @@ impl Parser {
     /// A subscript: part of the name, or an index that sums run over.
     pub(super) fn subscript(&mut self) -> Result<Subscript> {
         let start = self.at;
-        let expr = match self.script() {
-            Ok(expr) => expr,
+        let Ok(expr) = self.script() else {
             // Whatever else stands there is a name.
-            Err(_) => {
-                self.at = start;
-                return Ok(Subscript::Name(self.raw_group()?));
-            }
+            self.at = start;
+            return Ok(Subscript::Name(self.raw_group()?));
         };
         let written = self.written(start, self.at);
         let index = matches!(expr, Expr::Add(_) | Expr::Neg(_)) && !expr.variables().is_empty();

@@ -150,7 +150,7 @@ impl Parser {
                 Tok::Open(_) => depth += 1,
                 Tok::Close(_) if depth == 0 => break,
                 Tok::Close(_) => depth -= 1,
-                Tok::Rel(_) | Tok::Comma | Tok::Semicolon | Tok::And | Tok::Or if depth == 0 => break,
+                Tok::Rel(_) | Tok::Comma | Tok::Semicolon | Tok::And | Tok::Or | Tok::Logic(_) if depth == 0 => break,
                 _ => {}
             }
             self.at += 1;

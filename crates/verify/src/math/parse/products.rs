@@ -1,6 +1,6 @@
 //! Sums, products, powers and what else stands between and behind factors.
 
-use num_traits::ToPrimitive;
+use num_traits::{Signed, ToPrimitive};
 
 use super::{
     super::{
@@ -71,6 +71,19 @@ impl Parser {
                     let right = self.signed()?;
                     left = times(left, right);
                 }
+                Some(Tok::Cross) => {
+                    self.at += 1;
+                    self.chain()?;
+                    let right = self.signed()?;
+                    // Its order counts: it is only compared by its writing.
+                    left = Expr::Opaque(format!("{left:?} × {right:?}"));
+                }
+                Some(Tok::Slash) if is_differential(&left) && self.differential_ahead() => {
+                    // `dy/dx`
+                    let start = self.at - if matches!(left, Expr::Mul(_)) { 2 } else { 1 };
+                    self.at += 3;
+                    left = self.derivative(&left, start)?;
+                }
                 Some(Tok::Slash) => {
                     self.at += 1;
                     self.chain()?;
@@ -99,7 +112,21 @@ impl Parser {
                 _ => break,
             }
         }
-        Ok(self.leave(left))
+        Ok(self.leave(in_order(left)))
+    }
+
+    /// `/ dx`
+    fn differential_ahead(&self) -> bool {
+        matches!((self.peek_at(1), self.peek_at(2)), (Some(Tok::Var(d)), Some(Tok::Var(_))) if d == "d")
+    }
+
+    /// A derivative, which is only compared by its writing: its tokens from `start`, with what `d/dx` is applied to.
+    pub(super) fn derivative(&mut self, numerator: &Expr, start: usize) -> Result<Expr> {
+        let applied = matches!(numerator, Expr::Var(_) | Expr::Pow(..));
+        if applied && self.starts_factor() {
+            self.factor()?;
+        }
+        Ok(Expr::Opaque(format!("derivative {}", self.written(start, self.at))))
     }
 
     /// A factor with its signs.
@@ -208,6 +235,15 @@ impl Parser {
                         self.at += 3;
                         return Ok(base);
                     }
+                    // `f^{(2)}` is a derivative, `x^{(2)}` a name.
+                    Some(Tok::Open(Bracket::Round))
+                        if matches!(base, Expr::Var(_) | Expr::Apply(..))
+                            && matches!(self.peek_at(2), Some(Tok::Num(_) | Tok::Var(_)))
+                            && self.peek_at(3) == Some(&Tok::Close(Bracket::Round))
+                            && self.peek_at(4) == Some(&Tok::Close(Bracket::Group)) =>
+                    {
+                        return Err("unsupported: a superscript in brackets");
+                    }
                     Some(Tok::Prime) if closed => {
                         self.at += 3;
                         return match base {
@@ -233,7 +269,12 @@ impl Parser {
             }
             _ => {}
         }
-        let exponent = self.script()?;
+        let mut exponent = self.script()?;
+        if self.take(&Tok::Caret) {
+            // `2^3^2` is 2^(3^2).
+            self.chain()?;
+            exponent = self.powered(exponent)?;
+        }
         if let Expr::NumberSet(name) = base {
             let decoration = match exponent {
                 Expr::Num(value, 0) => value.to_string(),
@@ -287,6 +328,43 @@ impl Parser {
         };
         let valid = digits.chars().all(|digit| digit.is_digit(base));
         if valid { Ok(Expr::Base(digits, base)) } else { Err("unsupported: digits that the base does not have") }
+    }
+}
+
+/// Whether an expression is what a derivative has above its bar: `d`, `dy`, `d^2y`, `∂f`.
+pub(super) fn is_differential(expr: &Expr) -> bool {
+    let sign = |expr: &Expr| match expr {
+        Expr::Var(name) => name == "d" || name == "\\partial" || name.starts_with("partial "),
+        Expr::Pow(base, _) => matches!(&**base, Expr::Var(name) if name == "d" || name == "\\partial"),
+        _ => false,
+    };
+    match expr {
+        Expr::Mul(factors) => factors.first().is_some_and(sign),
+        other => sign(other),
+    }
+}
+
+/// Matrices do not commute: a product with a transposed one keeps its order.
+fn in_order(expr: Expr) -> Expr {
+    let transposed = |factor: &Expr| match factor {
+        Expr::Pow(_, power) => {
+            matches!(&**power, Expr::Var(name) if matches!(name.as_str(), "T" | "\\top" | "\\intercal"))
+        }
+        _ => false,
+    };
+    let capital = |factor: &Expr| matches!(factor, Expr::Var(name) if name.len() == 1 && name.chars().all(|c| c.is_ascii_uppercase()));
+    let inverse = |factor: &Expr| match factor {
+        Expr::Pow(base, power) => capital(base) && matches!(&**power, Expr::Num(value, 0) if value.is_negative()),
+        _ => false,
+    };
+    match expr {
+        Expr::Mul(factors)
+            if factors.iter().any(inverse) && factors.iter().all(|factor| inverse(factor) || capital(factor)) =>
+        {
+            Expr::Opaque(format!("{factors:?}"))
+        }
+        Expr::Mul(factors) if factors.iter().any(transposed) => Expr::Apply("matrix product".into(), factors),
+        other => other,
     }
 }
 

@@ -3,6 +3,8 @@
 use super::super::{
     expr::{Bracket, Relation},
     lexer::{Tok, Token},
+    nouns::is_label,
+    numerals::is_negative_sign,
 };
 
 /// The tokens without alignment, wide spaces and labels; reversed square brackets as round ones.
@@ -14,11 +16,12 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
     let labelled = match tokens.as_slice() {
         // `\text{Domain: } [0, 1]`, `Area: 5`
         [Token { tok: Tok::Word(label), .. }, _, ..]
-            if label.trim_end().ends_with([':', '：']) || label.trim_end().ends_with(" is") =>
+            if (label.trim_end().ends_with([':', '：']) || label.trim_end().ends_with(" is"))
+                && is_label(label, "") =>
         {
             1
         }
-        [Token { tok: Tok::Word(_), .. }, Token { tok: Tok::Colon, .. }, _, ..] => 2,
+        [Token { tok: Tok::Word(label), .. }, Token { tok: Tok::Colon, .. }, _, ..] if is_label(label, "") => 2,
         // `approximately 3.14`
         [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Num(_) | Tok::Minus | Tok::Frac, .. }, ..]
             if matches!(
@@ -31,11 +34,22 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
         // `Therefore x = 5`
         [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Comma, .. }, _, ..] if concludes(word) => 2,
         [Token { tok: Tok::Word(word), .. }, _, ..] if concludes(word) => 1,
+        // `a goat`
+        [Token { tok: Tok::Var(article), .. }, Token { tok: Tok::Word(_), .. }, ..]
+            if matches!(article.as_str(), "a" | "A") =>
+        {
+            1
+        }
         // `= 5`
         [Token { tok: Tok::Rel(Relation::Equal | Relation::Approx), .. }, _, ..] => 1,
         _ => 0,
     };
     tokens.drain(..labelled);
+    if let [Token { tok: tok @ Tok::Word(_), .. }, _, ..] = tokens.as_mut_slice()
+        && matches!(tok, Tok::Word(word) if is_negative_sign(word))
+    {
+        *tok = Tok::Minus;
+    }
     tokens
 }
 

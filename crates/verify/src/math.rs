@@ -2,16 +2,8 @@
 //!
 //! A text goes through [`extract`] (where the answer stands), `clean` and `lexer` (how it is spelled), `parse` (what it
 //! is) and `equal` (whether it is the same). Values are compared exactly or by proof where they can be.
-#![allow(
-    clippy::if_same_then_else,
-    clippy::unused_self,
-    clippy::explicit_counter_loop,
-    clippy::unnecessary_wraps,
-    clippy::manual_let_else,
-    reason = "a decision is one arm a reason, and a family of operations has one signature"
-)]
-
 mod ball;
+mod boxes;
 mod clean;
 mod equal;
 mod eval;
@@ -21,7 +13,11 @@ mod identity;
 mod lexer;
 mod limits;
 mod matrix;
+mod nouns;
+mod numerals;
 mod parse;
+mod pieces;
+mod polynomial;
 mod prose;
 mod relations;
 mod sets;
@@ -29,19 +25,27 @@ mod settings;
 mod units;
 mod value;
 mod words;
+mod writing;
 
 use retort_records::Verdict;
 
+pub(crate) use self::{
+    boxes::{boxed, is_cut_off},
+    extract::Candidate,
+    numerals::ascii_digit,
+};
 pub use settings::{ListOrder, MathSettings, Percent, UnitPolicy};
 
 use self::{
     equal::Comparer,
     expr::Expr,
-    extract::{Candidate, Place, candidates},
+    extract::{Place, candidates},
     identity::Same,
     parse::{Parsed, parse},
+    units::Question,
+    writing::{decimal_comma, is_visible, key, only_words},
 };
-use crate::{Case, Outcome, Verifier, VerifyError};
+use crate::{Case, Outcome, Verifier, VerifyError, options};
 
 impl MathSettings {
     /// The verifier.
@@ -52,6 +56,9 @@ impl MathSettings {
 
 /// Bytes up to which a malformed answer is a wrong one: longer ones may hold more than the answer.
 const MALFORMED: usize = 120;
+
+/// The last letter that an option may have.
+const LAST_OPTION: char = 'J';
 
 struct Math {
     settings: MathSettings,
@@ -64,26 +71,32 @@ impl Verifier for Math {
 
     fn verify(&self, case: &Case<'_>) -> Outcome {
         match case.answer_and_reference() {
-            Ok((answer, reference)) => verify(answer, reference, &self.settings),
+            Ok((answer, reference)) => {
+                verify(answer, reference, case.prompt_text().unwrap_or_default(), &self.settings)
+            }
             Err(outcome) => outcome,
         }
     }
 }
 
-/// Judges a prediction, whole completion or bare answer, against a reference answer, solution or bare answer.
-pub fn verify(prediction: &str, reference: &str, settings: &MathSettings) -> Outcome {
-    if !prediction.trim().is_empty() && prediction.trim() == reference.trim() && !settings.require_box {
+/// Judges a prediction, whole completion or bare answer, against a reference answer, solution or bare answer. The
+/// question, which may be empty, tells what is counted.
+pub fn verify(prediction: &str, reference: &str, question: &str, settings: &MathSettings) -> Outcome {
+    if is_visible(prediction) && prediction.trim() == reference.trim() && !settings.require_box {
         return Outcome::new(Verdict::Correct, "text", "written as the reference answer")
             .with_answer(prediction.trim());
     }
-    let found = candidates(prediction);
+    if is_cut_off(prediction) {
+        return Outcome::new(Verdict::Incorrect, "truncated", "a box is opened and never closed");
+    }
+    let found = candidates(prediction, false);
     let found: Vec<_> =
         found.into_iter().filter(|found| !settings.require_box || found.place == Place::Boxed).collect();
     let Some(first) = found.first() else {
         let verdict = if settings.require_box { Verdict::Incorrect } else { Verdict::Undecided };
         return Outcome::new(verdict, "no_answer", "no final answer was found");
     };
-    let Some(expected) = Expected::of(reference) else {
+    let Some(expected) = Expected::of(reference, Question(question)) else {
         return Outcome::new(Verdict::Undecided, "no_reference", "the reference answer is empty")
             .with_answer(first.text.clone());
     };
@@ -117,40 +130,56 @@ pub fn value(answer: &str) -> Option<(f64, f64)> {
 
 /// A reference answer, read once.
 struct Expected<'t> {
+    question: Question<'t>,
     text: std::borrow::Cow<'t, str>,
     parsed: Result<Parsed, &'static str>,
     /// Whether it certainly is the whole reference answer.
     sure: bool,
     /// Whether it is so likely the reference answer that an equal answer is correct: the only value of a short sentence.
     likely: bool,
+    /// Whether it is the value of a sentence.
+    spoken: bool,
 }
 
 impl<'t> Expected<'t> {
-    fn of(reference: &'t str) -> Option<Self> {
-        let found = candidates(reference);
+    fn of(reference: &'t str, question: Question<'t>) -> Option<Self> {
+        if !is_visible(reference) {
+            return None;
+        }
+        let found = candidates(reference, true);
         let mut first = None;
         for candidate in found {
             let parsed = parse(&candidate.text, false);
             let sure = candidate.place.is_sure();
-            let likely = sure || candidate.place == Place::LastValue && reference.len() <= extract::SHORT;
+            let spoken = candidate.place == Place::LastValue;
+            let likely = sure || spoken && reference.len() <= extract::SHORT;
             if parsed.is_ok() {
-                return Some(Self { text: candidate.text, parsed, sure, likely });
+                return Some(Self { question, text: candidate.text, parsed, sure, likely, spoken });
             }
-            first = first.or(Some(Self { text: candidate.text, parsed, sure, likely }));
+            first = first.or(Some(Self { question, text: candidate.text, parsed, sure, likely, spoken }));
         }
         let whole = reference.trim();
         first.or_else(|| {
             (!whole.is_empty()).then(|| Self {
+                question,
                 text: whole.into(),
                 parsed: parse(whole, false),
                 sure: true,
                 likely: true,
+                spoken: false,
             })
         })
     }
 
     fn judge(&self, candidate: &Candidate<'_>, settings: &MathSettings) -> Outcome {
         let outcome = self.as_text(&candidate.text).unwrap_or_else(|| self.as_answer(candidate, settings));
+        if candidate.doubted && outcome.verdict != Verdict::Undecided {
+            return Outcome::new(Verdict::Undecided, "doubted", "a sentence around the answer denies it");
+        }
+        if outcome.verdict == Verdict::Correct && self.spoken && !candidate.place.is_sure() {
+            // `a gain of 5` and `a loss of 5`
+            return Outcome::new(Verdict::Undecided, outcome.method, "equal values of two sentences");
+        }
         if outcome.verdict == Verdict::Correct && (!self.likely || candidate.place == Place::StrayValue) {
             let reason = "equal to the reference answer, if both were found in the right place";
             return Outcome::new(Verdict::Undecided, outcome.method, reason);
@@ -175,26 +204,48 @@ impl<'t> Expected<'t> {
         };
         let found = match parse(&candidate.text, false) {
             Ok(parsed) => parsed,
+            // `5?` is no sure 5, and no sure mistake.
+            Err(_)
+                if candidate.text.contains('?')
+                    && parse(&candidate.text.replace('?', ""), false).is_ok_and(|calm| {
+                        Comparer::brief(settings, self.question).answers(&calm.expr, &expected.expr).is_equal()
+                    }) =>
+            {
+                return Outcome::new(Verdict::Undecided, "unreadable", "the answer is a question");
+            }
             Err(reason) => {
                 // What is no mathematics at all cannot be the value that is asked for; what is only unknown here may.
                 let malformed = !reason.starts_with(parse::UNSUPPORTED);
                 let value = !matches!(expected.expr, Expr::Text(_));
-                let sure = candidate.place.is_sure() && malformed && value && candidate.text.len() <= MALFORMED;
+                let sure = candidate.place.is_sure()
+                    && malformed
+                    && value
+                    && candidate.bare.is_none()
+                    && candidate.text.len() <= MALFORMED;
                 let verdict = if sure { Verdict::Incorrect } else { Verdict::Undecided };
                 return Outcome::new(verdict, "unreadable", format!("the answer cannot be read: {reason}"));
             }
         };
-        let mut same = Comparer::new(settings).answers(&found.expr, &expected.expr);
+        let mut same = Comparer::new(settings, self.question).answers(&found.expr, &expected.expr);
         if same.is_different()
             && let Some(other) = self.otherwise(candidate, &found, expected, settings)
         {
             same = other;
         }
+        // A sign before the box is part of the answer whatever is meant.
+        let signed = |bare: &str| candidate.text == format!("-({bare})");
+        if let (true, Some(bare)) = (same.is_different(), candidate.bare.filter(|bare| !signed(bare)))
+            && let Ok(bare) = parse(bare, false)
+            && !Comparer::brief(settings, self.question).answers(&bare.expr, &expected.expr).is_different()
+        {
+            same = Same::Unknown("what touches the box may change its value");
+        }
         if same.is_different() && !candidate.parts.is_empty() {
             // Several boxes: the same answer in several forms, or one of them alone.
             let equal = |part: &&str| {
-                parse(part, false)
-                    .is_ok_and(|part| Comparer::brief(settings).answers(&part.expr, &expected.expr).is_equal())
+                parse(part, false).is_ok_and(|part| {
+                    Comparer::brief(settings, self.question).answers(&part.expr, &expected.expr).is_equal()
+                })
             };
             if candidate.parts.iter().all(&equal) {
                 same = Same::Equal("every box");
@@ -224,15 +275,15 @@ impl<'t> Expected<'t> {
         settings: &MathSettings,
     ) -> Option<Same> {
         // `(B) 12` as 12.
-        let labelled = |text: &str| match option_value(text) {
-            Some(value) => Some(value.to_owned()),
-            // `B: 12`
-            None => leading_letter(text).map(|(_, value)| value).filter(|value| !value.is_empty()),
+        let labelled = |text: &str| {
+            options::labelled(clean::trimmed(text), LAST_OPTION)
+                .map(|(_, value)| value)
+                .filter(|value| !value.is_empty())
         };
         for (labelled, other) in [(labelled(&candidate.text), expected), (labelled(&self.text), found)] {
             if let Some(value) = labelled
                 && let Ok(value) = parse(&value, false)
-                && Comparer::brief(settings).answers(&value.expr, &other.expr).is_equal()
+                && Comparer::brief(settings, self.question).answers(&value.expr, &other.expr).is_equal()
             {
                 return Some(Same::Equal("an option's value"));
             }
@@ -241,7 +292,7 @@ impl<'t> Expected<'t> {
         if found.tight_slash != expected.tight_slash || found.tight_slash {
             let (a, b) = (parse(&candidate.text, true).ok()?, parse(&self.text, true).ok()?);
             let readings = [(&a.expr, &b.expr), (&a.expr, &expected.expr), (&found.expr, &b.expr)];
-            if readings.into_iter().any(|(a, b)| Comparer::brief(settings).answers(a, b).is_equal()) {
+            if readings.into_iter().any(|(a, b)| Comparer::brief(settings, self.question).answers(a, b).is_equal()) {
                 return Some(Same::Unknown("equal if a product after a slash stands below it"));
             }
         }
@@ -253,13 +304,21 @@ impl<'t> Expected<'t> {
                 (_, Some((number, sure))) => (number, sure, &found.expr),
                 _ => return None,
             };
-            if Comparer::brief(settings).answers(&number, other).is_equal() {
+            if Comparer::brief(settings, self.question).answers(&number, other).is_equal() {
                 return Some(if sure {
                     Same::Equal("decimal comma")
                 } else {
                     Same::Unknown("a decimal comma or a list")
                 });
             }
+        }
+        // `The answer is 5!`
+        if let Some(calm) = candidate.text.trim().trim_end_matches(['$', '*']).strip_suffix('!')
+            && candidate.place == Place::Announced
+            && let Ok(calm) = parse(calm, false)
+            && Comparer::brief(settings, self.question).answers(&calm.expr, &expected.expr).is_equal()
+        {
+            return Some(Same::Unknown("a factorial, or the end of a sentence"));
         }
         // A single letter in another case: a choice, or another variable.
         let letter = |expr: &Expr| match expr {
@@ -292,167 +351,24 @@ impl<'t> Expected<'t> {
         {
             return Some(Outcome::new(Verdict::Correct, "words", "the same words"));
         }
-        if let (Some((found, found_marked)), Some((expected, expected_marked))) = (choices(found), choices(&self.text))
-            && (found_marked || expected_marked)
+        let letters = |text: &str| options::letters(clean::trimmed(text), LAST_OPTION);
+        if let (Some(found), Some(expected)) = (letters(found), letters(&self.text))
+            && (found.marked || expected.marked)
         {
-            let verdict = if found == expected { Verdict::Correct } else { Verdict::Incorrect };
+            let verdict = match found.letters == expected.letters {
+                true if found.alternatives != expected.alternatives => Verdict::Undecided,
+                true => Verdict::Correct,
+                false => Verdict::Incorrect,
+            };
             return Some(Outcome::new(verdict, "choice", "the letters of the options"));
         }
-        let ((letter, rest), (expected, expected_rest)) = (leading_letter(found)?, leading_letter(&self.text)?);
         // A letter with its option's text against a letter alone: only then are the letters all that counts.
+        let labelled = |text: &str| options::labelled(clean::trimmed(text), LAST_OPTION);
+        let ((letter, rest), (expected, expected_rest)) = (labelled(found)?, labelled(&self.text)?);
         if rest.is_empty() == expected_rest.is_empty() {
             return None;
         }
         let verdict = if letter == expected { Verdict::Correct } else { Verdict::Incorrect };
         Some(Outcome::new(verdict, "choice", "the option's letter before its text"))
     }
-}
-
-/// A writing without what does not show: white space (but not between two words or numbers), delimiters' sizes, styles.
-fn key(text: &str) -> String {
-    let mut text = clean::trimmed(text).to_owned();
-    for (from, to) in [
-        ("\\left", ""),
-        ("\\right", ""),
-        ("\\dfrac", "\\frac"),
-        ("\\tfrac", "\\frac"),
-        ("\\!", ""),
-        ("\\,", " "),
-        ("\\ ", " "),
-    ] {
-        // `\leftarrow` and `\rightarrow` are no delimiters.
-        if text.contains(from) && !text.contains("arrow") {
-            text = text.replace(from, to);
-        }
-    }
-    // The segment is written with and without its bar.
-    while let Some(at) = text.find("\\overline{") {
-        let inner = &text[at + "\\overline{".len()..];
-        let Some(end) = inner.find('}').filter(|end| *end == 2 && inner[..2].bytes().all(|c| c.is_ascii_uppercase()))
-        else {
-            break;
-        };
-        text = format!("{}{}{}", &text[..at], &inner[..end], &inner[end + 1..]);
-    }
-    let mut key = String::with_capacity(text.len());
-    let mut space = false;
-    for c in text.chars() {
-        if c.is_whitespace() {
-            space = true;
-            continue;
-        }
-        if space && c.is_alphanumeric() && key.ends_with(char::is_alphanumeric) {
-            key.push(' ');
-        }
-        space = false;
-        key.push(c);
-    }
-    key
-}
-
-/// A text of nothing but words, two letters at least, in lower case and without its `\text{…}`.
-fn only_words(text: &str) -> Option<String> {
-    let mut text = clean::trimmed(text).to_owned();
-    for wrapper in ["\\text{", "\\textbf{", "\\mathrm{", "\\mbox{", "\\textit{"] {
-        text = text.replace(wrapper, "{");
-    }
-    let text = text.replace(['{', '}', '~'], " ");
-    let singular = |word: &str| {
-        let word = word.to_lowercase();
-        word.strip_suffix('s').filter(|stem| stem.len() > 3 && !stem.ends_with('s')).map_or(word.clone(), str::to_owned)
-    };
-    let words = text.split_whitespace().map(singular).collect::<Vec<_>>().join(" ");
-    let letters = words.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\''));
-    (letters && words.chars().count() > 1).then_some(words)
-}
-
-/// The letters of one or several options, and whether they certainly are that: `option B`, `A, C`, `A and C`. `AC` may be
-/// two options or a segment.
-fn choices(text: &str) -> Option<(Vec<char>, bool)> {
-    let mut text = clean::trimmed(text).to_owned();
-    for wrapper in ["\\textbf", "\\text", "\\mathrm", "\\mathbf"] {
-        text = text.replace(wrapper, " ");
-    }
-    let text = text.replace(['{', '}', '~', '(', ')', '$'], " ");
-    let (mut letters, mut marked) = (Vec::new(), false);
-    let separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '&' | '、' | '，' | '和' | '与');
-    let words: Vec<&str> = text.split(separator).filter(|word| !word.is_empty()).collect();
-    for word in &words {
-        let option = matches!(
-            word.to_ascii_lowercase().as_str(),
-            "option" | "options" | "choice" | "choices" | "选项" | "答案" | "选"
-        );
-        if option && letters.is_empty() {
-            marked = true;
-        } else if !matches!(*word, "and" | "or") {
-            let word = word.strip_suffix("选项").unwrap_or(word).trim_end_matches('.');
-            if word.is_empty() || !word.bytes().all(|byte| (b'A'..=b'J').contains(&byte)) {
-                return None;
-            }
-            letters.extend(word.chars());
-        }
-    }
-    let listed = letters.len() > 1 && words.iter().filter(|word| word.len() == 1).count() == letters.len();
-    letters.sort_unstable();
-    let distinct = letters.windows(2).all(|pair| pair[0] != pair[1]);
-    (!letters.is_empty() && distinct).then_some((letters, marked || listed))
-}
-
-/// What follows an option's letter in brackets, as in `\textbf{(B)}\ 12`.
-fn option_value(text: &str) -> Option<&str> {
-    let mut rest = clean::trimmed(text);
-    let mut wrapped = false;
-    for wrapper in ["\\textbf{", "\\text{", "\\mathrm{", "\\mathbf{"] {
-        if let Some(inner) = rest.strip_prefix(wrapper) {
-            (rest, wrapped) = (inner, true);
-            break;
-        }
-    }
-    let rest = rest.strip_prefix('(')?.trim_start();
-    let rest = rest.strip_prefix(|c| ('A'..='J').contains(&c))?.trim_start().strip_prefix(')')?;
-    let rest = if wrapped { rest.trim_start().strip_prefix('}')? } else { rest };
-    let rest = rest.trim_start_matches(['~', ' ']).trim_start_matches("\\ ").trim();
-    (!rest.is_empty()).then_some(rest)
-}
-
-/// `(B) 5`, `\text{(B)} 5`, `B. 5`, `B: 5`: the letter and what follows it.
-fn leading_letter(text: &str) -> Option<(char, String)> {
-    let mut text = clean::trimmed(text).to_owned();
-    for wrapper in ["\\textbf{", "\\text{", "\\mathrm{", "\\mathbf{", "\\textbf", "\\text"] {
-        text = text.replace(wrapper, "");
-    }
-    let text = text.replace(['{', '}', '~'], " ");
-    let text = text.trim();
-    let (open, text) = match text.strip_prefix('(') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, text),
-    };
-    let letter = text.chars().next().filter(|c| ('A'..='J').contains(c))?;
-    let rest = text[1..].trim_start();
-    let rest = match (open, rest.strip_prefix(')')) {
-        (true | false, Some(rest)) => rest,
-        (true, None) => return None,
-        (false, None) if rest.is_empty() => rest,
-        (false, None) => rest.strip_prefix(['.', ':', '、'])?,
-    };
-    Some((letter, rest.trim().to_owned()))
-}
-
-/// `1,22` as 1.22, and whether nothing else can be meant.
-fn decimal_comma(text: &str) -> Option<(Expr, bool)> {
-    let text = clean::trimmed(text);
-    let text = text.trim_end_matches(|c: char| !c.is_ascii_digit()).trim_start_matches(['$', '€', ' ']);
-    let (whole, fraction) = text.split_once(',')?;
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole.trim_start_matches('-')) || !digits(fraction) {
-        return None;
-    }
-    let value = crate::number::decimal(&format!("{whole}.{fraction}"))?;
-    // `1,000` is a thousand.
-    if fraction.len() == 3 && fraction.ends_with('0') {
-        return None;
-    }
-    let sure = fraction.len() != 3 && (fraction.len() > 1 || whole.trim_start_matches('-').len() > 3)
-        || whole.trim_start_matches('-') == "0";
-    Some((Expr::Num(value, fraction.len() as u32), sure))
 }

@@ -11,6 +11,7 @@ use super::{
     expr::{Bracket, Expr, Func, Join, Relation, SetOp},
     lexer::{Tok, Token, tokens},
     limits::{MAX_ANSWER, MAX_CHAINED, MAX_DEPTH, MAX_ITEMS},
+    numerals::number_word,
     units::{self, Units},
 };
 
@@ -35,6 +36,9 @@ pub fn parse(text: &str, tight: bool) -> Result<Parsed> {
         return Err("unsupported: longer than any answer");
     }
     let cleaned = clean(text);
+    if let Some(expr) = spoken(&cleaned) {
+        return Ok(Parsed { expr, tight_slash: false });
+    }
     let tokens = tidy::tidy(tokens(&cleaned)?);
     if tokens.is_empty() {
         return Err("empty");
@@ -122,12 +126,17 @@ impl Parser {
     /// Elements between commas, semicolons and joining words, up to a closing bracket or the end.
     fn list(&mut self) -> Result<Expr> {
         self.enter()?;
+        let start = self.at;
         let mut groups: Vec<Vec<Expr>> = vec![Vec::new()];
         let mut join = Join::Comma;
+        let mut logic = false;
         let mut count = 0;
         loop {
-            while let Some(tok @ (Tok::Comma | Tok::Semicolon | Tok::And | Tok::Or)) = self.peek() {
+            while let Some(tok @ (Tok::Comma | Tok::Semicolon | Tok::And | Tok::Or | Tok::Logic(_))) = self.peek() {
+                logic |= matches!(tok, Tok::Logic(_));
                 match tok {
+                    Tok::Logic(true) => join = Join::And,
+                    Tok::Logic(false) => join = Join::Or,
                     Tok::And => join = Join::And,
                     Tok::Or => join = Join::Or,
                     Tok::Semicolon if groups.last().is_some_and(|group| !group.is_empty()) => groups.push(Vec::new()),
@@ -148,9 +157,14 @@ impl Parser {
             if let Some(group) = groups.last_mut() {
                 group.push(item);
             }
-            if !matches!(self.peek(), Some(Tok::Comma | Tok::Semicolon | Tok::And | Tok::Or)) {
+            if !matches!(self.peek(), Some(Tok::Comma | Tok::Semicolon | Tok::And | Tok::Or | Tok::Logic(_))) {
                 break;
             }
+        }
+        if logic && !groups.iter().flatten().all(|item| matches!(item, Expr::Chain(..))) {
+            // Propositions, whose operators have an order.
+            let written = self.written(start, self.at);
+            return Ok(self.leave(Expr::Opaque(written)));
         }
         groups.retain(|group| !group.is_empty());
         let single = |mut group: Vec<Expr>| if group.len() == 1 { group.pop() } else { None };
@@ -384,6 +398,22 @@ impl Parser {
             _ => Err("unsupported: a number after a unit"),
         }
     }
+}
+
+/// A number in words, with what it counts: `two thirds`, `\text{twenty-one}`, `seven apples`, `十五`.
+fn spoken(text: &str) -> Option<Expr> {
+    let wrapped = ["\\text{", "\\mathrm{", "\\textbf{", "\\mbox{"].into_iter().find_map(|open| text.strip_prefix(open));
+    let text = wrapped.and_then(|inner| inner.strip_suffix('}')).unwrap_or(text).trim();
+    let plain = text.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '〇'));
+    if !plain || text.len() > 200 || text.chars().count() < 2 && text.is_ascii() {
+        return None;
+    }
+    if let Some(value) = number_word(text) {
+        return Some(Expr::Num(value, 0));
+    }
+    let ends = text.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at);
+    let (value, rest) = ends.filter_map(|at| Some((number_word(&text[..at])?, &text[at + 1..]))).next_back()?;
+    Some(Expr::Quantity(Box::new(Expr::Num(value, 0)), rest.to_owned()))
 }
 
 /// The elements of a list, or the one that is none.

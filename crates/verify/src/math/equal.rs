@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use num_traits::{Signed, ToPrimitive};
 
 use super::{
-    expr::{Bracket, Expr},
+    expr::{Bracket, Expr, Join},
     identity::{Same, is_constant},
     limits::{Budget, STEPS},
     matrix::folded,
+    numerals::number_word,
     relations::{assigned, chains, is_name},
     sets,
     settings::MathSettings,
-    words::number_word,
+    units::Question,
 };
 
 /// Compares answers under some settings.
@@ -24,6 +25,8 @@ pub struct Comparer<'s> {
     pub settings: &'s MathSettings,
     /// The steps that are left.
     pub budget: Budget,
+    /// What is asked.
+    question: Question<'s>,
     depth: u32,
 }
 
@@ -31,13 +34,13 @@ const DIFFERENT: Same = Same::Different("the answers are of different kinds");
 
 impl<'s> Comparer<'s> {
     /// A comparer with a fresh budget.
-    pub fn new(settings: &'s MathSettings) -> Self {
-        Self { settings, budget: Budget::default(), depth: 0 }
+    pub fn new(settings: &'s MathSettings, question: Question<'s>) -> Self {
+        Self { settings, budget: Budget::default(), question, depth: 0 }
     }
 
     /// A comparer for a second reading, with a smaller budget.
-    pub fn brief(settings: &'s MathSettings) -> Self {
-        Self { settings, budget: Budget::new(STEPS / 8), depth: 0 }
+    pub fn brief(settings: &'s MathSettings, question: Question<'s>) -> Self {
+        Self { settings, budget: Budget::new(STEPS / 8), question, depth: 0 }
     }
 
     /// Compares two answers as parsed.
@@ -81,8 +84,9 @@ impl<'s> Comparer<'s> {
         let still_chain = |value: &Expr| matches!(value, Expr::Chain(..));
         match (a_name, b_name) {
             (Some(a_name), Some(b_name)) => {
+                let (same_name, renamed) = same_function(a_name, &a_value, b_name, &b_value);
+                let b_value = renamed.unwrap_or(b_value);
                 let same = self.answers(&a_value, &b_value);
-                let same_name = a_name == b_name || (function_like(a_name) && function_like(b_name));
                 if same_name || (same.is_different() && is_constant(&a_value) && is_constant(&b_value)) {
                     return same;
                 }
@@ -109,8 +113,8 @@ impl<'s> Comparer<'s> {
             (Some(_), None) if !still_chain(&b_value) => return self.answers(&a_value, &b_value),
             _ => {}
         }
-        if let Some(equal) = sets::equal(a, b, &mut self.budget) {
-            return said(equal, "sets of numbers");
+        if let Some(same) = sets::equal(a, b, &mut self.budget) {
+            return same;
         }
         chains(a_parts, b_parts, &mut self.budget)
     }
@@ -130,7 +134,7 @@ impl<'s> Comparer<'s> {
             }
             return self.matrices(a_rows, b_rows);
         }
-        if let Some(same) = self.special(&a, &b) {
+        if let Some(same) = self.special(&a, &b).or_else(|| self.with_matrix(&a, &b)) {
             return same;
         }
         let is_set = |expr: &Expr| {
@@ -140,7 +144,7 @@ impl<'s> Comparer<'s> {
         if is_set(&a) || is_set(&b) {
             return self.sets(&a, &b);
         }
-        match (self.elements(&a), self.elements(&b)) {
+        match (Self::elements(&a), Self::elements(&b)) {
             (Some(a), Some(b)) => self.sequences(a, b),
             (Some(many), None) => self.one_and_many(&b, many),
             (None, Some(many)) => self.one_and_many(&a, many),
@@ -157,10 +161,10 @@ impl<'s> Comparer<'s> {
         match (a, b) {
             (Expr::Text(a), Expr::Text(b)) => Some(texts(a, b)),
             (Expr::Text(text), other) | (other, Expr::Text(text)) => match number_word(text) {
-                Some(value) => Some(self.answers(&Expr::int(value), other)),
+                Some(value) => Some(self.answers(&Expr::Num(value, 0), other)),
                 None if all_reals(text) => Some(self.answers(&Expr::NumberSet("R".into()), other)),
-                None if text.contains(|c: char| c.is_ascii_digit()) && !matches!(other, Expr::Text(_)) => {
-                    Some(Same::Unknown("words around a number"))
+                None if text.contains(|c: char| c.is_ascii_digit() || !c.is_ascii()) => {
+                    Some(Same::Unknown("words that may name a value"))
                 }
                 None => Some(match other {
                     // Letters side by side may have been a word.
@@ -196,6 +200,9 @@ impl<'s> Comparer<'s> {
         if a.len() != b.len() {
             return Same::Different("ratios of different lengths");
         }
+        if let Some(same) = times_of_day(a, b) {
+            return same;
+        }
         let same = self.ordered(a, b);
         if same.is_equal() {
             return same;
@@ -219,6 +226,21 @@ impl<'s> Comparer<'s> {
         if clock(a) || clock(b) { Same::Unknown("times of day or ratios") } else { Same::Equal("proportional") }
     }
 
+    /// A matrix against one value or against lists of rows.
+    fn with_matrix(&mut self, a: &Expr, b: &Expr) -> Option<Same> {
+        let ((Expr::Matrix(rows, false), other) | (other, Expr::Matrix(rows, false))) = (a, b) else { return None };
+        if let ([cell], true) = (rows.concat().as_slice(), other.is_scalar()) {
+            return Some(self.answers(cell, other));
+        }
+        let Expr::Seq(Bracket::Square, items, Bracket::Square) = other else { return None };
+        let row = |item: &Expr| match item {
+            Expr::Seq(Bracket::Square, cells, Bracket::Square) => Some(cells.clone()),
+            _ => None,
+        };
+        let other = items.iter().map(row).collect::<Option<Vec<_>>>()?;
+        Some(self.matrices(rows, &other))
+    }
+
     fn matrices(&mut self, a: &[Vec<Expr>], b: &[Vec<Expr>]) -> Same {
         if a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.len() != b.len()) {
             return Same::Different("matrices of different sizes");
@@ -228,8 +250,8 @@ impl<'s> Comparer<'s> {
     }
 
     fn sets(&mut self, a: &Expr, b: &Expr) -> Same {
-        if let Some(equal) = sets::equal(a, b, &mut self.budget) {
-            return said(equal, "sets of numbers");
+        if let Some(same) = sets::equal(a, b, &mut self.budget) {
+            return same;
         }
         match (a, b) {
             (Expr::SetOp(a_op, ..), Expr::SetOp(b_op, ..)) if a_op == b_op => {
@@ -262,15 +284,13 @@ impl<'s> Comparer<'s> {
                     DIFFERENT
                 }
             }
+            (Expr::List(_, a_join), Expr::List(_, b_join)) if (*a_join == Join::Or) != (*b_join == Join::Or) => {
+                Same::Unknown("conditions that hold together or one by one")
+            }
             (Expr::List(a, _), Expr::List(b, _)) => {
                 let same = self.unordered(a, b);
-                if same.is_different() && a.len() == b.len() {
-                    same
-                } else if same.is_equal() {
-                    same
-                } else {
-                    Same::Unknown("conditions that are not understood")
-                }
+                let known = same.is_equal() || same.is_different() && a.len() == b.len();
+                if known { same } else { Same::Unknown("conditions that are not understood") }
             }
             // An equation and a value: `a + 3z = 0` is not `0`.
             (Expr::Chain(sides, relations), other) | (other, Expr::Chain(sides, relations)) if other.is_scalar() => {
@@ -317,9 +337,29 @@ fn said(equal: bool, what: &'static str) -> Same {
     if equal { Same::Equal(what) } else { Same::Different(what) }
 }
 
-/// `y` and `f(x)` name the same thing: a function's value.
-fn function_like(name: &Expr) -> bool {
-    matches!(name, Expr::Apply(..)) || matches!(name, Expr::Var(name) if name == "y")
+/// Whether two assignments name the same thing, and the second value in the first one's variable: `y` is `f(x)`, and
+/// `f(t) = t^2` is `f(x) = x^2`, but `f(2)` is not `f(3)` and `f` is not `g`.
+fn same_function(a_name: &Expr, a: &Expr, b_name: &Expr, b: &Expr) -> (bool, Option<Expr>) {
+    let plain = |name: &str, arguments: &[Expr]| !name.contains('\'') && matches!(arguments, [Expr::Var(_)]);
+    match (a_name, b_name) {
+        _ if a_name == b_name => (true, None),
+        (Expr::Var(y), Expr::Apply(name, arguments)) | (Expr::Apply(name, arguments), Expr::Var(y)) => {
+            (y == "y" && plain(name, arguments), None)
+        }
+        (Expr::Apply(f, a_arguments), Expr::Apply(g, b_arguments)) if f == g => {
+            match (a_arguments.as_slice(), b_arguments.as_slice()) {
+                // `P(A)` and `P(B)` are the chances of two events.
+                ([Expr::Var(x)], [Expr::Var(t)])
+                    if [x, t].iter().all(|name| name.starts_with(char::is_lowercase))
+                        && a.variables().contains(x) == b.variables().contains(t) =>
+                {
+                    (true, Some(b.with(t, &a_arguments[0])))
+                }
+                _ => (false, None),
+            }
+        }
+        _ => (false, None),
+    }
 }
 
 fn is_inequality(expr: &Expr) -> bool {
@@ -356,6 +396,36 @@ fn clock(parts: &[Expr]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Compares two times of day of which one has its half: `4:30 pm` is `16:30`, and `4:30`.
+fn times_of_day(a: &[Expr], b: &[Expr]) -> Option<Same> {
+    let half = |parts: &[Expr]| match parts {
+        [_, Expr::Quantity(_, unit)] => match unit.to_lowercase().replace(['.', ' '], "").as_str() {
+            "am" => Some(0),
+            "pm" => Some(12),
+            _ => None,
+        },
+        _ => None,
+    };
+    let read = |parts: &[Expr]| {
+        let number = |part: &Expr| match part {
+            Expr::Num(value, 0) => value.to_integer().to_u32(),
+            Expr::Quantity(inner, _) => match &**inner {
+                Expr::Num(value, 0) => value.to_integer().to_u32(),
+                _ => None,
+            },
+            _ => None,
+        };
+        clock(parts).then_some(())?;
+        Some((number(&parts[0])?, number(&parts[1])?, half(parts)))
+    };
+    let ((a_hour, a_minute, a_half), (b_hour, b_minute, b_half)) = (read(a)?, read(b)?);
+    a_half.or(b_half)?;
+    let hour = |hour: u32, half: Option<u32>| half.map_or(hour, |half| hour % 12 + half);
+    let same = a_minute == b_minute
+        && (hour(a_hour, a_half) == hour(b_hour, b_half) || a_hour == b_hour && a_half.is_none() != b_half.is_none());
+    Some(said(same, "times of day"))
 }
 
 fn all_reals(text: &str) -> bool {
