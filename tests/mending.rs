@@ -282,7 +282,7 @@ fn reports_and_exports_read_every_kind_of_output_by_path() {
     let more = "
   prompts: { import: { path: prompts.jsonl } }
   sft: { import: { path: sft.jsonl, as: sft } }
-  pairs: { import: { path: pairs.jsonl, as: pairs, format: trl, columns: { chosen: chosen } } }
+  pairs: { import: { path: pairs.jsonl, as: pairs } }
   corpus: { compose: { data: [sft, s] } }
 ";
     let text_of = fs::read_to_string(folder.join("p.yaml")).expect("a pipeline") + more.trim_start_matches('\n');
