@@ -35,7 +35,7 @@ fn pipeline(folder: &Path, stages: &str) {
 }
 
 fn train(folder: &Path, rows: &[Value], settings: &str) {
-    let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let rows: String = rows.iter().map(|row| row.to_string() + "\n").collect();
     write(folder, "d.jsonl", rows);
     pipeline(
         folder,

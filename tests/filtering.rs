@@ -54,7 +54,11 @@ fn trick_puzzles_are_filtered_as_read() {
     let path = data.join("rollouts/misguided_attention_open_weights_3x.jsonl");
     let (path, tokenizer) = (format!("rollouts.path={}", path.display()), data.join("tokenizers/smollm2"));
     let tokenizer = format!("tokenizer={}", tokenizer.display());
-    let (kept, dropped) = filtered(out.path(), &["--set", &path, "--set", &tokenizer, "--allow-path"]);
-    let expected = counts(&[("long_paragraph", 191), ("missing_think_close", 27), ("repetition", 2)]);
-    assert_eq!((kept, dropped), (1655, expected));
+    // The file has no token counts, so the limit of the pipeline cannot be applied.
+    let no_limit = ["--set", "rollouts.max_tokens=null"];
+    let arguments = [&["--set", &path, "--set", &tokenizer, "--allow-path"], &no_limit[..]].concat();
+    let (kept, dropped) = filtered(out.path(), &arguments);
+    // 27 texts open their reasoning and never close it; 67 rows have reasoning in a column of its own and nothing after it.
+    let expected = counts(&[("long_paragraph", 166), ("missing_think_close", 27 + 67), ("repetition", 1)]);
+    assert_eq!((kept, dropped), (1614, expected));
 }

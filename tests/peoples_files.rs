@@ -202,9 +202,9 @@ fn exports_come_back_and_leave_the_same() {
     let forms = [("s", "trl"), ("s", "messages"), ("s", "sharegpt"), ("p", "trl"), ("p", "sharegpt")];
     for (of, format) in forms {
         for file in ["jsonl", "parquet"] {
-            let _ = write!(
+            let _ = writeln!(
                 stages,
-                "  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}\n"
+                "  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}"
             );
         }
     }
@@ -215,9 +215,9 @@ fn exports_come_back_and_leave_the_same() {
         let becomes = if of == "s" { "sft" } else { "pairs" };
         for file in ["jsonl", "parquet"] {
             let name = format!("{of}-{format}-{file}");
-            let _ = write!(
+            let _ = writeln!(
                 stages,
-                "  in-{name}: {{ import: {{ path: runs/one/{name}/train.{file}, as: {becomes} }} }}\n  {name}: {{ export: {{ data: in-{name}, format: {format}, file: {file} }} }}\n"
+                "  in-{name}: {{ import: {{ path: runs/one/{name}/train.{file}, as: {becomes} }} }}\n  {name}: {{ export: {{ data: in-{name}, format: {format}, file: {file} }} }}"
             );
         }
     }

@@ -84,13 +84,16 @@ impl LoadedCheckpoint {
         match (row.get("messages"), row.get("prompt")) {
             (None, None) => Err("the row has none of the keys `prompt`, `messages` and `input_ids`".into()),
             (None, Some(json)) if !json.starts_with('[') => match serde_json::from_str::<String>(json) {
-                Ok(text) if chat => self.encode_prompt(&conversation(row, json!([{"role": "user", "content": text}]))?),
+                Ok(text) if chat => {
+                    self.encode_prompt(&conversation(row, "prompt", json!([{"role": "user", "content": text}]))?)
+                }
                 Ok(text) => self.plain(&text),
                 Err(_) => Err("`prompt` is neither text nor a list of messages".into()),
             },
             (Some(json), _) | (None, Some(json)) => {
                 let messages = serde_json::from_str(json).map_err(|error| error.to_string())?;
-                self.encode_prompt(&conversation(row, messages)?)
+                let key = if row.get("messages").is_some() { "messages" } else { "prompt" };
+                self.encode_prompt(&conversation(row, key, messages)?)
             }
         }
     }
@@ -159,15 +162,20 @@ impl LoadedCheckpoint {
     }
 }
 
-/// A row's conversation: these messages, and what else the row gives the chat template.
-pub(crate) fn conversation(row: &RowFields<'_>, messages: Value) -> Result<Conversation, String> {
+/// A row's conversation: the messages under `key`, and what else the row gives the chat template.
+pub(crate) fn conversation(row: &RowFields<'_>, key: &str, messages: Value) -> Result<Conversation, String> {
     let mut given = json!({"messages": messages});
     for key in ["tools", "documents", "chat_template_kwargs"] {
         if let Some(json) = row.get(key) {
             given[key] = serde_json::from_str(json).map_err(|error| format!("`{key}`: {error}"))?;
         }
     }
-    Conversation::from_json(&given).map_err(|error| error.to_string())
+    Conversation::from_json(&given).map_err(|error| match error {
+        ChatError::Conversation { key: place, reason } if place.starts_with("messages") => {
+            format!("`{key}` is no list of messages: `{}`: {reason}", place.replacen("messages", key, 1))
+        }
+        error => error.to_string(),
+    })
 }
 
 /// The tokenizer of a checkpoint's folder, or what to do where there is none.

@@ -99,7 +99,7 @@ fn tokens_of(loaded: &LoadedCheckpoint, row: &RowFields<'_>, chat: bool) -> Resu
         _ => None,
     };
     if let Some(messages) = messages {
-        let prompt = conversation(row, messages)?;
+        let prompt = conversation(row, "prompt", messages)?;
         let encoded = encode_completion(loaded.tokenizer()?, loaded.template(), &prompt, &completion);
         let encoded = encoded.map_err(|error| error.to_string())?;
         return Ok(TokenRow { input_ids: encoded.input_ids, loss: encoded.labels_mask });

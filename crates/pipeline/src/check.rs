@@ -148,7 +148,7 @@ fn stage_problems(read: &Read, around: &Surroundings<'_>, stage: &dyn Stage, bas
         match around.resolver.locate(&file.path) {
             Err(reason) => problems.push(Problem::new(reason, span)),
             // A folder may be named where its files decide.
-            Ok(path) if expand_glob(&path).is_empty() && !(path.is_dir() && !(file.deciding)(&path).is_empty()) => {
+            Ok(path) if expand_glob(&path).is_empty() && (!path.is_dir() || (file.deciding)(&path).is_empty()) => {
                 let workspace = shown(around.resolver.workspace());
                 problems.push(
                     Problem::new(format!("there is no file `{}`", file.path), span)

@@ -153,8 +153,8 @@ struct Partners {
 
 /// Texts are read where a condition looks at them.
 enum Rollouts {
-    WithText(Follow<Text>, Follow<Question>),
-    WithoutText(Follow<Ended>),
+    WithText(Box<(Follow<Text>, Follow<Question>)>),
+    WithoutText(Box<Follow<Ended>>),
 }
 
 /// A verdict with its partners.
@@ -170,9 +170,9 @@ impl Partners {
     fn of(keep: &FilterSettings, context: &Context<'_>, input: &Finished) -> Result<Self, PipelineError> {
         let rollouts = if keep.reads_text() {
             let texts = follow(input.rows::<Text>()?, |row| &row.rollout_id);
-            Rollouts::WithText(texts, follow(input.rows::<Question>()?, |row| &row.prompt_id))
+            Rollouts::WithText(Box::new((texts, follow(input.rows::<Question>()?, |row| &row.prompt_id))))
         } else {
-            Rollouts::WithoutText(follow(input.rows()?, |row| &row.rollout_id))
+            Rollouts::WithoutText(Box::new(follow(input.rows()?, |row| &row.rollout_id)))
         };
         Ok(Self {
             rollouts,
@@ -185,7 +185,8 @@ impl Partners {
         let (rollout, prompt) = (&verdict.rollout_id, &verdict.prompt_id);
         let table = VerdictRow::TABLE;
         let (finish_reason, texts) = match &mut self.rollouts {
-            Rollouts::WithText(texts, questions) => {
+            Rollouts::WithText(partners) => {
+                let (texts, questions) = partners.as_mut();
                 let text = texts.share(table, rollout)?;
                 (text.finish_reason, Some((text, questions.share(table, prompt)?)))
             }

@@ -285,6 +285,9 @@ impl Columns for Reference {
     type Table = Prompt;
 }
 
+/// A row with its answer and what is to be done.
+type JudgedRow = (Decision, Arc<Answer>, Todo);
+
 impl Judge {
     fn judge(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let mut asker = Asker::open(context, &self.teacher)?;
@@ -340,7 +343,7 @@ impl Judge {
         &'a self,
         context: &'a Context<'_>,
         drawn: &'a BTreeSet<String>,
-    ) -> Result<impl Iterator<Item = Result<(Decision, Arc<Answer>, Todo), PipelineError>> + 'a, PipelineError> {
+    ) -> Result<impl Iterator<Item = Result<JudgedRow, PipelineError>> + 'a, PipelineError> {
         let input = context.input("verdicts")?;
         let mut answers = follow(input.rows::<Answer>()?, |row| &row.rollout_id);
         let mut prompts = follow(input.rows::<Reference>()?, |row| &row.prompt_id);

@@ -79,7 +79,9 @@ impl Merge {
         }
         let inputs: Vec<(&str, &Checkpoint)> = opened.iter().map(|(name, checkpoint)| (*name, checkpoint)).collect();
         let Merged { parameters, warnings } = merge(&self.0, &inputs, &context.out.path().join(CHECKPOINT))?;
-        warnings.iter().for_each(|warning| context.warn(warning));
+        for warning in &warnings {
+            context.warn(warning);
+        }
         let names: Vec<&str> = opened.iter().map(|(name, _)| *name).collect();
         let mut output = StageOutput::default();
         output.add_checkpoint(context.out)?;

@@ -18,7 +18,7 @@ pub fn model_config(around: &Surroundings<'_>, source: &str) -> Result<Option<Mo
             let Ok(finished) = Finished::open(source, &folder) else { return Ok(None) };
             return Checkpoint::open(&finished.checkpoint_folder())?.config().map(Some);
         }
-        match around.stages.get(source).and_then(|stage| stage.checkpoint_shape()) {
+        match around.stages.get(source).and_then(retort_pipeline::Stage::checkpoint_shape) {
             Some(CheckpointShape::Config(config)) => return Ok(ModelConfig::from_json(&config).ok()),
             Some(CheckpointShape::Like(other)) => source = other,
             None => return Ok(None),

@@ -22,7 +22,9 @@ pub(crate) fn pick(logits: &[f32], settings: &GenerateSettings, random: f64, scr
         exponentials(scratch, inverse, maximum * inverse);
     } else {
         // Differences to the largest logit are exact enough at any scale.
-        scratch.iter_mut().for_each(|x| *x = ((*x - maximum) * inverse).max(-1e4));
+        for x in scratch.iter_mut() {
+            *x = ((*x - maximum) * inverse).max(-1e4);
+        }
         exponentials(scratch, 1.0, 0.0);
     }
     let filtered = settings.top_k > 0 || settings.top_p < 1.0 || settings.min_p > 0.0;

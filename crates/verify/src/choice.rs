@@ -48,6 +48,10 @@ impl ChoiceSettings {
 
 /// Bytes of a text that may be nothing but letters or an option's words; of a longer one only the anchors are read.
 const LONGEST_BARE: usize = 16 << 10;
+/// Anchors at the end of a text that are looked at.
+const MAX_ANCHORS: usize = 64;
+/// Characters behind an anchor that are looked at.
+const MAX_SENTENCE: usize = 200;
 
 struct Choice {
     settings: ChoiceSettings,
@@ -170,40 +174,38 @@ impl Choice {
 
     /// The letters after the last anchor whose sentence asserts them.
     fn anchored(&self, text: &str, options: &[(char, String)]) -> Option<Named> {
-        let mut last: Option<(usize, Named)> = None;
-        for anchor in ANCHOR.find_iter(text) {
-            let rest = &text[anchor.end()..];
-            // `not B but C`
-            let sentence = rest.split(['\n', '。']).next().unwrap_or_default();
-            let part = stance::asserted(sentence);
-            let start = part.as_ptr() as usize - rest.as_ptr() as usize;
-            let rest = &rest[start..];
-            let found =
-                CHOSEN.captures(rest).and_then(|captures| Some((captures.get(0)?.end(), captures.get(1)?.as_str())));
-            let named = match found {
-                Some((end, chosen)) if rest[..end].ends_with(')') || CLOSED.is_match(&rest[end..]) => {
-                    options::letters(chosen, self.settings.last_letter)
-                        .filter(|_| stance::asserts(&text[..anchor.end()], &rest[end..]))
-                }
-                _ => None,
-            };
-            // `ANSWER: none of these`
-            let named =
-                named.or_else(|| self.by_words(part, options).filter(|_| stance::asserts(&text[..anchor.end()], "")));
-            if let Some(named) = named {
-                last = Some((anchor.end(), named));
-            }
-        }
-        for captures in CORRECT.captures_iter(text) {
-            let (Some(whole), Some(letter)) = (captures.get(0), captures.get(1)) else { continue };
+        let mut anchors: Vec<_> = ANCHOR.find_iter(text).map(|anchor| anchor.end()).collect();
+        let first = anchors.len().saturating_sub(MAX_ANCHORS);
+        let chosen = anchors.drain(first..).rev().find_map(|end| Some((end, self.behind(text, end, options)?)));
+        let mut correct: Vec<_> = CORRECT.captures_iter(text).filter_map(|found| found.get(1)).collect();
+        let first = correct.len().saturating_sub(MAX_ANCHORS);
+        let called = correct.drain(first..).rev().find_map(|letter| {
             let asserted = stance::asserts(&text[..letter.start()], "");
-            if let Some(named) = options::letters(letter.as_str(), self.settings.last_letter).filter(|_| asserted)
-                && last.as_ref().is_none_or(|(at, _)| *at < whole.start())
-            {
-                last = Some((whole.end(), named));
+            let named = options::letters(letter.as_str(), self.settings.last_letter)?;
+            asserted.then_some((letter.start(), named))
+        });
+        chosen.into_iter().chain(called).max_by_key(|(at, _)| *at).map(|(_, named)| named)
+    }
+
+    /// The letters or the option's words behind an anchor, when its sentence asserts them.
+    fn behind(&self, text: &str, anchor: usize, options: &[(char, String)]) -> Option<Named> {
+        let rest = &text[anchor..];
+        let reach = rest.char_indices().nth(MAX_SENTENCE).map_or(rest.len(), |(at, _)| at);
+        // `not B but C`
+        let part = stance::asserted(rest[..reach].split(['\n', '。']).next().unwrap_or_default());
+        let rest = &rest[part.as_ptr() as usize - rest.as_ptr() as usize..];
+        let captures = CHOSEN.captures(rest);
+        let letters = captures.and_then(|found| Some((found.get(0)?.end(), found.get(1)?.as_str())));
+        let named = match letters {
+            Some((end, letters)) if rest[..end].ends_with(')') || CLOSED.is_match(&rest[end..]) => {
+                let reach = rest[end..].char_indices().nth(MAX_SENTENCE).map_or(rest.len(), |(at, _)| end + at);
+                options::letters(letters, self.settings.last_letter)
+                    .filter(|_| stance::asserts(&text[..anchor], &rest[end..reach]))
             }
-        }
-        last.map(|(_, named)| named)
+            _ => None,
+        };
+        // `ANSWER: none of these`
+        named.or_else(|| self.by_words(part, options).filter(|_| stance::asserts(&text[..anchor], "")))
     }
 
     /// The letters of a text that is nothing but letters, an option with its letter, or the words of one option.

@@ -10,6 +10,7 @@ mod data;
 mod drivers;
 mod error;
 mod extract;
+mod outcome;
 mod run;
 pub mod sandbox;
 mod settings;
@@ -19,10 +20,11 @@ mod verifier;
 pub use command::{Resolved, resolve};
 pub use data::Data;
 pub use error::CodeError;
+pub use outcome::{CodeOutcome, TestResult, TestStatus};
 pub use sandbox::{Isolation, Sandbox, SandboxChoice};
 pub use settings::CodeSettings;
 pub use tests_column::Tests;
-pub use verifier::{CodeOutcome, CodeVerifier, TestResult, TestStatus};
+pub use verifier::CodeVerifier;
 
 /// Which isolation works on this machine; the error says what would make one work.
 pub fn probe() -> Result<Isolation, CodeError> {

@@ -8,6 +8,7 @@ pub mod answer_pattern;
 pub mod choice;
 pub mod code;
 mod decimal;
+mod digits;
 mod error;
 mod explain;
 pub mod format;

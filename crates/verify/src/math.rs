@@ -4,6 +4,7 @@
 //! is) and `equal` (whether it is the same). Values are compared exactly or by proof where they can be.
 mod ball;
 mod boxes;
+pub mod candidate;
 mod clean;
 mod equal;
 mod eval;
@@ -31,15 +32,15 @@ use retort_records::Verdict;
 
 pub(crate) use self::{
     boxes::{boxed, is_cut_off},
-    extract::Candidate,
-    numerals::ascii_digit,
+    candidate::Candidate,
 };
 pub use settings::{ListOrder, MathSettings, Percent, UnitPolicy};
 
 use self::{
+    candidate::Place,
     equal::Comparer,
     expr::Expr,
-    extract::{Place, candidates},
+    extract::candidates,
     identity::Same,
     parse::{Parsed, parse},
     units::Question,

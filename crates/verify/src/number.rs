@@ -10,7 +10,7 @@ use retort_records::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Outcome, Verifier, VerifyError};
+use crate::{Case, Outcome, Verifier, VerifyError, digits::ascii_digit};
 
 /// Digits of a number, its exponent included, above which it is not read: the limit before any work.
 const MAX_DIGITS: usize = 4000;
@@ -199,19 +199,10 @@ fn sign_and_operator(before: &str) -> (Option<&str>, bool) {
 }
 
 /// The text with the decimal digits of every script and the other minus signs in ASCII.
-pub(crate) fn ascii_digits(text: &str) -> Cow<'_, str> {
-    // The zeros of the scripts of Unicode's decimal digits; nine more digits follow each.
-    const ZEROS: [u32; 24] = [
-        0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xE50, 0xED0, 0xF20,
-        0x1040, 0x17E0, 0x1810, 0xFF10, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6,
-    ];
+fn ascii_digits(text: &str) -> Cow<'_, str> {
     let ascii = |c: char| match c {
         '−' | '－' => '-',
-        c if c < '\u{660}' => c,
-        c => {
-            let digit = ZEROS.iter().find_map(|zero| u32::from(c).checked_sub(*zero).filter(|digit| *digit < 10));
-            digit.and_then(|digit| char::from_digit(digit, 10)).unwrap_or(c)
-        }
+        c => ascii_digit(c).unwrap_or(c),
     };
     if text.chars().any(|c| ascii(c) != c) { text.chars().map(ascii).collect() } else { text.into() }
 }

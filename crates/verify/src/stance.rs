@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexSet};
 
-/// Bytes after an announced answer in which it may be taken back.
+/// Bytes before a value that its clause has at most, and bytes after it in which it may be taken back.
 const REACH: usize = 600;
 
 fn words(list: &str) -> Regex {
@@ -63,6 +63,11 @@ static RETRACTING: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The last clause of what stands before a value.
 fn clause(before: &str) -> &str {
+    let mut start = before.len().saturating_sub(REACH);
+    while !before.is_char_boundary(start) {
+        start += 1;
+    }
+    let before = &before[start..];
     let stop = |c: char| matches!(c, '.' | ',' | ';' | '!' | '?' | '\n' | '。' | '，' | '；' | '！' | '？');
     let cut = before.char_indices().rev().find(|(at, c)| {
         // A decimal point ends nothing.
@@ -98,14 +103,15 @@ pub fn denies(before: &str, after: &str) -> bool {
     let doubted = spoken(clause)
         && DOUBTING.is_match(clause)
         && (WRONG.is_match(clause) || QUOTING.is_match(clause) || DENYING.is_match(given(clause)));
-    doubted || after.contains(['?', '？']) && is_denied(after) || spoken(after) && is_denied(after)
+    let sentence = after.split(['.', '!', '\n', '。', '！']).next().unwrap_or_default();
+    doubted || sentence.contains(['?', '？']) || spoken(after) && is_denied(after)
 }
 
 /// Whether the rest of a sentence denies the value before it: `5 is not the answer`, `5 is wrong`, `5? No`.
 fn is_denied(after: &str) -> bool {
     static AFTER: LazyLock<Regex> = LazyLock::new(|| {
         words(concat!(
-            r"(?i)^[\s()\]}*_$]*(?:[?？]|(?:was|were|is) (?:expected|supposed|claimed)(?-u:\b)|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
+            r"(?i)^[\s()\]}*_$]*(?:[?？]|(?:\p{L}+[\s$]+){1,3}(?:is|was|are|were)\s+(?:not (?:the|a|an|right|correct)|wrong|incorrect|a trap|the wrong|an incorrect)(?-u:\b)|(?:was|were|is) (?:expected|supposed|claimed)(?-u:\b)|(?:(?:is|was|are|would be|seems?|looks|as an answer)\s+)?(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible|a trap|the wrong|an incorrect|no solution|extraneous|excluded|rejected|tempting)(?-u:\b)",
             r"|(?:is|was|are|does|do|can|could|would)n['’]t(?-u:\b)|(?:does|do|did|can|could|would)\s?not(?-u:\b)|cannot(?-u:\b)|(?:is|are|was) too(?-u:\b)|(?:fails?|is excluded)(?-u:\b)|(?:more|less|fewer|greater|higher|lower|larger|smaller) than(?-u:\b)|(?:is|was) (?:a|the|an) (?:wrong|incorrect|false|trap|mistake)",
             r"|吗|么？|不是|不对|是错|错误|错|不正确|有误|가 아니|이 아니|はない|では?ない|не )",
         ))

@@ -303,7 +303,11 @@ fn slides(config: &Value) -> Result<bool, Error> {
     if text(config, "model_type") == Some("llama") {
         return Ok(false);
     }
-    let window = optional_whole(config, "sliding_window")?;
+    let window = match config.get("sliding_window") {
+        // What transformers takes where the file says nothing.
+        None => Some(4096),
+        Some(_) => optional_whole(config, "sliding_window")?,
+    };
     let longest = optional_whole(config, "max_position_embeddings")?.unwrap_or(2048);
     if window.is_some_and(|window| window >= longest) {
         return Ok(false);
@@ -425,7 +429,6 @@ mod tests {
         for (name, value, word) in [
             ("model_type", json!("mixtral"), "mixtral"),
             ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "yarn"),
-            ("use_sliding_window", json!(true), "sliding"),
             ("num_experts", json!(8), "experts"),
             ("hidden_act", json!("gelu"), "gelu"),
             ("hidden_size", json!("wide"), "hidden_size"),
@@ -436,5 +439,14 @@ mod tests {
             let text = ModelConfig::from_json(&config).unwrap_err().to_string();
             assert!(text.contains(word), "{text}");
         }
+        let mut sliding = tiny();
+        sliding["use_sliding_window"] = json!(true);
+        // Llama has no windows, whatever the file says.
+        assert!(ModelConfig::from_json(&sliding).is_ok());
+        sliding["model_type"] = json!("qwen2");
+        sliding["sliding_window"] = json!(4);
+        sliding["max_window_layers"] = json!(0);
+        let text = ModelConfig::from_json(&sliding).unwrap_err().to_string();
+        assert!(text.contains("sliding"), "{text}");
     }
 }

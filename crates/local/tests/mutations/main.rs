@@ -213,7 +213,10 @@ fn damaged_checkpoints_are_refused_or_loaded() {
                 assert!(!message.trim().is_empty(), "mutation {at} is refused without a word");
                 *refused.entry(target.to_owned()).or_default() += 1;
             }
-            Err(_) => panic!("mutation {at} of {target} panics"),
+            Err(panic) => {
+                let said = panic.downcast_ref::<String>().map_or("", String::as_str);
+                panic!("mutation {at} of {target} panics: {said}")
+            }
         }
         if let Some(peak) = peak_memory() {
             assert!(peak < MEMORY, "mutation {at} of {target} takes {peak} bytes");

@@ -471,7 +471,7 @@ const BESIDE: &[&str] = &[
 /// Whether any layout looks at a path that `wanted` takes.
 pub fn any_path(wanted: impl Fn(&str) -> bool) -> bool {
     let columns = LAYOUTS.iter().flat_map(|layout| layout.columns).flat_map(|(_, names)| names.iter());
-    let evidence = LAYOUTS.iter().flat_map(|layout| layout.evidence).flat_map(|evidence| evidence.names());
+    let evidence = LAYOUTS.iter().flat_map(|layout| layout.evidence).flat_map(Evidence::names);
     let usual = COLUMNS.iter().flat_map(|column| usual(*column));
     columns.chain(evidence).chain(usual).chain(ANSWERS).chain(BESIDE).chain(CONVERSATIONS).any(|path| wanted(path))
 }

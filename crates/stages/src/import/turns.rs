@@ -128,8 +128,9 @@ fn turn(value: &Value, role: &'static str) -> Result<Turn, Unusable> {
         Value::Null => {}
         Value::Object(_) => return Err(("not_a_message", "a turn's content is an object".into())),
     }
-    let reasoning = ["reasoning_content", "reasoning", "thinking", "thought"].iter().filter_map(|key| value.get(key));
-    if let Some(reasoning) = reasoning.filter_map(text_not_flag).next().filter(|_| role == ASSISTANT) {
+    let mut reasoning =
+        ["reasoning_content", "reasoning", "thinking", "thought"].iter().filter_map(|key| value.get(key));
+    if let Some(reasoning) = reasoning.find_map(text_not_flag).filter(|_| role == ASSISTANT) {
         turn.reasoning = Some(reasoning.trim().to_owned());
     }
     if content.is_null() && turn.reasoning.is_none() {

@@ -11,8 +11,8 @@ use super::command::Resolved;
 use super::compare;
 use super::drivers::{Drivers, driver_command};
 use super::extract;
+use super::outcome::{TestResult, TestStatus};
 use super::sandbox::{Limits, Program, RunResult, Sandbox, Status};
-use super::verifier::{TestResult, TestStatus};
 use super::{CodeError, Data, Tests};
 
 /// What is needed to run programs.

@@ -15,15 +15,17 @@ mod bubblewrap;
 mod builtin;
 mod cgroup;
 mod child;
+mod descriptors;
 mod diagnose;
 mod layout;
 mod limits;
 mod process;
+mod program;
+mod result;
 mod seccomp;
 mod supervise;
 mod usage;
 
-use std::ffi::CString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,9 +36,12 @@ use serde::{Deserialize, Serialize};
 use self::bubblewrap::Bubblewrap;
 use self::builtin::Builtin;
 use self::cgroup::Groups;
+use self::descriptors::{memory_file, pipe};
 use self::layout::Layout;
 pub use self::limits::Limits;
 use self::process::{Running, Streams};
+pub use self::program::Program;
+pub use self::result::{RunResult, Status};
 use self::supervise::{Watched, supervise};
 use super::CodeError;
 
@@ -76,78 +81,6 @@ impl fmt::Display for Isolation {
             Self::Builtin { landlock } => write!(f, "built in: namespaces, landlock {landlock}, seccomp, rlimits"),
         }
     }
-}
-
-/// A program to run: one file and the command that runs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Program<'a> {
-    /// Name of the file; it stands in `/program`, read-only.
-    pub file: &'a str,
-    /// What the file holds.
-    pub source: &'a str,
-    /// The command: an absolute path and arguments, in which `{file}` stands for the file's path.
-    pub command: &'a [String],
-}
-
-impl Program<'_> {
-    fn path(&self) -> String {
-        format!("/program/{}", self.file)
-    }
-
-    fn arguments(&self) -> Result<Vec<CString>, CodeError> {
-        let path = self.path();
-        let argument =
-            |word: &String| CString::new(word.replace("{file}", &path)).map_err(|_| CodeError::NulByte(word.clone()));
-        self.command.iter().map(argument).collect()
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// By itself, with this exit code.
-    Exited(i32),
-    /// By this signal.
-    Signal(i32),
-    /// Stopped: it used up its processor time or its time by the clock.
-    TimedOut,
-    /// Stopped, or failed for want of memory.
-    MemoryExceeded,
-    /// Stopped: too much on standard output.
-    OutputExceeded,
-    /// Stopped: too many processes or threads.
-    ProcessesExceeded,
-    /// Stopped because the program that it served had ended.
-    Stopped,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(code) => write!(f, "exit code {code}"),
-            Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::TimedOut => write!(f, "time limit exceeded"),
-            Self::MemoryExceeded => write!(f, "memory limit exceeded"),
-            Self::OutputExceeded => write!(f, "output limit exceeded"),
-            Self::ProcessesExceeded => write!(f, "process limit exceeded"),
-            Self::Stopped => write!(f, "stopped"),
-        }
-    }
-}
-
-/// What a run left behind: nothing else survives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunResult {
-    /// How it ended.
-    pub status: Status,
-    /// Standard output, up to the limit.
-    pub stdout: Vec<u8>,
-    /// The last 16 KiB or so of standard error.
-    pub stderr: Vec<u8>,
-    /// Time by the clock, in milliseconds, start of the sandbox included.
-    pub wall_ms: u64,
-    /// Processor time of the program and the children it waited for, in milliseconds.
-    pub cpu_ms: u64,
 }
 
 enum Backend {
@@ -242,9 +175,9 @@ impl Sandbox {
         limits: &Limits,
         lines: Option<usize>,
     ) -> Result<RunResult, CodeError> {
-        let (out_read, out_write) = builtin::pipe()?;
-        let (err_read, err_write) = builtin::pipe()?;
-        let streams = Streams { stdin: bubblewrap::memory_file(stdin)?, stdout: out_write, stderr: err_write };
+        let (out_read, out_write) = pipe()?;
+        let (err_read, err_write) = pipe()?;
+        let streams = Streams { stdin: memory_file(stdin)?, stdout: out_write, stderr: err_write };
         let mut of_process = limits.clone();
         of_process.cpu *= u32::try_from(lines.unwrap_or(1).max(1)).unwrap_or(u32::MAX);
         let running = self.start(program, streams, &of_process)?;
@@ -263,10 +196,10 @@ impl Sandbox {
         served: &Program<'_>,
         limits: &Limits,
     ) -> Result<(RunResult, RunResult), CodeError> {
-        let (request_read, request_write) = builtin::pipe()?;
-        let (reply_read, reply_write) = builtin::pipe()?;
-        let (out_read, out_write) = builtin::pipe()?;
-        let (err_read, err_write) = builtin::pipe()?;
+        let (request_read, request_write) = pipe()?;
+        let (reply_read, reply_write) = pipe()?;
+        let (out_read, out_write) = pipe()?;
+        let (err_read, err_write) = pipe()?;
         let leader_streams = Streams { stdin: reply_read, stdout: out_write, stderr: request_write };
         // The leader waits for the other: by the clock it must outlast it, or the wrong one would seem slow.
         let longer = Limits { wall: limits.wall * (supervise::PATIENCE + 1), ..limits.clone() };
@@ -303,24 +236,4 @@ impl Sandbox {
             Err(error) => Err(diagnose::no_isolation(&error.to_string())),
         }
     }
-}
-
-/// The whole environment of a program: nothing of the caller's.
-fn environment() -> Vec<CString> {
-    [
-        c"PATH=/usr/local/bin:/usr/bin:/bin",
-        c"HOME=/tmp",
-        c"TMPDIR=/tmp",
-        c"LANG=C.UTF-8",
-        // The same program must give the same output each time.
-        c"PYTHONHASHSEED=0",
-        c"PYTHONDONTWRITEBYTECODE=1",
-        // Integers of any size are printed, as graders do; Python stops at 4300 digits.
-        c"PYTHONINTMAXSTRDIGITS=0",
-        // Libraries that start a thread for each processor run into the limit of processes.
-        c"OMP_NUM_THREADS=1",
-        c"OPENBLAS_NUM_THREADS=1",
-    ]
-    .map(CString::from)
-    .to_vec()
 }

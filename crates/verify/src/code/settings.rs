@@ -6,9 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CodeError;
 use super::sandbox::{Limits, SandboxChoice};
-use super::{CodeError, CodeVerifier};
-use crate::{Verifier, VerifyError};
 
 /// Settings of `code`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,17 +65,6 @@ impl Default for CodeSettings {
 }
 
 impl CodeSettings {
-    /// The verifier. Fails when no sandbox works here or the command is not installed.
-    pub fn build(&self) -> Result<Box<dyn Verifier>, VerifyError> {
-        let unavailable = |error: CodeError| match error {
-            CodeError::Setting { setting, given, allowed } => {
-                VerifyError::Setting { verifier: "code", setting, given, allowed: allowed.into() }
-            }
-            error => VerifyError::Unavailable { verifier: "code", reason: error.to_string() },
-        };
-        Ok(Box::new(CodeVerifier::new(self.clone()).map_err(unavailable)?))
-    }
-
     /// Refuses values outside their ranges.
     pub(super) fn check(&self) -> Result<(), CodeError> {
         let refuse = |setting, given: String, allowed| Err(CodeError::Setting { setting, given, allowed });

@@ -6,7 +6,7 @@ use memchr::memmem;
 use regex::Regex;
 
 use super::{
-    extract::{Candidate, Place},
+    candidate::{Candidate, Place},
     limits::MAX_ANSWER,
     numerals::multiplier,
     units, words,
@@ -149,7 +149,7 @@ fn doubted(text: &str, start: usize, end: usize) -> bool {
     let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let rest = &text[end..];
     let line_end = rest.find('\n').unwrap_or(rest.len());
-    let marks = |c: char| matches!(c, '$' | '\\' | ')' | ']' | '*' | '(' | '[');
+    let marks = |c: char| matches!(c, '$' | '\\' | ')' | ']' | '*' | '(' | '[' | ' ');
     stance::denies(text[line..start].trim_end_matches(marks), rest[..line_end].trim_start_matches(marks))
         || stance::takes_back_box(rest)
         || stance::changes_box(text[line..start].trim_end_matches(marks))

@@ -1,7 +1,7 @@
 //! Spelling of an answer before it is read: Unicode to LaTeX, full-width to ASCII, doubled backslashes, marks without
 //! meaning removed.
 
-use super::numerals::ascii_digit;
+use crate::digits::ascii_digit;
 
 /// `text` in the spelling that the lexer knows.
 pub fn clean(text: &str) -> String {

@@ -11,6 +11,7 @@ use regex::Regex;
 pub use super::boxes::last_box;
 use super::{
     boxes::{boxed, last_of, open_box},
+    candidate::{Candidate, Place},
     limits::MAX_ANSWER,
     prose::{formulas, is_asserted, is_prose, last_value},
 };
@@ -22,68 +23,6 @@ const TAIL: usize = 3000;
 pub const SHORT: usize = 300;
 /// Bytes of words that may be an answer themselves.
 const MAX_WORDS: usize = 60;
-/// How an answer was found, from the surest to the least sure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// In the last box.
-    Boxed,
-    /// In the last `<answer>` tag.
-    Tagged,
-    /// Directly after a phrase that announces the answer.
-    Announced,
-    /// The whole text is the answer.
-    Whole,
-    /// The only formula of a text.
-    OnlyFormula,
-    /// The last value of the sentence that announces the answer, or of the last sentence, where the sentence says that
-    /// this is the value: `… is 5`.
-    LastValue,
-    /// The last value of such a sentence that merely stands there.
-    StrayValue,
-}
-
-impl Place {
-    /// The method's name in outcomes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Boxed => "boxed",
-            Self::Tagged => "tagged",
-            Self::Announced => "announced",
-            Self::Whole => "whole",
-            Self::OnlyFormula => "formula",
-            Self::LastValue => "last value",
-            Self::StrayValue => "stray value",
-        }
-    }
-
-    /// Whether another value at this place proves the completion wrong.
-    pub fn is_sure(self) -> bool {
-        !matches!(self, Self::LastValue | Self::StrayValue)
-    }
-}
-
-/// A text that may be the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate<'t> {
-    /// Where it was found.
-    pub place: Place,
-    /// The text.
-    pub text: Cow<'t, str>,
-    /// The contents of the boxes, when several make up the text.
-    pub parts: Vec<&'t str>,
-    /// The content of the box, when the text has what touches it too.
-    pub bare: Option<&'t str>,
-    /// Whether a sentence around it denies it.
-    pub doubted: bool,
-}
-
-impl<'t> Candidate<'t> {
-    /// A text found at a place.
-    pub fn new(place: Place, text: Cow<'t, str>) -> Self {
-        Self { place, text, parts: Vec::new(), bare: None, doubted: false }
-    }
-}
-
 /// Phrases that announce the final answer, in several languages. Their word boundaries are those of ASCII: with Unicode's
 /// the search is a hundred times slower in any text that has another letter.
 static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
@@ -129,8 +68,11 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
         return found;
     }
     let tail = tail(text);
-    if let Some(rest) = announced(tail, trusted) {
+    if let Some((rest, doubted)) = announced(tail, trusted) {
         match direct(rest) {
+            Some(answer) if doubted => {
+                return vec![Candidate { doubted, ..Candidate::new(Place::Announced, answer) }];
+            }
             Some(answer) => add(Place::Announced, answer),
             None => {
                 if let Some((place, value)) = last_value(rest) {
@@ -184,8 +126,10 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
     found
 }
 
-/// The end of the last sentence that announces the answer, unless it is denied, quoted, or taken back.
-fn announced(tail: &str, trusted: bool) -> Option<&str> {
+/// The end of the last sentence that announces the answer and is neither denied, quoted nor taken back, and whether another
+/// one announces another final answer.
+fn announced(tail: &str, trusted: bool) -> Option<(&str, bool)> {
+    let mut last: Option<&str> = None;
     for found in ANNOUNCEMENT.find_iter(tail).collect::<Vec<_>>().into_iter().rev().take(8) {
         let rest = &tail[found.end()..];
         if rest.trim().is_empty() {
@@ -199,11 +143,22 @@ fn announced(tail: &str, trusted: bool) -> Option<&str> {
         let before = format!("{before}{}", &part[..value]);
         let denied = stance::is_denied_between(&part[..value]) || !stance::asserts(&before, &part[value..]);
         let asked = part.trim_end_matches(['$', '*', ' ', '.']).ends_with(['?', '？']);
-        if trusted || !denied && !asked && !stance::takes_back(&part[value..]) && !stance::takes_back(&tail[end..]) {
-            return Some(part);
+        if !trusted && (denied || asked || stance::takes_back(&part[value..]) || stance::takes_back(&tail[end..])) {
+            continue;
+        }
+        let is_final = found.as_str().to_lowercase().contains("final") || found.as_str().contains("最终");
+        match last {
+            None if trusted || !is_final => return Some((part, false)),
+            None => last = Some(part),
+            // Two final answers, one of them another.
+            Some(last) if is_final && direct(part).is_some() => {
+                let same = direct(last).is_none_or(|answer| part.contains(answer.as_ref()));
+                return Some((last, !same));
+            }
+            Some(_) => {}
         }
     }
-    None
+    last.map(|part| (part, false))
 }
 
 /// Without what a chat template or a run-on model adds after the answer.

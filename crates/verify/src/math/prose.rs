@@ -4,14 +4,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{extract::Place, nouns, numerals, units, words};
+use super::{candidate::Place, nouns, numerals, units, words};
 use crate::stance;
 
 /// The last formula or number of a sentence, with the unit or percent sign after it.
 pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
     let formulas = formulas(sentence);
     if let Some(last) = formulas.last() {
-        let start = sentence.rfind(last)?;
+        let start = place_in(sentence, last);
         let after = sentence.get(start + last.len()..).unwrap_or_default();
         if !after.contains(|c: char| c.is_ascii_digit()) {
             let said = formulas.len() == 1 || says(&sentence[..start]);
@@ -45,10 +45,15 @@ fn place(said: bool) -> Place {
     if said { Place::LastValue } else { Place::StrayValue }
 }
 
-/// Whether the sentence around a formula asserts it.
+/// Where a part of a text begins in it.
+fn place_in(text: &str, part: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize).min(text.len())
+}
+
+/// Whether the sentence around a formula, a part of the text, asserts it.
 pub fn is_asserted(text: &str, formula: &str) -> bool {
-    let Some(at) = text.rfind(formula) else { return false };
-    let marks = |c: char| matches!(c, '$' | '\\' | '(' | ')' | '[' | ']');
+    let at = place_in(text, formula);
+    let marks = |c: char| matches!(c, '$' | '\\' | '(' | ')' | '[' | ']' | ' ');
     let (before, after) = (&text[..at], &text[at + formula.len()..]);
     stance::asserts(before.trim_end_matches(marks), after.trim_start_matches(marks)) && !stance::takes_back(after)
 }

@@ -29,9 +29,8 @@ fn allowed(expected: &str, verdict: Verdict) -> bool {
     }
 }
 
-#[test]
-fn adversarial() {
-    let Some(rows) = rows("verifiers/adversarial.jsonl") else { return };
+/// Judges the rows and prints the misses by family; gives hits, rows, and the wrong answers called correct.
+fn judge(rows: &[Value]) -> (usize, usize, Vec<String>) {
     let (mut all, mut hits, mut false_correct) = (0, 0, Vec::new());
     let mut families: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows.iter().filter(|row| matches!(text(row, "kind"), "math" | "choice" | "number")) {
@@ -44,21 +43,32 @@ fn adversarial() {
             continue;
         }
         *families.entry(text(row, "family").to_owned()).or_default() += 1;
-        let said = format!(
-            "{:?} by {} ({}), expected {}: {:?} against {:?}",
-            outcome.verdict,
-            outcome.method,
-            outcome.reason,
-            text(row, "expected"),
-            text(row, "prediction"),
-            text(row, "reference_answer")
-        );
+        let said = format!("{row}: {:?} by {} ({})", outcome.verdict, outcome.method, outcome.reason);
         println!("{said}");
         if outcome.verdict == Verdict::Correct {
             false_correct.push(said);
         }
     }
     println!("{hits} of {all} as expected; misses by family: {families:?}");
+    (hits, all, false_correct)
+}
+
+#[test]
+fn adversarial() {
+    let Some(rows) = rows("verifiers/adversarial.jsonl") else { return };
+    let (hits, all, false_correct) = judge(&rows);
     assert!(false_correct.is_empty(), "{}", false_correct.join("\n"));
     assert!(hits * 100 >= all * 95, "{hits} of {all}");
+}
+
+/// Pairs of our own of the same kinds, and pairs like them that must not be taken for those.
+#[test]
+fn hostile() {
+    let rows: Vec<Value> = include_str!("hostile.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("the file is JSON Lines"))
+        .collect();
+    let (hits, all, false_correct) = judge(&rows);
+    assert!(false_correct.is_empty(), "{}", false_correct.join("\n"));
+    assert_eq!(hits, all);
 }

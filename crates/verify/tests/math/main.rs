@@ -4,7 +4,6 @@
 mod adversarial;
 mod attacks;
 mod banks;
-mod families;
 mod kinds;
 mod metamorphic;
 mod perturbations;

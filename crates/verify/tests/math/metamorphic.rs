@@ -73,6 +73,7 @@ fn golds() -> Vec<Gold> {
 
 type Pair = Option<(String, String)>;
 
+#[allow(clippy::unnecessary_wraps, reason = "every generator ends in it")]
 fn pair(prediction: String, reference: String) -> Pair {
     Some((prediction, reference))
 }
@@ -100,9 +101,9 @@ fn changed_universe(a: &Gold, _: &Gold, random: &mut Random) -> Pair {
     let set = |universe: &str| format!("\\{{x \\in {universe} : x > {g}\\}}");
     let numbers = ["\\mathbb{Z}", "\\mathbb{Q}", "\\mathbb{N}"];
     match random.next() % 6 {
-        0 => pair(set("\\mathbb{R}"), set(*random.pick::<&str>(&numbers))),
-        1 => pair(format!("x > {g}"), set(*random.pick::<&str>(&numbers))),
-        2 => pair(set(*random.pick::<&str>(&numbers)), format!("({g}, \\infty)")),
+        0 => pair(set("\\mathbb{R}"), set(random.pick::<&str>(&numbers))),
+        1 => pair(format!("x > {g}"), set(random.pick::<&str>(&numbers))),
+        2 => pair(set(random.pick::<&str>(&numbers)), format!("({g}, \\infty)")),
         3 => pair(set(&format!("[{g}, {g} + 5]")), format!("({g}, \\infty)")),
         4 => pair(format!("x > {g}, x \\text{{ is an integer}}"), format!("x > {g}")),
         5 => pair(set("\\mathbb{Z}"), set("\\mathbb{Q}")),
@@ -312,9 +313,7 @@ fn no_changed_answer_is_correct() {
             let Some((changed, gold)) = generator(a, b, &mut random) else { continue };
             for (prediction, reference) in [(&changed, &gold), (&gold, &changed)] {
                 // What denies is no reference answer.
-                if reference == &changed && matches!(name, "denied sentence")
-                    || changed.contains("boxed") && reference == &changed
-                {
+                if reference == &changed && (name == "denied sentence" || changed.contains("boxed")) {
                     continue;
                 }
                 tried += 1;

@@ -27,8 +27,8 @@ pub fn open(path: &Path) -> Result<Input, PipelineError> {
     let refuse = |what: &str| Err(PipelineError::argument(format!("cannot read `{}`: {what}", path.display())));
     match start {
         [0xef, 0xbb, 0xbf, ..] => input.consume(3),
-        [0xff, 0xfe, ..] | [_, 0, ..] => return Ok(utf16(path, input, u16::from_le_bytes)?),
-        [0xfe, 0xff, ..] | [0, _, ..] => return Ok(utf16(path, input, u16::from_be_bytes)?),
+        [0xff, 0xfe, ..] | [_, 0, ..] => return utf16(path, input, u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, _, ..] => return utf16(path, input, u16::from_be_bytes),
         start if start.starts_with(b"version https://git-lfs") => {
             return refuse("it is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`");
         }

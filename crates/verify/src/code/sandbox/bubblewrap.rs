@@ -2,17 +2,19 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::builtin::{above_standard, pipe};
 use super::child::NOBODY;
+use super::descriptors::{memory_file, pipe};
 use super::layout::Layout;
+use super::limits::{self, Limits};
 use super::process::{Running, Streams};
-use super::{CodeError, Limits, Program, limits};
+use super::program::{Program, environment};
+use crate::code::CodeError;
 
 /// A way to run bubblewrap.
 pub(super) struct Bubblewrap {
@@ -41,7 +43,7 @@ impl Bubblewrap {
         push(&["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]);
         push(&["--unshare-cgroup-try", "--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]);
         push(&["--die-with-parent", "--new-session", "--cap-drop", "ALL"]);
-        for variable in super::environment() {
+        for variable in environment() {
             let variable = variable.to_string_lossy().into_owned();
             let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
             push(&["--setenv", name, value]);
@@ -211,28 +213,6 @@ fn become_nobody() -> io::Result<()> {
 /// The number after `"child-pid":` in what bubblewrap says about itself.
 fn child_pid(info: &str) -> Option<libc::pid_t> {
     serde_json::from_str::<serde_json::Value>(info).ok()?.get("child-pid")?.as_i64().map(|pid| pid as libc::pid_t)
-}
-
-/// A file in memory with these bytes, at its beginning. It can only be read: a program whose standard input it is must
-/// not grow it, for nobody counts its memory.
-pub(super) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, CodeError> {
-    // SAFETY: on success the kernel returns a new descriptor that nobody else owns.
-    let mut file = unsafe {
-        let fd = libc::memfd_create(c"retort".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
-        if fd < 0 {
-            return Err(CodeError::Io(io::Error::last_os_error()));
-        }
-        File::from(OwnedFd::from_raw_fd(fd))
-    };
-    file.write_all(bytes).and_then(|()| file.rewind()).map_err(CodeError::Io)?;
-    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-    // SAFETY: sets flags of an open descriptor.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
-        return Err(CodeError::Io(io::Error::last_os_error()));
-    }
-    // Opened for reading, a sealed file can also be mapped. Without `/proc` it stays as it is.
-    let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or(file);
-    above_standard(file.into())
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
-//! The built-in sandbox, parent's side: one clone into new namespaces, the id maps, and the reports.
+//! The built-in sandbox, parent's side: one clone into new namespaces, and the id maps.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_long};
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::child::{self, Bind, Fds, GO, GO_CHANGE_USER, NOBODY, Plan, Report, Step};
+use super::child::{self, Bind, Fds, GO, GO_CHANGE_USER, NOBODY, Plan, Step};
+use super::descriptors::pipe;
 use super::layout::Layout;
+use super::limits::{self, Limits};
 use super::process::{Running, Streams};
-use super::{CodeError, Limits, Program, limits};
+use super::program::{Program, environment};
+use crate::code::CodeError;
 
 const NAMESPACES: c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -79,7 +82,7 @@ impl Builtin {
     /// Starts `program`; with no command it only rehearses the set-up and exits with code 0.
     pub(super) fn start(&self, program: &Program<'_>, streams: Streams, given: &Limits) -> Result<Running, CodeError> {
         let arguments = program.arguments()?;
-        let environment = super::environment();
+        let environment = environment();
         let pointers = |strings: &[CString]| -> Vec<*const c_char> {
             strings.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -132,29 +135,6 @@ impl Builtin {
             .write_all(&[go])
             .map_err(|source| CodeError::Step { step: Step::Maps.text(), source })?;
         Ok(running)
-    }
-}
-
-/// The first report on the pipe: how the program ended, or which step failed. `None` when process 1 was killed.
-pub(super) fn read_report(pipe: &mut fs::File) -> Result<Option<Report>, CodeError> {
-    let mut bytes = [0u8; size_of::<Report>()];
-    if pipe.read_exact(&mut bytes).is_err() {
-        return Ok(None);
-    }
-    let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-    let long = |at: usize| {
-        let (low, high) = (word(at), word(at + 4));
-        i64::from_ne_bytes([low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]])
-    };
-    let report = Report {
-        step: u32::from_ne_bytes(word(0)),
-        code: i32::from_ne_bytes(word(4)),
-        cpu_micros: long(8),
-        max_rss_kib: long(16),
-    };
-    match Step::of(report.step) {
-        None => Ok(Some(report)),
-        Some(step) => Err(CodeError::Step { step: step.text(), source: io::Error::from_raw_os_error(report.code) }),
     }
 }
 
@@ -213,24 +193,6 @@ fn landlock_version() -> i32 {
     let version =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0 as c_long, 1 as c_long) };
     version.max(0) as i32
-}
-
-/// A pipe whose ends close on exec and lie above the standard streams, so that the child's `dup2` cannot overwrite one.
-pub(super) fn pipe() -> Result<(OwnedFd, OwnedFd), CodeError> {
-    let (read, write) = io::pipe().map_err(CodeError::Io)?;
-    Ok((above_standard(read.into())?, above_standard(write.into())?))
-}
-
-/// The descriptor itself, or a copy above 2 where it is one of the standard three.
-pub(super) fn above_standard(fd: OwnedFd) -> Result<OwnedFd, CodeError> {
-    if fd.as_raw_fd() > 2 {
-        return Ok(fd);
-    }
-    // SAFETY: duplicates a descriptor that lives through the call; the result is new and owned here.
-    unsafe {
-        let high: RawFd = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3);
-        if high < 0 { Err(CodeError::Io(io::Error::last_os_error())) } else { Ok(OwnedFd::from_raw_fd(high)) }
-    }
 }
 
 fn format_path(root: &str, path: &Path) -> std::ffi::OsString {

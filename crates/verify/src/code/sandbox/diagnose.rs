@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::CodeError;
+use crate::code::CodeError;
 
 /// The error for a sandbox that failed its trial with `symptom`.
 pub(super) fn no_isolation(symptom: &str) -> CodeError {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::CodeError;
+use crate::code::CodeError;
 
 /// System folders and files that interpreters and compilers need, where they exist. Not `/etc` as a whole, nor `/home`,
 /// `/root`, `/var`, `/run` or `/sys`: what is not bound does not exist inside.

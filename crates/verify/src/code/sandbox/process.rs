@@ -1,13 +1,14 @@
 //! A running sandbox, seen from outside: waiting for it, killing it, reading how it ended.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::CodeError;
 use super::cgroup::{Group, Groups};
+use super::child::{Report, Step};
+use crate::code::CodeError;
 
 /// The three streams of a program; each end is the program's.
 pub(super) struct Streams {
@@ -131,7 +132,7 @@ impl Running {
         }
         let out_of_memory = self.group.as_ref().is_some_and(|(_, group)| group.has_killed());
         if let Some(report) = &mut self.report {
-            let Some(report) = super::builtin::read_report(report)? else {
+            let Some(report) = read_report(report)? else {
                 return Ok(Ended { end: End::Killed, cpu: cpu_time(&usage), max_rss_bytes: 0, out_of_memory });
             };
             return Ok(Ended {
@@ -160,6 +161,29 @@ impl Drop for Running {
         if let Some((groups, group)) = self.group.take() {
             groups.give_back(group);
         }
+    }
+}
+
+/// The first report on the pipe: how the program ended, or which step failed. `None` when process 1 was killed.
+fn read_report(pipe: &mut File) -> Result<Option<Report>, CodeError> {
+    let mut bytes = [0u8; size_of::<Report>()];
+    if pipe.read_exact(&mut bytes).is_err() {
+        return Ok(None);
+    }
+    let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+    let long = |at: usize| {
+        let (low, high) = (word(at), word(at + 4));
+        i64::from_ne_bytes([low[0], low[1], low[2], low[3], high[0], high[1], high[2], high[3]])
+    };
+    let report = Report {
+        step: u32::from_ne_bytes(word(0)),
+        code: i32::from_ne_bytes(word(4)),
+        cpu_micros: long(8),
+        max_rss_kib: long(16),
+    };
+    match Step::of(report.step) {
+        None => Ok(Some(report)),
+        Some(step) => Err(CodeError::Step { step: step.text(), source: io::Error::from_raw_os_error(report.code) }),
     }
 }
 

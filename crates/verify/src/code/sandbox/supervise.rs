@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cgroup::Groups;
+use super::limits::Limits;
 use super::process::{End, Running};
+use super::result::{RunResult, Status};
 use super::usage::{self, Usage};
-use super::{CodeError, Limits, RunResult, Status};
+use crate::code::CodeError;
 
 /// How often time, memory and processes are looked at. The first look comes early, when a fork bomb is still small.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
