@@ -80,7 +80,7 @@ fn a_damaged_line_stops_the_run_and_mending_keeps_the_rest() {
     }
 }
 
-fn write_training(folder: &Path, alpha: u32, train: &str) {
+fn write_training(folder: &Path) {
     let student = root().join("pipelines/quickstart/student");
     if !folder.join("student").exists() {
         std::os::unix::fs::symlink(student, folder.join("student")).expect("a model can be pointed at");
@@ -89,10 +89,19 @@ fn write_training(folder: &Path, alpha: u32, train: &str) {
         .map(|a| json!({"prompt": format!("{a}+1="), "completion": format!("{}", a + 1)}).to_string() + "\n")
         .collect();
     fs::write(folder.join("a.jsonl"), rows).expect("rows");
-    let pipeline = format!(
-        "name: t\nstages:\n  d: {{ import: {{ path: a.jsonl, as: sft }} }}\n  m: {{ train: {{ base: ./student, data: d, save_steps: 2, \
-         lora: {{ r: 2, lora_alpha: {alpha} }}, training: {{ max_steps: 8, batch_size: 2, learning_rate: 1e-3 }}{train} }} }}\n"
-    );
+    let pipeline = "
+name: t
+stages:
+  d: { import: { path: a.jsonl, as: sft } }
+  m:
+    train:
+      base: ./student
+      data: d
+      chat_template: plain
+      save_steps: 2
+      lora: { r: 2, lora_alpha: 4 }
+      training: { max_steps: 8, batch_size: 2, learning_rate: 1e-3 }
+";
     fs::write(folder.join("p.yaml"), pipeline).expect("a pipeline");
 }
 
@@ -100,7 +109,7 @@ fn write_training(folder: &Path, alpha: u32, train: &str) {
 fn saved_training_states_are_set_aside_never_deleted() {
     let work = tempfile::tempdir().expect("a temporary folder");
     let folder = work.path();
-    write_training(folder, 4, "");
+    write_training(folder);
     succeed(folder, &["run", "p.yaml", "--out", "whole", "--quiet"]);
     let whole = results(&folder.join("whole"), "t");
     let arguments = ["run", "p.yaml", "--out", "o"];
@@ -135,7 +144,7 @@ fn saved_training_states_are_set_aside_never_deleted() {
 fn a_device_that_is_not_there_costs_no_saved_state() {
     let work = tempfile::tempdir().expect("a temporary folder");
     let folder = work.path();
-    write_training(folder, 4, "");
+    write_training(folder);
     let arguments = ["run", "p.yaml", "--out", "o"];
     aborted(folder, &arguments, "after-step:6");
     let state = journal(&folder.join("o"), "state-4");

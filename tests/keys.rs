@@ -74,7 +74,7 @@ fn adapters_name_the_base_that_was_given_and_kernels_have_a_version() {
     write(folder, "a.jsonl", "{\"prompt\": \"1+1=\", \"completion\": \"2\"}\n");
     let stage = |base: &str, alpha: u32| {
         format!(
-            "{{ train: {{ base: {base}, data: d, lora: {{ r: 2, lora_alpha: {alpha} }}, training: {{ max_steps: 1, batch_size: 1, \
+            "{{ train: {{ base: {base}, data: d, chat_template: plain, lora: {{ r: 2, lora_alpha: {alpha} }}, training: {{ max_steps: 1, batch_size: 1, \
              learning_rate: 1e-3 }} }} }}"
         )
     };

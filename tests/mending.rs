@@ -193,7 +193,7 @@ name: ck
 tokenizer: tokenizer
 stages:
   d: { import: { path: a.jsonl, as: sft } }
-  long: { train: { base: ./student, data: d, training: { max_steps: 2, batch_size: 2, learning_rate: 1e-3 } } }
+  long: { train: { base: ./student, data: d, chat_template: plain, training: { max_steps: 2, batch_size: 2, learning_rate: 1e-3 } } }
 ";
     fs::write(folder.join("ck.yaml"), pipeline).expect("a pipeline");
     succeed(folder, &["run", "ck.yaml"]);

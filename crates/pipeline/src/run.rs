@@ -13,7 +13,7 @@ use crate::observe::{Event, Observer};
 use crate::output_kind::OutputKind;
 use crate::resolver::shown;
 use crate::store::{Output, Store};
-use crate::survey::survey;
+use crate::survey::{set_aside, survey};
 use retort_tables::PendingFolder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -123,9 +123,9 @@ impl Work<'_> {
                 self.observer.event(Event::Fresh { stage: &node.name });
                 (*manifest, false)
             }
-            Output::Damaged { .. } => {
-                // Only now: another process is at these files while the run goes on.
-                self.store.set_aside(&self.store.folder(&key))?;
+            Output::Damaged { changes, .. } => {
+                // Its key was not known before its inputs were made again, or another process is at its files.
+                set_aside(node, &self.store.folder(&key), &changes, self.store, self.observer)?;
                 (self.make(node, &key, parts)?, true)
             }
             Output::Absent => (self.make(node, &key, parts)?, true),

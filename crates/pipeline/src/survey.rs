@@ -10,6 +10,7 @@ use crate::resolver::shown;
 use crate::store::{Output, Store};
 use crate::wholeness::in_words;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Looks at the outputs that `nodes` stand for. A stage's key follows from its inputs; behind a record that cannot be read
 /// it is the key that the stage was last known by. Gives the nodes that have something to do, as far as can be known.
@@ -46,12 +47,7 @@ pub(crate) fn survey<'n>(
                 None
             }
             Output::Damaged { changes, manifest } => {
-                let aside = store.set_aside(&folder)?;
-                warn(&format!(
-                    "changed since it was finished: {}; it is made again, and what was there now stands in `{}`",
-                    in_words(&changes),
-                    shown(&aside)
-                ));
+                set_aside(node, &folder, &changes, store, observer)?;
                 manifest
             }
         };
@@ -62,4 +58,22 @@ pub(crate) fn survey<'n>(
         }
     }
     Ok(to_make)
+}
+
+/// Names what changed in the finished stage in `folder` and gives the folder another name.
+pub(crate) fn set_aside(
+    node: &Node,
+    folder: &Path,
+    changes: &[String],
+    store: &Store,
+    observer: &dyn Observer,
+) -> Result<(), PipelineError> {
+    let aside = store.set_aside(folder)?;
+    let message = format!(
+        "changed since it was finished: {}; it is made again, and what was there now stands in `{}`",
+        in_words(changes),
+        shown(&aside)
+    );
+    observer.event(Event::Warning { stage: &node.name, message: &message });
+    Ok(())
 }
