@@ -4,9 +4,10 @@
 pub struct Xorshift(u64);
 
 impl Xorshift {
-    /// One that begins at `seed`, which is not 0.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
+    /// One that begins at `usual`, which is not 0: every test tries the same forms each time. `RETORT_FUZZ_SEED` sets
+    /// another begin, to try others.
+    pub fn new(usual: u64) -> Self {
+        Self(std::env::var("RETORT_FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(usual).max(1))
     }
 
     /// A number below `count`.
