@@ -146,6 +146,30 @@ fn bounded(folder: &Path, arguments: &[String]) -> Output {
 }
 
 #[test]
+fn what_never_ends_is_not_read() {
+    let work = tempfile::tempdir().expect("a temporary folder");
+    let folder = work.path();
+    fs::create_dir(folder.join("stage")).expect("a folder");
+    for file in ["stage/manifest.json", "endless"] {
+        std::os::unix::fs::symlink("/dev/zero", folder.join(file)).expect("a device can be pointed at");
+    }
+    fs::write(folder.join("a.jsonl"), "{\"prompt\": \"q\"}\n").expect("rows");
+    let asked = "{ p: { import: { path: a.jsonl } }, r: { sample: { prompts: p, sampling: { max_tokens: 9 }, \
+                 teacher: { endpoint: \"http://127.0.0.1:9/v1\", model: m, api_key: file:endless } } } }";
+    for (stages, reason) in [
+        ("{ out: { export: { data: ./stage } } }", "`manifest.json` is no file"),
+        ("{ p: { import: { path: endless } } }", "there is no file"),
+        (asked, "it is no file"),
+    ] {
+        fs::write(folder.join("p.yaml"), format!("name: x\nstages: {stages}\n")).expect("a pipeline");
+        let output = bounded(folder, &["check".to_owned(), "p.yaml".to_owned()]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn chains_that_double_are_checked_at_once() {
     let work = tempfile::tempdir().expect("a temporary folder");
     let folder = work.path();

@@ -164,11 +164,7 @@ fn origins(
             continue;
         }
         match nodes.get(source.as_str()) {
-            _ if source.is_path() => {
-                if has_table(&source, from) {
-                    found.insert(source);
-                }
-            }
+            _ if source.is_path() => found.extend(has_table(&source, from).then_some(source)),
             Some(node) if node.stage.output() == from => drop(found.insert(source)),
             // Checkpoints and measures were made of rollouts, but nobody asks for what belongs to those behind them.
             Some(node) if matches!(node.stage.output(), OutputKind::Checkpoint | OutputKind::Measures) => {}

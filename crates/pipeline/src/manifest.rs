@@ -197,7 +197,12 @@ impl Manifest {
 
 /// The record in `folder`: none where there is none, or why it cannot be trusted.
 pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, String> {
-    let text = match std::fs::read(folder.join(Manifest::FILE)) {
+    let path = folder.join(Manifest::FILE);
+    // A pipe or a device may never end.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(format!("`{}` is no file any more", Manifest::FILE));
+    }
+    let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => return Ok(None),
         Err(error) => return Err(format!("`{}` cannot be read: {error}", Manifest::FILE)),
