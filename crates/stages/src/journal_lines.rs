@@ -102,11 +102,8 @@ fn move_out<T: DeserializeOwned>(path: &Path, rest: Rest) -> Result<(), Pipeline
         while reader.read_until(b'\n', &mut line)? > 0 {
             let fits = line.ends_with(b"\n") && serde_json::from_slice::<T>(&line).is_ok();
             whole = fits && (whole || rest == Rest::Whole);
-            if whole {
-                kept.write_all(&line)?
-            } else {
-                out.write_all(&line)?
-            }
+            let to = if whole { &mut kept } else { &mut out };
+            to.write_all(&line)?;
             line.clear();
         }
         out.sync_all()?;

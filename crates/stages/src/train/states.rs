@@ -159,7 +159,7 @@ impl Recorder {
     }
 
     /// Gives a saved state another name, so that it is found no more but not lost.
-    pub fn set_aside(&self, state: &Path) -> Result<PathBuf, PipelineError> {
+    pub fn set_aside(state: &Path) -> Result<PathBuf, PipelineError> {
         let name = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut number = 1_u32;
         let free = |number: u32| state.with_file_name(format!("unusable-{name}-{number}"));
@@ -175,10 +175,10 @@ impl Recorder {
 
     /// Gives all that was saved another name: the next run begins at the first step.
     pub fn set_all_aside(&self) -> Result<PathBuf, PipelineError> {
-        self.set_aside(&self.folder.join("best"))?;
-        self.set_aside(&self.folder.join(STEPS))?;
+        Self::set_aside(&self.folder.join("best"))?;
+        Self::set_aside(&self.folder.join(STEPS))?;
         for step in self.states() {
-            self.set_aside(&self.state(step))?;
+            Self::set_aside(&self.state(step))?;
         }
         Ok(self.folder.clone())
     }

@@ -275,7 +275,7 @@ impl Train {
                 // Every other error is no fault of the saved state, which waits for the next run.
                 Err(error @ retort_student::Error::Resume { .. }) if !recorder.moved() => {
                     let state = resume.take().unwrap_or_default();
-                    let aside = recorder.set_aside(&state)?;
+                    let aside = Recorder::set_aside(&state)?;
                     resume = recorder.latest();
                     let on = if resume.is_some() { "goes on from an earlier one" } else { "starts again" };
                     context.warn(&format!("{error}; training {on}, and the state stands in `{}`", shown(&aside)));
