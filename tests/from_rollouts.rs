@@ -15,7 +15,7 @@ fn run_pipeline(out: &Path, more: &[&str]) -> (String, String) {
     succeed(&root(), &arguments)
 }
 
-/// When each file of the finished stages was last written.
+/// When each file of the finished stages was last written; the store's own lock and index are none.
 fn changes(store: &Path) -> BTreeMap<PathBuf, SystemTime> {
     let (mut open, mut found) = (vec![store.to_owned()], BTreeMap::new());
     while let Some(folder) = open.pop() {
@@ -23,7 +23,7 @@ fn changes(store: &Path) -> BTreeMap<PathBuf, SystemTime> {
             let metadata = entry.metadata().expect("a file can be looked at");
             if metadata.is_dir() {
                 open.push(entry.path());
-            } else if entry.file_name() != ".lock" {
+            } else if ![".lock", ".inputs.json"].iter().any(|own| entry.file_name() == *own) {
                 found.insert(entry.path(), metadata.modified().expect("a time"));
             }
         }

@@ -75,7 +75,7 @@ fn version(manifest: &Value, verifiers: &str) -> String {
     let parts = &manifest["key"];
     let mut version = format!("{} {}", parts["kind"].as_str().unwrap_or_default(), parts["code_version"]);
     // Verifiers change with a version of their own, which stands in the rows that later stages hand on, too.
-    if parts["kind"] == "verify" || manifest["lineage"]["verdicts"].is_string() {
+    if parts["kind"] == "verify" || !manifest["lineage"]["verdicts"].is_null() {
         let _ = write!(version, ", verifiers {verifiers}");
     }
     version

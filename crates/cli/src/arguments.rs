@@ -93,7 +93,9 @@ Examples:
   retort run pipeline.yaml --only verdicts
   retort run pipeline.yaml --set rollouts.sampling.n=4 --out /data/experiments --allow-path
 
-A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.")]
+A run that is stopped or killed goes on where it was when it is started again; the result is the same to the byte.
+Finished stages whose files were edited or deleted are named and made again; what was there is kept beside them until
+`retort gc`.")]
 pub struct RunArguments {
     #[command(flatten)]
     pub pipeline: PipelineFlags,
@@ -102,6 +104,9 @@ pub struct RunArguments {
     /// Run only this stage and what it needs.
     #[arg(long, value_name = "STAGE")]
     pub only: Option<String>,
+    /// Move damaged lines of unfinished stages' journals out of the way and go on with those that are whole.
+    #[arg(long)]
+    pub mend: bool,
     /// Print nothing but errors.
     #[arg(long, conflicts_with = "json")]
     pub quiet: bool,
@@ -145,6 +150,19 @@ pub struct SchemaArguments {
 pub struct ExplainArguments {
     /// A stage kind, verifier, rule or filter; without one, all names are listed.
     pub name: Option<String>,
+}
+
+impl Command {
+    /// Whether a program reads what the command says.
+    pub fn json(&self) -> bool {
+        match self {
+            Self::Run(run) => run.json,
+            Self::Show(show) => show.json,
+            Self::Inspect(inspect) => inspect.json,
+            Self::Generate(generate) => generate.json,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

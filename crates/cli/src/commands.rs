@@ -4,10 +4,12 @@ use crate::arguments::{
     Arguments, CheckArguments, ExplainArguments, GcArguments, PlanArguments, RunArguments, SchemaArguments,
     ShowArguments, VerifyDataArguments,
 };
+use crate::pipeline_flags::OutFlag;
 use crate::progress::{Form, Progress};
 use crate::screen::{CommandResult, bytes, duration, line, note, show_problems, tame};
 use clap::CommandFactory;
-use retort_pipeline::{PipelineError, RunOptions, StageState, Store};
+use retort_pipeline::{PipelineError, RunOptions, StageState, Store, did_you_mean};
+use serde_json::json;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -15,7 +17,11 @@ use std::time::Instant;
 /// `check`.
 pub fn check(arguments: &CheckArguments) -> CommandResult {
     let file = &arguments.pipeline;
-    match file.check() {
+    let checked = file.check().and_then(|checked| {
+        checked.unmet(checked.nodes().iter())?;
+        Ok(checked)
+    });
+    match checked {
         Ok(checked) => {
             for warning in &checked.warnings {
                 note(&format!("warning: {warning}"));
@@ -45,6 +51,7 @@ pub fn plan(arguments: &PlanArguments) -> CommandResult {
             StageState::Fresh => ("fresh", String::new()),
             StageState::Missing => ("missing", String::new()),
             StageState::Stale(why) => ("stale", format!(" because of {why}")),
+            StageState::Damaged(what) => ("damaged", format!(": {what}")),
         };
         let note = if stage.note.is_empty() { String::new() } else { format!("  {}", stage.note) };
         line(format!("{:width$}  {:10}  {state:7}{why}{note}", stage.name, stage.kind).trim_end())?;
@@ -69,9 +76,11 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
         (_, true) => Form::Json,
         _ => Form::Human,
     };
-    if form != Form::Quiet {
-        for warning in &checked.warnings {
-            note(&format!("warning: {warning}"));
+    for warning in &checked.warnings {
+        match form {
+            Form::Quiet => {}
+            Form::Json => note(&json!({ "event": "warning", "message": warning }).to_string()),
+            Form::Human => note(&format!("warning: {warning}")),
         }
     }
     // The first Ctrl-C asks the stage to stop at a safe point; the second ends the process, which loses nothing committed.
@@ -86,7 +95,7 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     if let Err(error) = ctrlc::set_handler(handler) {
         note(&format!("warning: Ctrl-C will stop the run at once: {error}"));
     }
-    let options = RunOptions { out: arguments.out.out.clone(), only: arguments.only.clone() };
+    let options = RunOptions { out: arguments.out.out.clone(), only: arguments.only.clone(), mend: arguments.mend };
     let summary = retort_pipeline::run(&checked, &options, &Progress::new(form), &CANCEL)?;
     if form == Form::Human {
         let ran = summary.stages.iter().filter(|stage| stage.ran).count();
@@ -168,14 +177,30 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
         None => {
             let all: Vec<&str> = names.iter().flat_map(|(_, names)| names.iter().copied()).collect();
             let message = format!("there is nothing called `{name}`; names: {}", all.join(", "));
-            return Err(PipelineError::argument(message).into());
+            let error = PipelineError::argument(message);
+            return Err(match did_you_mean(name, all) {
+                Some(near) => error.with_hint(near),
+                None => error,
+            }
+            .into());
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The store that was typed; a folder without one is a mistake, not an empty store.
+fn existing_store(out: &OutFlag) -> Result<Store, PipelineError> {
+    let store = Store::read_only(&out.out)?;
+    if store.exists() {
+        return Ok(store);
+    }
+    let reason = format!("`{}` holds no results: there is no folder `store` in it", out.out.display());
+    Err(PipelineError::argument(reason).with_hint("name the folder of `run --out` with `--out`"))
+}
+
 /// `gc`.
 pub fn gc(arguments: &GcArguments) -> CommandResult {
+    existing_store(&arguments.out)?;
     let store = Store::open(&arguments.out.out)?;
     let _lock = store.lock()?;
     let freed = store.gc(arguments.dry_run, arguments.unfinished)?;
@@ -189,7 +214,7 @@ pub fn gc(arguments: &GcArguments) -> CommandResult {
 
 /// `verify-data`.
 pub fn verify_data(arguments: &VerifyDataArguments) -> CommandResult {
-    let report = Store::open(&arguments.out.out)?.verify_data()?;
+    let report = existing_store(&arguments.out)?.verify_data()?;
     for file in &report.bad {
         line(&format!("{}: {}", file.path.display(), file.reason))?;
     }

@@ -14,6 +14,7 @@ mod merge_command;
 mod pipeline_flags;
 mod progress;
 mod screen;
+mod secrets;
 mod verify_command;
 
 use arguments::{Arguments, Command};
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let json = arguments.command.json();
     let result = match arguments.command {
         Command::Check(check) => commands::check(&check),
         Command::Plan(plan) => commands::plan(&plan),
@@ -40,5 +42,5 @@ fn main() -> ExitCode {
         Command::Completions { shell } => commands::completions(shell),
         Command::Man => commands::man(),
     };
-    result.unwrap_or_else(|error| screen::failed(&error))
+    result.unwrap_or_else(|error| screen::failed(&error, json))
 }

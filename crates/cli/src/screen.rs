@@ -1,8 +1,10 @@
 //! Text for people: errors with the place in the file, numbers with units, text of models without control characters.
 
 use crate::failure::Failure;
+use crate::secrets::masked;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 use retort_pipeline::{PipelineError, Problem};
+use serde_json::{Value, json};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,13 +22,18 @@ pub fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error.
+/// Writes a line to standard error, where no secret is ever shown.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", masked(text));
 }
 
-/// Shows an error and gives the exit code that goes with it.
-pub fn failed(error: &Failure) -> ExitCode {
+/// Shows an error, as a line of JSON where a program reads it, and gives the exit code that goes with it.
+pub fn failed(error: &Failure, json: bool) -> ExitCode {
+    if json {
+        note(&as_json(error).to_string());
+        let interrupted = matches!(error, Failure::Pipeline(PipelineError::Interrupted { .. }));
+        return ExitCode::from(if interrupted { 130 } else { 2 });
+    }
     match error {
         Failure::Pipeline(PipelineError::Problems { path, text, problems }) => {
             show_problems(path, text, problems);
@@ -46,9 +53,34 @@ pub fn failed(error: &Failure) -> ExitCode {
     }
 }
 
+fn as_json(error: &Failure) -> Value {
+    let mut value = json!({ "event": "error", "message": error.to_string(), "hint": error.hint() });
+    if let Failure::Pipeline(PipelineError::Problems { path, text, problems }) = error {
+        let problem = |problem: &Problem| {
+            let place = problem.span.as_ref().map(|span| line_and_column(text, span.start));
+            json!({
+                "message": problem.message,
+                "help": problem.help,
+                "line": place.map(|(line, _)| line),
+                "column": place.map(|(_, column)| column),
+            })
+        };
+        value["file"] = json!(path);
+        value["problems"] = problems.iter().map(problem).collect();
+    }
+    value
+}
+
+/// Line and column of a byte of `text`, from 1.
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    (1 + before.matches('\n').count(), 1 + before.chars().rev().take_while(|c| *c != '\n').count())
+}
+
 /// Shows every problem of a pipeline file with the lines it is about.
 pub fn show_problems(path: &Path, text: &str, problems: &[Problem]) {
     let name = path.display().to_string();
+    let text = &masked(text);
     let theme =
         if std::io::stderr().is_terminal() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(110);
@@ -63,9 +95,7 @@ pub fn show_problems(path: &Path, text: &str, problems: &[Problem]) {
         }
         // A place that may hold a secret is named, not shown.
         if let (true, Some(span)) = (problem.secret, &problem.span) {
-            let before = &text[..span.start];
-            let (line, column) =
-                (1 + before.matches('\n').count(), 1 + before.chars().rev().take_while(|c| *c != '\n').count());
+            let (line, column) = line_and_column(text, span.start);
             note(&format!(
                 "  × {}\n   ╭─[{name}:{line}:{column}]\n   ╰──── (not shown: it may be a secret)",
                 problem.message

@@ -4,10 +4,10 @@ use crate::engine::Engine;
 use crate::error::PipelineError;
 use crate::file::{PipelineFile, Read, document::pointer_step, read};
 use crate::finished::{Finished, is_checkpoint};
-use crate::graph::{Node, build};
+use crate::graph::{Node, Paths, build};
 use crate::machine::Machine;
 use crate::output_kind::OutputKind;
-use crate::problem::Problem;
+use crate::problem::{Problem, did_you_mean};
 use crate::resolver::{Access, Resolver, expand_glob, shown};
 use crate::stage_kind::{SettingProblem, Stage, Surroundings};
 use std::path::{Path, PathBuf};
@@ -45,8 +45,28 @@ impl Checked {
     pub fn node(&self, name: &str) -> Result<&Node, PipelineError> {
         let found = self.nodes.iter().find(|node| node.name == name);
         found.ok_or_else(|| {
-            PipelineError::argument(format!("there is no stage `{name}`; stages: {}", self.order().join(", ")))
+            let order = self.order();
+            let error = PipelineError::argument(format!("there is no stage `{name}`; stages: {}", order.join(", ")));
+            match did_you_mean(name, order) {
+                Some(near) => error.with_hint(near),
+                None => error,
+            }
         })
+    }
+
+    /// What the work of `nodes` needs and is not there now, such as a teacher's key, each at its place in the file.
+    pub fn unmet<'n>(&self, nodes: impl Iterator<Item = &'n Node>) -> Result<(), PipelineError> {
+        let mut problems = Vec::new();
+        for node in nodes {
+            let base = format!("/stages/{}/{}", pointer_step(&node.name), node.stage.kind());
+            let unmet = node.stage.unmet(&self.around()).into_iter();
+            problems.extend(unmet.map(|SettingProblem { pointer, message, hint }| {
+                let span = self.read.document.span(&format!("{base}{pointer}"));
+                Problem::new(message, span).with_help_if(hint)
+            }));
+        }
+        let (path, text) = (self.path.clone(), self.read.document.text.clone());
+        if problems.is_empty() { Ok(()) } else { Err(PipelineError::Problems { path, text, problems }) }
     }
 
     /// What stands around every stage.
@@ -93,7 +113,16 @@ impl Engine {
             }
             Finished::open(text, &folder).map(|found| found.manifest.output).map_err(|error| error.to_string())
         };
-        let nodes = build(self, &read, &around, &kind_of_path).unwrap_or_else(|found| {
+        let has_table = |text: &str, kind: OutputKind| {
+            let Ok(folder) = around.resolver.locate(text) else { return false };
+            let found = if is_checkpoint(&folder) { None } else { Finished::open(text, &folder).ok() };
+            // As in the file: nobody asks for what belongs to the rollouts behind a checkpoint or its measures.
+            let found =
+                found.filter(|found| !matches!(found.manifest.output, OutputKind::Checkpoint | OutputKind::Measures));
+            found.zip(kind.table()).is_some_and(|(found, table)| !found.origins(table).is_empty())
+        };
+        let paths = Paths { kind: &kind_of_path, has_table: &has_table };
+        let nodes = build(self, &read, &around, &paths).unwrap_or_else(|found| {
             problems.extend(found);
             Vec::new()
         });

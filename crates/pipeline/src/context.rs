@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub around: Surroundings<'a>,
     /// Where single samples are kept until the stage is whole.
     pub journal: PathBuf,
+    /// Whether damaged lines of journals are moved out of the way instead of stopping the stage.
+    pub mend: bool,
     /// Told of progress.
     pub observer: &'a dyn Observer,
     /// Set when the user wants to stop.

@@ -1,10 +1,11 @@
 //! Finished stages as inputs of others.
 
 use crate::error::PipelineError;
-use crate::manifest::{KeyParts, Manifest, read_manifest};
+use crate::lineage::{Lineage, Origin};
+use crate::manifest::{FORMAT, KeyParts, Manifest, read_manifest};
 use crate::output_kind::OutputKind;
 use retort_records::Row;
-use retort_tables::{Columns, FileDigest, Scan, scan};
+use retort_tables::{Columns, FileDigest, Scan, scan_all};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -57,13 +58,11 @@ impl Finished {
     /// The finished stage in `folder`, following links.
     pub fn open(name: &str, folder: &Path) -> Result<Self, PipelineError> {
         let folder = folder.canonicalize().map_err(PipelineError::io("read", folder))?;
-        let manifest = read_manifest(&folder).ok_or_else(|| {
-            PipelineError::argument(format!(
-                "`{}` is not a finished stage: it has no readable {}",
-                folder.display(),
-                Manifest::FILE
-            ))
-        })?;
+        let not = |reason: String| {
+            PipelineError::argument(format!("`{}` is not a finished stage: {reason}", folder.display()))
+        };
+        let manifest = read_manifest(&folder).map_err(not)?;
+        let manifest = manifest.ok_or_else(|| not(format!("it has no {}", Manifest::FILE)))?;
         let key = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name: name.to_owned(), key, folder, manifest })
     }
@@ -83,6 +82,7 @@ impl Finished {
         }
         let key = KeyParts {
             kind: OUTSIDE.to_owned(),
+            name: None,
             code_version: 1,
             settings: serde_json::Value::Null,
             seed: None,
@@ -91,13 +91,13 @@ impl Finished {
             versions: BTreeMap::new(),
         };
         let manifest = Manifest {
-            format: 1,
+            format: FORMAT,
             retort: env!("CARGO_PKG_VERSION").into(),
             output: OutputKind::Checkpoint,
             key,
             tables: BTreeMap::new(),
             files,
-            lineage: BTreeMap::new(),
+            lineage: Lineage::default(),
             facts: serde_json::Value::Null,
             summary: String::new(),
         };
@@ -114,27 +114,32 @@ impl Finished {
         label(&self.name)
     }
 
-    /// The key of the output that holds table `table`: this one or one it was made of.
-    pub fn key_of(&self, table: &str) -> Option<&str> {
+    /// The finished stages that hold the rows of table `table` that this output has or was made of.
+    pub fn origins(&self, table: &str) -> Vec<Origin> {
         if self.manifest.tables.contains_key(table) {
-            return Some(&self.key);
+            return vec![Origin::of(&self.folder, self.store())];
         }
-        self.manifest.lineage.get(table).map(String::as_str)
+        self.manifest.lineage.of(table).to_vec()
     }
 
-    /// The folder of table `table`.
-    pub fn table_folder(&self, table: &str) -> Option<PathBuf> {
-        let key = self.key_of(table)?;
-        let output = if key == self.key { self.folder.clone() } else { self.folder.parent()?.join(key) };
-        Some(output.join(table))
+    /// The folders of table `table`: its own, or those in the stages it was made of.
+    pub fn table_folders(&self, table: &str) -> Vec<PathBuf> {
+        self.origins(table).iter().map(|origin| origin.folder(self.store()).join(table)).collect()
     }
 
-    /// Reads the columns that `T` names of their table, from this output or from one it was made of.
+    /// Reads the columns that `T` names of their table, from this output or from those it was made of, one after the other.
     pub fn rows<T: Columns>(&self) -> Result<Scan<T>, PipelineError> {
         let table = T::Table::TABLE;
-        let folder = self.table_folder(table).ok_or_else(|| {
-            PipelineError::argument(format!("`{}` has no table `{table}` and was made of none", self.name))
-        })?;
-        Ok(scan(&folder)?)
+        let folders = self.table_folders(table);
+        if folders.is_empty() {
+            let reason = format!("`{}` has no table `{table}` and was made of none", self.name);
+            return Err(PipelineError::argument(reason));
+        }
+        Ok(scan_all(&folders)?)
+    }
+
+    /// The folder with all finished stages among which this one stands.
+    pub(crate) fn store(&self) -> &Path {
+        self.folder.parent().unwrap_or(Path::new("/"))
     }
 }

@@ -36,22 +36,30 @@ impl Node {
     }
 }
 
+/// What is known of finished stages that are named by a path.
+pub struct Paths<'a> {
+    /// What the stage made.
+    pub kind: &'a dyn Fn(&str) -> Result<OutputKind, String>,
+    /// Whether it has the table of outputs of a kind, or was made of one.
+    pub has_table: &'a dyn Fn(&str, OutputKind) -> bool,
+}
+
 /// Builds the graph: every node after all it waits for, otherwise in the file's order. Finds unknown stages, wrong
 /// kinds and cycles.
 pub fn build(
     engine: &Engine,
     read: &Read,
     around: &Surroundings<'_>,
-    kind_of_path: &dyn Fn(&str) -> Result<OutputKind, String>,
+    paths: &Paths<'_>,
 ) -> Result<Vec<Node>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
     for (name, stage) in around.stages.iter() {
-        problems.extend(input_problems(read, name, stage, around, kind_of_path));
+        problems.extend(input_problems(read, name, stage, around, paths.kind));
         nodes.insert(name.to_owned(), Node::new(name.to_owned(), stage.boxed(), around));
     }
     if problems.is_empty() {
-        add_derived(engine, &mut nodes, around);
+        add_derived(engine, &mut nodes, around, paths.has_table);
     }
     let file_order: Vec<&str> = around.stages.iter().map(|(name, _)| name).collect();
     match ordered(&nodes, &file_order) {
@@ -112,14 +120,19 @@ fn input_problems(
 }
 
 /// Puts the derived stages that somebody needs behind what they are derived from.
-fn add_derived(engine: &Engine, nodes: &mut BTreeMap<String, Node>, around: &Surroundings<'_>) {
+fn add_derived(
+    engine: &Engine,
+    nodes: &mut BTreeMap<String, Node>,
+    around: &Surroundings<'_>,
+    has_table: &dyn Fn(&str, OutputKind) -> bool,
+) {
     let mut derived: BTreeMap<String, Node> = BTreeMap::new();
     let mut wanted: Vec<(String, Vec<String>)> = Vec::new();
     for node in nodes.values() {
         let mut names = BTreeSet::new();
         for kind in node.stage.needs().iter().filter_map(|kind| engine.kind(kind)) {
             let Some(from) = kind.derived_from else { continue };
-            for root in origins(nodes, node.inputs.values().cloned().collect(), from) {
+            for root in origins(nodes, node.inputs.values().cloned().collect(), from, has_table) {
                 // The name becomes a file name, also where the root is a path.
                 let name = format!("{}.{}", root.replace('/', "_"), kind.name);
                 names.insert(name.clone());
@@ -139,14 +152,19 @@ fn add_derived(engine: &Engine, nodes: &mut BTreeMap<String, Node>, around: &Sur
 }
 
 /// The sources of kind `from` that `sources` were made of. Each stage is looked at once, however many ways lead to it.
-fn origins(nodes: &BTreeMap<String, Node>, sources: Vec<Source>, from: OutputKind) -> BTreeSet<Source> {
+fn origins(
+    nodes: &BTreeMap<String, Node>,
+    sources: Vec<Source>,
+    from: OutputKind,
+    has_table: &dyn Fn(&str, OutputKind) -> bool,
+) -> BTreeSet<Source> {
     let (mut open, mut seen, mut found) = (sources, BTreeSet::new(), BTreeSet::new());
     while let Some(source) = open.pop() {
         if !seen.insert(source.clone()) {
             continue;
         }
         match nodes.get(source.as_str()) {
-            _ if source.is_path() => drop(found.insert(source)),
+            _ if source.is_path() => found.extend(has_table(&source, from).then_some(source)),
             Some(node) if node.stage.output() == from => drop(found.insert(source)),
             // Checkpoints and measures were made of rollouts, but nobody asks for what belongs to those behind them.
             Some(node) if matches!(node.stage.output(), OutputKind::Checkpoint | OutputKind::Measures) => {}
@@ -159,34 +177,37 @@ fn origins(nodes: &BTreeMap<String, Node>, sources: Vec<Source>, from: OutputKin
 
 /// The names of the nodes in their order, or a cycle.
 fn ordered(nodes: &BTreeMap<String, Node>, file_order: &[&str]) -> Result<Vec<String>, Vec<String>> {
-    fn visit(
-        name: &str,
-        nodes: &BTreeMap<String, Node>,
-        path: &mut Vec<String>,
-        done: &mut BTreeSet<String>,
-        order: &mut Vec<String>,
-    ) -> Result<(), Vec<String>> {
-        if done.contains(name) {
-            return Ok(());
-        }
-        if let Some(start) = path.iter().position(|step| step == name) {
-            let mut cycle = path[start..].to_vec();
-            cycle.push(name.to_owned());
-            return Err(cycle);
-        }
-        let Some(node) = nodes.get(name) else { return Ok(()) };
-        path.push(name.to_owned());
-        for wait in node.waits_for() {
-            visit(wait, nodes, path, done, order)?;
-        }
-        path.pop();
-        done.insert(name.to_owned());
-        order.push(name.to_owned());
-        Ok(())
-    }
     let (mut done, mut order) = (BTreeSet::new(), Vec::new());
     for name in file_order {
-        visit(name, nodes, &mut Vec::new(), &mut done, &mut order)?;
+        // What is waited for on the way to here, each with what it still waits for itself.
+        let mut path: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut on_path = BTreeSet::new();
+        let mut next = Some(*name);
+        loop {
+            if let Some(name) = next.take() {
+                if on_path.contains(name) {
+                    let start = path.iter().position(|(step, _)| *step == name).unwrap_or(0);
+                    let mut cycle: Vec<String> = path[start..].iter().map(|(step, _)| (*step).to_owned()).collect();
+                    cycle.push(name.to_owned());
+                    return Err(cycle);
+                }
+                if let (false, Some(node)) = (done.contains(name), nodes.get(name)) {
+                    let mut waits: Vec<&str> = node.waits_for().collect();
+                    waits.reverse();
+                    on_path.insert(name);
+                    path.push((name, waits));
+                }
+            }
+            let Some((name, waits)) = path.last_mut() else { break };
+            next = waits.pop();
+            if next.is_none() {
+                let name = *name;
+                path.pop();
+                on_path.remove(name);
+                done.insert(name);
+                order.push(name.to_owned());
+            }
+        }
     }
     Ok(order)
 }

@@ -4,12 +4,13 @@ use crate::check::Checked;
 use crate::error::PipelineError;
 use crate::finished::{Finished, is_checkpoint};
 use crate::graph::Node;
-use crate::manifest::KeyParts;
+use crate::manifest::{KeyParts, read_manifest};
 use crate::source::Source;
-use crate::store::Store;
+use crate::store::{Output, Store};
+use crate::wholeness::{damage, in_words};
 use retort_records::derive_seed;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Makes the keys of nodes.
 pub(crate) struct Keys<'a> {
@@ -39,7 +40,7 @@ impl<'a> Keys<'a> {
         for outside in node.stage.files(&around) {
             let path = around.resolver.locate(&outside.path).map_err(PipelineError::argument)?;
             for file in (outside.deciding)(&path) {
-                let digest = around.resolver.sha256(&file, &self.store.digests())?;
+                let digest = around.resolver.sha256(&file, self.store.digests())?;
                 let name = file.strip_prefix(around.resolver.workspace()).unwrap_or(&file);
                 files.insert(name.to_string_lossy().into_owned(), digest);
             }
@@ -47,6 +48,7 @@ impl<'a> Keys<'a> {
         let seed = || derive_seed(self.checked.read.file.seed, &node.name, "", 0);
         Ok(KeyParts {
             kind: node.stage.kind().to_owned(),
+            name: node.stage.writes_its_name().then(|| node.name.clone()),
             code_version: node.stage.version(),
             settings: node.stage.key_settings(&around).map_err(PipelineError::json("a stage's settings"))?,
             seed: node.stage.uses_seed().then(seed),
@@ -54,6 +56,26 @@ impl<'a> Keys<'a> {
             files,
             versions: node.stage.versions(&around)?,
         })
+    }
+
+    /// A finished stage of another run is read as it was written, with all it was made of, or not at all.
+    fn insist_on_whole(&self, input: &Finished) -> Result<(), PipelineError> {
+        let made_of = input.manifest.lineage.all().map(|(_, origin)| origin.folder(input.store()));
+        let folders: BTreeSet<PathBuf> = made_of.collect();
+        let fail = |folder: &Path, change: String| {
+            let what = if *folder == input.folder { "it" } else { "what it was made of" };
+            let reason = format!("`{}` cannot be read: {what} changed in `{}`: {change}", input.name, folder.display());
+            PipelineError::argument(reason).with_hint("run the pipeline that made it again, which mends it")
+        };
+        for folder in [&input.folder].into_iter().chain(&folders) {
+            let manifest = read_manifest(folder).map_err(|change| fail(folder, change))?;
+            let manifest = manifest.ok_or_else(|| fail(folder, "it is gone".to_owned()))?;
+            let changes = damage(folder, &manifest, self.store.digests());
+            if !changes.is_empty() {
+                return Err(fail(folder, in_words(&changes)));
+            }
+        }
+        Ok(())
     }
 
     /// The finished stage behind `source`.
@@ -66,10 +88,12 @@ impl<'a> Keys<'a> {
             let resolver = self.checked.resolver.as_ref();
             let folder = resolver.locate(source.as_str()).map_err(PipelineError::argument)?;
             if is_checkpoint(&folder) {
-                let digest = |path: &Path| resolver.sha256(path, &self.store.digests());
+                let digest = |path: &Path| resolver.sha256(path, self.store.digests());
                 return Finished::outside_checkpoint(source.as_str(), &folder, &digest);
             }
-            return Finished::open(source.as_str(), &folder);
+            let found = Finished::open(source.as_str(), &folder)?;
+            self.insist_on_whole(&found)?;
+            return Ok(found);
         }
         let found = finished.get(source.as_str()).cloned();
         found.ok_or_else(|| PipelineError::argument(format!("stage `{}` has not run yet", source.as_str())))
@@ -86,7 +110,7 @@ pub struct FinishedStages<'a> {
 impl<'a> FinishedStages<'a> {
     /// Looks under `out`.
     pub fn find(checked: &'a Checked, out: &Path) -> Result<Self, PipelineError> {
-        let store = Store::open(out)?;
+        let store = Store::read_only(out)?;
         let keys = Keys::new(checked, &store);
         let mut stages: BTreeMap<String, Finished> = BTreeMap::new();
         for node in &checked.nodes {
@@ -94,9 +118,10 @@ impl<'a> FinishedStages<'a> {
                 continue;
             }
             let key = keys.parts(node, &stages)?.key()?;
-            if let Some(manifest) = store.manifest(&key) {
+            if let Output::Whole(manifest) = store.output(&key) {
                 let folder = store.folder(&key);
-                stages.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
+                stages
+                    .insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest: *manifest });
             }
         }
         Ok(Self { checked, store, stages })

@@ -1,12 +1,15 @@
 //! What a finished stage is: written last into its folder, so a folder with a manifest is complete.
 
 use crate::error::PipelineError;
+use crate::lineage::Lineage;
 use crate::output_kind::OutputKind;
+use crate::sealed;
 use retort_tables::{FileDigest, TableFiles, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Everything that decides a stage's output. Equal parts, equal bytes.
@@ -14,6 +17,9 @@ use std::path::Path;
 pub struct KeyParts {
     /// The stage kind.
     pub kind: String,
+    /// The stage's name, for stages that write it into their output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Version of the stage kind's code.
     pub code_version: u32,
     /// Settings that decide the output, without input names, addresses and secrets.
@@ -39,6 +45,9 @@ impl KeyParts {
     pub fn difference(&self, old: &Self) -> String {
         if self.code_version != old.code_version {
             return format!("code: version {} → {}", old.code_version, self.code_version);
+        }
+        if self.name != old.name {
+            return "the stage's name, which it writes".into();
         }
         if let Some(change) = value_difference("", &old.settings, &self.settings) {
             return format!("settings: {change}");
@@ -110,8 +119,8 @@ pub struct Manifest {
     pub tables: BTreeMap<String, TableFiles>,
     /// Files that are not tables.
     pub files: Vec<FileDigest>,
-    /// Where the tables that this output was made of stand: table name to store key.
-    pub lineage: BTreeMap<String, String>,
+    /// Where the tables that this output was made of stand.
+    pub lineage: Lineage,
     /// Counts for people and reports.
     pub facts: Value,
     /// One line about the result.
@@ -156,8 +165,8 @@ impl Manifest {
             let _ = writeln!(text, "{} {} {}", file.path, file.bytes, file.sha256);
         }
         // Two outputs with equal rows but different origins must not be taken for each other.
-        for (name, key) in &self.lineage {
-            let _ = writeln!(text, "{name} {key}");
+        for (name, origin) in self.lineage.all() {
+            let _ = writeln!(text, "{name} {}", origin.key());
         }
         sha256_hex(text.as_bytes())[..32].to_owned()
     }
@@ -176,9 +185,35 @@ impl Manifest {
     }
 }
 
-/// The record in `folder`, if there is a readable one.
-pub fn read_manifest(folder: &Path) -> Option<Manifest> {
-    serde_json::from_slice(&std::fs::read(folder.join(Manifest::FILE)).ok()?).ok()
+/// Records since this form are sealed.
+pub(crate) const FORMAT: u32 = 2;
+
+impl Manifest {
+    /// The record as it stands on the disk: sealed, so that an edit is seen.
+    pub(crate) fn to_text(&self) -> Result<Vec<u8>, PipelineError> {
+        sealed::seal(self, "a manifest")
+    }
+}
+
+/// The record in `folder`: none where there is none, or why it cannot be trusted.
+pub fn read_manifest(folder: &Path) -> Result<Option<Manifest>, String> {
+    let path = folder.join(Manifest::FILE);
+    // A pipe or a device may never end.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(format!("`{}` is no file any more", Manifest::FILE));
+    }
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => return Ok(None),
+        Err(error) => return Err(format!("`{}` cannot be read: {error}", Manifest::FILE)),
+    };
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| format!("`{}` is no record: {error}", Manifest::FILE))?;
+    match sealed::holds(&text) {
+        Some(true) => Ok(Some(manifest)),
+        None if manifest.format < FORMAT => Ok(Some(manifest)),
+        _ => Err(format!("`{}` changed since it was written", Manifest::FILE)),
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +224,7 @@ mod tests {
     fn parts(settings: Value) -> KeyParts {
         KeyParts {
             kind: "select".into(),
+            name: None,
             code_version: 1,
             settings,
             seed: Some(1),

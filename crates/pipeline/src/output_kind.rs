@@ -31,6 +31,20 @@ pub enum OutputKind {
 }
 
 impl OutputKind {
+    /// The table that holds outputs of this kind, for those that are one table.
+    pub fn table(self) -> Option<&'static str> {
+        match self {
+            Self::Prompts => Some("prompts"),
+            Self::Rollouts => Some("rollouts"),
+            Self::Lengths => Some("lengths"),
+            Self::Verdicts => Some("verdicts"),
+            Self::Selection => Some("selection"),
+            Self::Sft => Some("sft"),
+            Self::Pairs => Some("pairs"),
+            Self::Checkpoint | Self::Measures | Self::Export | Self::Report => None,
+        }
+    }
+
     /// The word that messages use.
     pub fn word(self) -> &'static str {
         match self {

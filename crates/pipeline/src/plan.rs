@@ -7,7 +7,8 @@ use crate::finished::Finished;
 use crate::graph::Node;
 use crate::keys::Keys;
 use crate::manifest::read_manifest;
-use crate::store::Store;
+use crate::store::{Output, Store};
+use crate::wholeness::in_words;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ pub enum StageState {
     Missing,
     /// Done before with other settings or inputs; the text says what changed.
     Stale(String),
+    /// Done, but its files were edited or deleted since; the text says which.
+    Damaged(String),
 }
 
 /// One stage of a plan.
@@ -51,13 +54,13 @@ impl Plan {
 
 /// Says for every stage whether it would run, and why. Runs nothing.
 pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
-    let store = Store::open(out)?;
+    let store = Store::read_only(out)?;
     let keys = Keys::new(checked, &store);
     let mut finished: BTreeMap<String, Finished> = BTreeMap::new();
     let mut stages = Vec::new();
     for node in &checked.nodes {
         let run = &checked.read.file.name;
-        let old = store.pointed(run, &node.name).and_then(|key| read_manifest(&store.folder(&key)));
+        let old = store.pointed(run, &node.name).and_then(|key| read_manifest(&store.folder(&key)).ok().flatten());
         let waiting = node.waits_for().find(|name| !finished.contains_key(*name)).map(str::to_owned);
         let (state, note) = if let Some(input) = waiting {
             let state = if old.is_some() {
@@ -69,16 +72,22 @@ pub fn plan(checked: &Checked, out: &Path) -> Result<Plan, PipelineError> {
         } else {
             let parts = keys.parts(node, &finished)?;
             let key = parts.key()?;
-            match (store.manifest(&key), old) {
-                (Some(manifest), _) => {
-                    let note = manifest.summary.clone();
-                    let folder = store.folder(&key);
-                    finished.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
-                    (StageState::Fresh, note)
+            let (state, note, manifest) = match (store.output(&key), old) {
+                (Output::Whole(manifest), _) => (StageState::Fresh, manifest.summary.clone(), Some(manifest)),
+                // Made again, it is what it was: what follows it is as fresh as before.
+                (Output::Damaged { changes, manifest }, _) => {
+                    (StageState::Damaged(in_words(&changes)), forecast(&keys, node, &finished)?, manifest)
                 }
-                (None, Some(old)) => (StageState::Stale(parts.difference(&old.key)), forecast(&keys, node, &finished)?),
-                (None, None) => (StageState::Missing, forecast(&keys, node, &finished)?),
+                (Output::Absent, Some(old)) => {
+                    (StageState::Stale(parts.difference(&old.key)), forecast(&keys, node, &finished)?, None)
+                }
+                (Output::Absent, None) => (StageState::Missing, forecast(&keys, node, &finished)?, None),
+            };
+            if let Some(manifest) = manifest {
+                let (name, folder) = (node.name.clone(), store.folder(&key));
+                finished.insert(name.clone(), Finished { name, key, folder, manifest: *manifest });
             }
+            (state, note)
         };
         stages.push(PlannedStage { name: node.name.clone(), kind: node.stage.kind(), state, note });
     }

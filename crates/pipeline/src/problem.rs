@@ -36,8 +36,14 @@ impl Problem {
 
 /// `did you mean …` for the one of `allowed` that is closest to `given`, if any is close.
 pub fn did_you_mean<'a>(given: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Nobody mistypes a name of hundreds of letters, and comparing takes the product of both lengths.
+    const LONGEST: usize = 100;
+    if given.len() > LONGEST {
+        return None;
+    }
     allowed
         .into_iter()
+        .filter(|word| word.len() <= LONGEST)
         .map(|word| (strsim::damerau_levenshtein(given, word), word))
         .filter(|(distance, word)| *distance <= 1 + word.len().min(given.len()) / 3)
         .min()

@@ -80,9 +80,11 @@ pub fn expand_glob(path: &Path) -> Vec<PathBuf> {
             }
             _ => found.iter().map(|folder| folder.join(part)).collect(),
         };
+        // Several `**` reach the same folder on many ways.
+        found.sort();
+        found.dedup();
     }
     found.retain(|path| path.is_file());
-    found.sort();
     found
 }
 
@@ -97,14 +99,30 @@ fn folders_within(folder: &Path) -> Vec<PathBuf> {
     std::iter::once(folder.to_owned()).chain(inner.flat_map(|path| folders_within(&path))).collect()
 }
 
+/// Whether `name` is as `pattern` says. A `*` takes as little as it can, and more only when what follows does not fit: of
+/// several, only the last can be at fault, so the work is at most the product of both lengths.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.first(), name.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => matches(&pattern[1..], name) || (!name.is_empty() && matches(pattern, &name[1..])),
-        (Some(b'?'), Some(_)) => matches(&pattern[1..], &name[1..]),
-        (Some(a), Some(b)) if a == b => matches(&pattern[1..], &name[1..]),
-        _ => false,
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(wanted) if *wanted == b'?' || *wanted == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                n = from + 1;
+            }
+        }
     }
+    pattern[p..].iter().all(|rest| *rest == b'*')
 }
 
 /// A path as people see it: relative to where they stand when that is shorter.
@@ -117,17 +135,26 @@ pub fn shown(path: &Path) -> String {
     }
 }
 
+/// Variables are put in once: what they hold is not looked at again.
 fn expand(text: &str) -> Result<String, String> {
-    let Some(start) = text.find("${") else { return Ok(text.to_owned()) };
-    let Some(length) = text[start..].find('}') else {
-        return Err(format!("`{text}` opens `${{` but never closes it"));
-    };
-    let name = &text[start + 2..start + length];
-    if !name.starts_with("RETORT_") {
-        return Err(format!("`${{{name}}}`: only variables whose names begin with `RETORT_` may stand in a path"));
+    let (mut expanded, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, variable)) = rest.split_once("${") {
+        let Some((name, after)) = variable.split_once('}') else {
+            return Err(format!("`{text}` opens `${{` but never closes it"));
+        };
+        if !name.starts_with("RETORT_") {
+            return Err(format!("`${{{name}}}`: only variables whose names begin with `RETORT_` may stand in a path"));
+        }
+        let value = std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set"))?;
+        if value.contains("${") {
+            return Err(format!("the environment variable `{name}` holds a `${{…}}` itself; allowed: a plain path"));
+        }
+        expanded.push_str(before);
+        expanded.push_str(&value);
+        rest = after;
     }
-    let value = std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set"))?;
-    expand(&format!("{}{value}{}", &text[..start], &text[start + length + 1..]))
+    expanded.push_str(rest);
+    Ok(expanded)
 }
 
 #[cfg(test)]
@@ -169,5 +196,24 @@ mod tests {
         assert!(access.locate("${HOME}/x").unwrap_err().contains("RETORT_"));
         access.allow_path = true;
         assert_eq!(access.locate("/etc/passwd").unwrap(), Path::new("/etc/passwd"));
+    }
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        let cases = [
+            ("*", "", true),
+            ("a*", "a", true),
+            ("*.jsonl", "x.jsonl", true),
+            ("*.jsonl", "x.json", false),
+            ("a?c*e", "abcde", true),
+            ("a?c*e", "abcd", false),
+            ("*a*b", "xaxbxb", true),
+            ("", "a", false),
+        ];
+        for (pattern, name, fits) in cases {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
+        }
+        // A search that tries every way would never end here.
+        assert!(!matches("*a".repeat(40).as_bytes(), format!("{}b", "a".repeat(200)).as_bytes()));
     }
 }

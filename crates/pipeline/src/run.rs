@@ -6,13 +6,15 @@ use crate::error::PipelineError;
 use crate::finished::Finished;
 use crate::graph::Node;
 use crate::keys::Keys;
-use crate::manifest::{KeyParts, Manifest};
+use crate::lineage::{Lineage, Origin};
+use crate::lock_file::{difference, write_lock_file};
+use crate::manifest::{FORMAT, KeyParts, Manifest, read_manifest};
 use crate::observe::{Event, Observer};
 use crate::output_kind::OutputKind;
-use crate::store::Store;
-use crate::write_atomically::write_atomically;
+use crate::resolver::shown;
+use crate::store::{Output, Store};
+use crate::survey::{set_aside, survey};
 use retort_tables::PendingFolder;
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +27,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Run only this stage and what it needs.
     pub only: Option<String>,
+    /// Move damaged lines of journals out of the way and go on with what is whole.
+    pub mend: bool,
 }
 
 /// One stage of a finished run.
@@ -63,67 +67,161 @@ pub fn run(
     let _lock = store.lock()?;
     let keys = Keys::new(checked, &store);
     let run = &checked.read.file.name;
-    let mut finished: BTreeMap<String, Finished> = BTreeMap::new();
+    let wanted = &wanted;
+    let nodes = || checked.nodes.iter().filter(move |node| wanted.contains(&node.name));
+    if let (Some(change), Some(first)) = (difference(checked, &store)?, nodes().next()) {
+        let message = format!("{change}; it is written again");
+        observer.event(Event::Warning { stage: &first.name, message: &message });
+    }
+    let to_make = survey(nodes(), &keys, &store, run, observer)?;
+    checked.unmet(to_make.into_iter())?;
+    let finished = BTreeMap::new();
+    let mut work = Work { checked, store: &store, keys: &keys, mend: options.mend, observer, cancel, finished };
     let mut stages = Vec::new();
     let mut report = None;
+    for node in nodes() {
+        let summary = match work.stage(node) {
+            Ok(summary) => summary,
+            Err(error) => {
+                // What failed first is what is told, whether or not the rest can be.
+                let _ = work.tell_of_older_results(node);
+                return Err(error);
+            }
+        };
+        if node.stage.output() == OutputKind::Report {
+            report = Some(store.run_folder(run).join(&node.name).join("report.html"));
+        }
+        stages.push(summary);
+    }
+    work.write_lock_file()?;
+    Ok(RunSummary { stages, folder: store.run_folder(run), report })
+}
 
-    for node in checked.nodes.iter().filter(|node| wanted.contains(&node.name)) {
-        if cancel.load(Ordering::Relaxed) {
+/// A run under way.
+struct Work<'a> {
+    checked: &'a Checked,
+    store: &'a Store,
+    keys: &'a Keys<'a>,
+    mend: bool,
+    observer: &'a dyn Observer,
+    cancel: &'a AtomicBool,
+    finished: BTreeMap<String, Finished>,
+}
+
+impl Work<'_> {
+    /// Brings one stage up to date and points at it.
+    fn stage(&mut self, node: &Node) -> Result<StageSummary, PipelineError> {
+        if self.cancel.load(Ordering::Relaxed) {
             return Err(PipelineError::Interrupted { stage: node.name.clone() });
         }
         let started = Instant::now();
-        let parts = keys.parts(node, &finished)?;
+        let run = &self.checked.read.file.name;
+        let parts = self.keys.parts(node, &self.finished)?;
         let key = parts.key()?;
-        let found = store.manifest(&key);
-        let ran = found.is_none();
-        let manifest = match found {
-            Some(manifest) => {
-                observer.event(Event::Fresh { stage: &node.name });
-                manifest
+        let (manifest, ran) = match self.store.output(&key) {
+            Output::Whole(manifest) => {
+                self.observer.event(Event::Fresh { stage: &node.name });
+                (*manifest, false)
             }
-            None => {
-                let pending = PendingFolder::create(&store.folder(&key))?;
-                let mut inputs = BTreeMap::new();
-                for (slot, source) in &node.inputs {
-                    inputs.insert(slot.clone(), keys.input(source, &finished)?);
-                }
-                let context = Context {
-                    stage: &node.name,
-                    run_seed: checked.read.file.seed,
-                    out: &pending,
-                    inputs,
-                    derived: node.derived.iter().filter_map(|name| finished.get(name).cloned()).collect(),
-                    around: checked.around(),
-                    journal: store.journal(&key),
-                    observer,
-                    cancel,
-                };
-                let output = node.stage.run(&context)?;
-                let manifest = record(node, parts, &context, output);
-                commit(pending, &manifest)?;
-                let journal = store.journal(&key);
-                if journal.exists() {
-                    std::fs::remove_dir_all(&journal).map_err(PipelineError::io("remove", &journal))?;
-                }
-                observer.event(Event::Finished { stage: &node.name, summary: &manifest.summary });
-                manifest
+            Output::Damaged { changes, .. } => {
+                // Its key was not known before its inputs were made again, or another process is at its files.
+                set_aside(node, &self.store.folder(&key), &changes, self.store, self.observer)?;
+                (self.make(node, &key, parts)?, true)
             }
+            Output::Absent => (self.make(node, &key, parts)?, true),
         };
-        store.point(run, &node.name, &key)?;
-        let folder = store.folder(&key);
-        if manifest.output == OutputKind::Report {
-            report = Some(store.run_folder(run).join(&node.name).join("report.html"));
+        let moves = self.store.pointed(run, &node.name).as_ref() != Some(&key);
+        self.store.point(run, &node.name, &key)?;
+        let folder = self.store.folder(&key);
+        let summary =
+            StageSummary { name: node.name.clone(), ran, summary: manifest.summary.clone(), took: started.elapsed() };
+        self.finished.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
+        if moves {
+            self.write_lock_file()?;
         }
-        stages.push(StageSummary {
-            name: node.name.clone(),
-            ran,
-            summary: manifest.summary.clone(),
-            took: started.elapsed(),
-        });
-        finished.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
+        Ok(summary)
     }
-    write_lock_file(checked, &store, &finished)?;
-    Ok(RunSummary { stages, folder: store.run_folder(run), report })
+
+    fn make(&self, node: &Node, key: &str, parts: KeyParts) -> Result<Manifest, PipelineError> {
+        let pending = PendingFolder::create(&self.store.folder(key))?;
+        let mut inputs = BTreeMap::new();
+        for (slot, source) in &node.inputs {
+            inputs.insert(slot.clone(), self.keys.input(source, &self.finished)?);
+        }
+        let context = Context {
+            stage: &node.name,
+            run_seed: self.checked.read.file.seed,
+            out: &pending,
+            inputs,
+            derived: node.derived.iter().filter_map(|name| self.finished.get(name).cloned()).collect(),
+            around: self.checked.around(),
+            journal: self.store.journal(key),
+            mend: self.mend,
+            observer: self.observer,
+            cancel: self.cancel,
+        };
+        let output = node.stage.run(&context)?;
+        let manifest = record(node, parts, &context, &self.store.outputs(), output);
+        pending.commit(Manifest::FILE, &manifest.to_text()?)?;
+        self.store.written(key, &manifest);
+        let journal = self.store.journal(key);
+        if journal.exists() {
+            std::fs::remove_dir_all(&journal).map_err(PipelineError::io("remove", &journal))?;
+        }
+        self.observer.event(Event::Finished { stage: &node.name, summary: &manifest.summary });
+        Ok(manifest)
+    }
+
+    fn write_lock_file(&self) -> Result<(), PipelineError> {
+        write_lock_file(self.checked, self.store, &self.current_keys())
+    }
+
+    /// The keys that the file's stages have now, of those too that were not to run, as far as they can be known.
+    fn current_keys(&self) -> BTreeMap<String, String> {
+        let mut known = self.finished.clone();
+        let run = &self.checked.read.file.name;
+        // At a first run there is nothing that could be told of.
+        let open = |node: &Node| !known.contains_key(&node.name) && self.store.pointed(run, &node.name).is_some();
+        if !self.checked.nodes.iter().any(open) {
+            return known.into_iter().map(|(name, stage)| (name, stage.key)).collect();
+        }
+        for node in &self.checked.nodes {
+            if known.contains_key(&node.name) || !node.waits_for().all(|name| known.contains_key(name)) {
+                continue;
+            }
+            let Ok(Ok(key)) = self.keys.parts(node, &known).map(|parts| parts.key()) else { continue };
+            let folder = self.store.folder(&key);
+            if let Ok(Some(manifest)) = read_manifest(&folder) {
+                known.insert(node.name.clone(), Finished { name: node.name.clone(), key, folder, manifest });
+            }
+        }
+        known.into_iter().map(|(name, stage)| (name, stage.key)).collect()
+    }
+
+    /// After a failure: the results that still are those of an earlier run are marked in the lock file, and named.
+    fn tell_of_older_results(&self, failed: &Node) -> Result<(), PipelineError> {
+        let run = &self.checked.read.file.name;
+        let current = self.current_keys();
+        let older: Vec<&str> = self
+            .checked
+            .nodes
+            .iter()
+            .filter(|node| self.store.pointed(run, &node.name).is_some_and(|key| current.get(&node.name) != Some(&key)))
+            .map(|node| node.name.as_str())
+            .collect();
+        if older.is_empty() {
+            return Ok(());
+        }
+        self.write_lock_file()?;
+        let message = format!(
+            "in `{}`, {} still what an earlier run left: {}",
+            shown(&self.store.run_folder(run)),
+            if older.len() == 1 { "this stage is" } else { "these stages are" },
+            older.join(", ")
+        );
+        self.observer.event(Event::Warning { stage: &failed.name, message: &message });
+        Ok(())
+    }
 }
 
 /// The nodes to run: all, or one and what it needs.
@@ -139,18 +237,26 @@ fn wanted(checked: &Checked, only: Option<&str>) -> Result<BTreeSet<String>, Pip
     Ok(wanted)
 }
 
-fn record(node: &Node, key: KeyParts, context: &Context<'_>, output: StageOutput) -> Manifest {
-    let mut lineage = BTreeMap::new();
+fn record(node: &Node, key: KeyParts, context: &Context<'_>, store: &Path, output: StageOutput) -> Manifest {
+    let mut lineage = Lineage::default();
+    let inputs = node.stage.inputs(&context.around);
     // The tables that a checkpoint was trained on are not those that its completions belong to.
-    let inputs = context.inputs.values().filter(|input| input.manifest.output != OutputKind::Checkpoint);
+    let inputs = inputs
+        .iter()
+        .filter_map(|input| context.inputs.get(input.slot()))
+        .filter(|input| input.manifest.output != OutputKind::Checkpoint);
     for input in inputs.chain(&context.derived) {
-        lineage.extend(input.manifest.lineage.clone());
-        for table in input.manifest.tables.keys().filter(|table| !["dropped", "telemetry"].contains(&table.as_str())) {
-            lineage.insert(table.clone(), input.key.clone());
+        let own = input.manifest.tables.keys().map(String::as_str);
+        let own: BTreeSet<&str> = own.filter(|table| !["dropped", "telemetry"].contains(table)).collect();
+        for table in &own {
+            lineage.add(table, Origin::of(&input.folder, store));
+        }
+        for (table, origin) in input.manifest.lineage.all().filter(|(table, _)| !own.contains(table)) {
+            lineage.add(table, Origin::of(&origin.folder(input.store()), store));
         }
     }
     Manifest {
-        format: 1,
+        format: FORMAT,
         retort: env!("CARGO_PKG_VERSION").into(),
         output: node.stage.output(),
         key,
@@ -160,45 +266,4 @@ fn record(node: &Node, key: KeyParts, context: &Context<'_>, output: StageOutput
         facts: output.facts,
         summary: output.summary,
     }
-}
-
-fn commit(pending: PendingFolder, manifest: &Manifest) -> Result<(), PipelineError> {
-    let text = serde_json::to_vec_pretty(manifest).map_err(PipelineError::json("a manifest"))?;
-    Ok(pending.commit(Manifest::FILE, &text)?)
-}
-
-/// `lock.json` beside the pointers: which settings, inputs and outputs the run's results stand for.
-fn write_lock_file(
-    checked: &Checked,
-    store: &Store,
-    finished: &BTreeMap<String, Finished>,
-) -> Result<(), PipelineError> {
-    let stages: serde_json::Map<String, serde_json::Value> = checked
-        .nodes
-        .iter()
-        .filter_map(|node| finished.get(&node.name))
-        .map(|stage| {
-            let rows: BTreeMap<&String, u64> =
-                stage.manifest.tables.iter().map(|(name, table)| (name, table.rows)).collect();
-            let entry = json!({
-                "key": stage.key,
-                "fingerprint": stage.manifest.fingerprint(),
-                "rows": rows,
-                "files": stage.manifest.key.files,
-                "summary": stage.manifest.summary,
-            });
-            (stage.name.clone(), entry)
-        })
-        .collect();
-    let lock = json!({
-        "retort": env!("CARGO_PKG_VERSION"),
-        "pipeline": checked.read.file.name,
-        "pipeline_sha256": retort_tables::sha256_hex(checked.read.document.text.as_bytes()),
-        "seed": checked.read.file.seed,
-        "stages": stages,
-    });
-    let path: &Path = &store.run_folder(&checked.read.file.name).join("lock.json");
-    let mut text = serde_json::to_vec_pretty(&lock).map_err(PipelineError::json("a lock file"))?;
-    text.push(b'\n');
-    write_atomically(path, &text)
 }

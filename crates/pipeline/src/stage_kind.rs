@@ -61,6 +61,11 @@ pub trait StageKind: Serialize + DeserializeOwned + JsonSchema + Clone + Debug +
         false
     }
 
+    /// Whether the stage's own name stands in what it writes: only then does it decide the output.
+    fn writes_its_name(&self) -> bool {
+        false
+    }
+
     /// The settings that decide the output: without the names of inputs, and without what only decides how fast or where
     /// the work is done. Null when nothing but the inputs decides.
     fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
@@ -74,6 +79,12 @@ pub trait StageKind: Serialize + DeserializeOwned + JsonSchema + Clone + Debug +
 
     /// Problems of the settings that their types cannot express.
     fn problems(&self, _around: &Surroundings<'_>) -> Vec<SettingProblem> {
+        Vec::new()
+    }
+
+    /// What the work needs and is not there now, such as a teacher's key: found before any work begins, but nothing that
+    /// a finished stage wants.
+    fn unmet(&self, _around: &Surroundings<'_>) -> Vec<SettingProblem> {
         Vec::new()
     }
 
@@ -243,12 +254,16 @@ pub trait Stage: Debug + Send + Sync {
     fn files(&self, around: &Surroundings<'_>) -> Vec<OutsideFile>;
     /// See [`StageKind::uses_seed`].
     fn uses_seed(&self) -> bool;
+    /// See [`StageKind::writes_its_name`].
+    fn writes_its_name(&self) -> bool;
     /// See [`StageKind::key_settings`]: canonical, under the kind's name.
     fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error>;
     /// See [`StageKind::versions`].
     fn versions(&self, around: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError>;
     /// See [`StageKind::problems`].
     fn problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem>;
+    /// See [`StageKind::unmet`].
+    fn unmet(&self, around: &Surroundings<'_>) -> Vec<SettingProblem>;
     /// See [`StageKind::checkpoint_shape`].
     fn checkpoint_shape(&self) -> Option<CheckpointShape<'_>>;
     /// See [`StageKind::forecast`].
@@ -290,6 +305,10 @@ impl<K: StageKind> Stage for K {
         StageKind::uses_seed(self)
     }
 
+    fn writes_its_name(&self) -> bool {
+        StageKind::writes_its_name(self)
+    }
+
     fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
         let settings = StageKind::key_settings(self, around)?;
         Ok(match settings {
@@ -304,6 +323,10 @@ impl<K: StageKind> Stage for K {
 
     fn problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
         StageKind::problems(self, around)
+    }
+
+    fn unmet(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
+        StageKind::unmet(self, around)
     }
 
     fn checkpoint_shape(&self) -> Option<CheckpointShape<'_>> {

@@ -2,7 +2,8 @@
 //! loses only what was in flight. `sample` asks for rollouts this way, `judge` for judgements.
 
 use crate::error::StageError;
-use retort_pipeline::{Context, OutsideFile, PipelineError, SettingProblem, canonical, label};
+use crate::journal_lines::{Rest, each_line};
+use retort_pipeline::{Context, OutsideFile, PipelineError, SettingProblem, Surroundings, canonical, label};
 use retort_records::{Rollout, Telemetry};
 use retort_teacher::{
     Attempted, Endpoint, Failure, Replay, ReplaySettings, Request, Sampling, Spend, Stopped, Summary, Teacher,
@@ -31,6 +32,13 @@ pub fn sampling_problems(sampling: &Sampling) -> Vec<SettingProblem> {
 
 fn inside(pointer: &str, found: Vec<retort_teacher::SettingProblem>) -> impl Iterator<Item = SettingProblem> {
     found.into_iter().map(move |problem| SettingProblem::new(problem.pointer, problem.message).inside(pointer))
+}
+
+/// What asking needs and is not there: the key.
+pub fn unmet(teacher: &TeacherSettings, around: &Surroundings<'_>) -> Vec<SettingProblem> {
+    let TeacherSettings::Endpoint(endpoint) = teacher else { return Vec::new() };
+    let missing = endpoint.api_key.as_ref().and_then(|key| key.check(around.resolver.workspace()).err());
+    missing.map(|error| SettingProblem::new("/teacher/api_key", error.to_string())).into_iter().collect()
 }
 
 /// Files outside the pipeline that are read.
@@ -76,7 +84,7 @@ pub struct Asker {
 impl Asker {
     /// Opens the stage's journal and the teacher, whose budget knows what the journal has cost.
     pub fn open(context: &Context<'_>, teacher: &TeacherSettings) -> Result<Self, StageError> {
-        let journal = Journal::open(&context.journal)?;
+        let journal = Journal::open(&context.journal, context.mend)?;
         let spent = journal.spent();
         let (teacher, concurrency): (Box<dyn Teacher>, usize) = match teacher {
             TeacherSettings::Endpoint(endpoint) => {
@@ -227,43 +235,27 @@ pub struct Journal {
 const SYNC_EVERY: Duration = Duration::from_millis(200);
 
 impl Journal {
-    /// Opens or creates the journal; a line that a crash cut off is removed.
-    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
+    /// Opens or creates the journal; a line that a crash cut off is removed. Any other damage is an error, or with `mend`
+    /// moved out of the way.
+    pub fn open(folder: &Path, mend: bool) -> Result<Self, PipelineError> {
         std::fs::create_dir_all(folder).map_err(PipelineError::io("create", folder))?;
         let path = folder.join("samples.jsonl");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(PipelineError::io("open", &path))?;
-        let mut journal =
-            Self { path, file, index: BTreeMap::new(), bytes: 0, spend: Spend::default(), synced: Instant::now() };
-        journal.load().map_err(PipelineError::io("read", &journal.path))?;
-        Ok(journal)
-    }
-
-    fn load(&mut self) -> std::io::Result<()> {
-        let mut reader = BufReader::new(&self.file);
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = reader.read_until(b'\n', &mut line)? as u64;
-            match serde_json::from_slice::<Entry>(&line) {
-                Ok(entry) if line.ends_with(b"\n") => {
-                    self.spend.cost += entry.telemetry.cost.unwrap_or_default();
-                    if let SampleOutcome::Rollout(rollout) = &entry.outcome {
-                        let count = |tokens: Option<u32>| u64::from(tokens.unwrap_or_default());
-                        self.spend.tokens += count(rollout.prompt_tokens) + count(rollout.completion_tokens);
-                    }
-                    self.index.insert(entry.rollout_id, self.bytes);
-                    self.bytes += read;
-                }
-                _ => break,
+        let (mut index, mut spend) = (BTreeMap::new(), Spend::default());
+        let bytes = each_line(&path, mend, Rest::Whole, |entry: Entry, offset| {
+            spend.cost += entry.telemetry.cost.unwrap_or_default();
+            if let SampleOutcome::Rollout(rollout) = &entry.outcome {
+                let count = |tokens: Option<u32>| u64::from(tokens.unwrap_or_default());
+                spend.tokens += count(rollout.prompt_tokens) + count(rollout.completion_tokens);
             }
-        }
-        self.file.set_len(self.bytes)
+            index.insert(entry.rollout_id, offset);
+        })?;
+        let open = || {
+            let file = File::options().create(true).truncate(false).read(true).append(true).open(&path)?;
+            file.set_len(bytes)?;
+            Ok(file)
+        };
+        let file = open().map_err(PipelineError::io("open", &path))?;
+        Ok(Self { path, file, index, bytes, spend, synced: Instant::now() })
     }
 
     /// What the samples so far have cost.

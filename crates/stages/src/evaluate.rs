@@ -6,6 +6,7 @@ use crate::error::StageError;
 use crate::local_teacher::NamedTeacher;
 use crate::narrow::Question;
 use crate::sample::{requests_of, samples_of};
+use crate::train::kernels_version;
 use crate::verify::{SampledText, Task, VerifyRollout, VerifySettings, verifier_problems, verifiers_version};
 use rayon::prelude::*;
 use retort_curate::measure::{Comparison, MeasureSettings, Measures, Outcome, PromptOutcomes, compare, measure};
@@ -103,7 +104,7 @@ impl StageKind for Evaluate {
     }
 
     fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
-        Ok(verifiers_version())
+        Ok(verifiers_version().into_iter().chain(kernels_version()).collect())
     }
 
     fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
@@ -147,7 +148,7 @@ impl Evaluate {
         for index in 0..self.checkpoints.len() {
             let checkpoint =
                 NamedTeacher::open(context, context.input(&format!("checkpoints/{index}"))?, &self.sampling)?;
-            let mut journal = Journal::open(&context.journal.join(index.to_string()))?;
+            let mut journal = Journal::open(&context.journal.join(index.to_string()), context.mend)?;
             let before = per_checkpoint * index as u64;
             context.advanced(before + journal.finished(), "")?;
             let requests = prompts.rows::<Question>()?.flat_map(|prompt| -> Vec<Result<Request, PipelineError>> {

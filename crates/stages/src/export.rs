@@ -107,6 +107,11 @@ impl StageKind for Export {
             .collect()
     }
 
+    /// It is the title of the dataset card.
+    fn writes_its_name(&self) -> bool {
+        true
+    }
+
     /// The run's seed stands in the recipes' settings.
     fn uses_seed(&self) -> bool {
         self.recipes.is_some()
@@ -114,6 +119,8 @@ impl StageKind for Export {
 
     fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
         let mut settings = without_inputs(self, &self.inputs(around))?;
+        // The dataset card names them.
+        settings["data"] = self.data.as_str().into();
         if let Some(given) = &self.recipes {
             settings["recipes"] = recipes::block(given, around).map(|block| given.key_settings(&block)).into();
         }

@@ -101,10 +101,16 @@ impl StageKind for Import {
         self.written_paths().map(file).collect()
     }
 
-    /// The content of the files decides, not how they are named.
-    fn key_settings(&self, _: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+    /// Names and content of the files stand beside the settings; of several, their order is that of the rows.
+    fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
         let mut settings = serde_json::to_value(self)?;
-        settings["path"] = Value::Null;
+        let found = self.written_paths().filter_map(|(_, path)| Some(files_of(&around.resolver.locate(path).ok()?)));
+        let files: Vec<PathBuf> = found.flatten().collect();
+        let name = |file: &PathBuf| {
+            let inside = file.strip_prefix(around.resolver.workspace());
+            inside.unwrap_or(file).to_string_lossy().into_owned()
+        };
+        settings["path"] = if files.len() > 1 { files.iter().map(name).collect() } else { Value::Null };
         Ok(settings)
     }
 

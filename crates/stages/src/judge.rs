@@ -190,6 +190,10 @@ impl StageKind for Judge {
         problems
     }
 
+    fn unmet(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
+        asking::unmet(&self.teacher, around)
+    }
+
     fn files(&self, _: &Surroundings<'_>) -> Vec<OutsideFile> {
         asking::files(&self.teacher)
     }

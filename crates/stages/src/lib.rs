@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod filter;
 mod import;
+mod journal_lines;
 mod judge;
 mod lengths;
 mod local_teacher;

@@ -3,11 +3,12 @@
 use crate::error::StageError;
 use retort_pipeline::{
     CHECKPOINT, CheckpointShape, Context, Input, OutputKind, PipelineError, SettingProblem, StageKind, StageOutput,
-    Surroundings,
+    Surroundings, without_inputs,
 };
 use retort_weights::{Checkpoint, MergeSettings, Merged, merge};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Merges checkpoints, tensor by tensor; mergekit's words.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +54,14 @@ impl StageKind for Merge {
 
     fn uses_seed(&self) -> bool {
         self.0.merge_method.uses_seed()
+    }
+
+    /// The checkpoints' names stand in the summary.
+    fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
+        let inputs = StageKind::inputs(self, around);
+        let mut settings = without_inputs(self, &inputs)?;
+        settings["names"] = inputs.iter().map(|input| input.source).collect();
+        Ok(settings)
     }
 
     fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {

@@ -9,8 +9,7 @@ mod sections;
 use crate::filter::Filter;
 use crate::lengths::Lengths;
 use retort_pipeline::{
-    Context, Finished, Input, OutputKind, PipelineError, Source, StageKind, StageOutput, Surroundings, label,
-    without_inputs,
+    Context, Finished, Input, OutputKind, PipelineError, Source, StageKind, StageOutput, Surroundings, without_inputs,
 };
 use retort_report::{Page, render};
 use schemars::JsonSchema;
@@ -81,7 +80,7 @@ impl StageKind for Report {
     /// The stages' names are shown.
     fn key_settings(&self, around: &Surroundings<'_>) -> Result<Value, serde_json::Error> {
         let mut settings = without_inputs(self, &StageKind::inputs(self, around))?;
-        settings["of"] = self.of.iter().map(|name| label(name)).collect();
+        settings["of"] = self.of.iter().map(Source::as_str).collect();
         Ok(settings)
     }
 

@@ -3,7 +3,7 @@
 use crate::lengths::Lengths;
 use crate::narrow::TotalTokens;
 use retort_curate::Candidate;
-use retort_pipeline::{Context, Finished, PipelineError, StageKind};
+use retort_pipeline::{Context, Finished, Origin, PipelineError, StageKind};
 use retort_records::{Message, Prompt, Rollout, Row, Selection, SftExample, SftMessage, Verdict, VerdictRow, id_of};
 use retort_tables::{Columns, follow, groups};
 use serde::Deserialize;
@@ -63,10 +63,10 @@ pub fn candidate_groups<'a>(
 
 /// The counted lengths of the rollouts behind `input`.
 pub fn lengths_of<'a>(context: &'a Context<'_>, input: &Finished) -> Result<&'a Finished, PipelineError> {
-    let rollouts = input.key_of(Rollout::TABLE);
+    let rollouts = input.origins(Rollout::TABLE);
     let counted = |derived: &&Finished| {
-        let lineage = &derived.manifest.lineage;
-        derived.manifest.key.kind == Lengths::NAME && lineage.get(Rollout::TABLE).map(String::as_str) == rollouts
+        let counted = derived.manifest.lineage.of(Rollout::TABLE).iter().map(Origin::key);
+        derived.manifest.key.kind == Lengths::NAME && counted.eq(rollouts.iter().map(Origin::key))
     };
     context
         .derived

@@ -5,6 +5,7 @@ use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::local_teacher::NamedTeacher;
 use crate::narrow::Question;
+use crate::train::kernels_version;
 use retort_pipeline::{
     Context, Input, OutputKind, OutsideFile, PipelineError, PlannedInputs, RowCounts, SettingProblem, Source,
     StageKind, StageOutput, Surroundings,
@@ -15,6 +16,7 @@ use retort_teacher::{Request, Sampling, TeacherSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Asks a teacher for `n` completions of every prompt.
@@ -83,8 +85,20 @@ impl StageKind for Sample {
         Ok(json!({ "teacher": asking::identity(&self.teacher), "sampling": self.sampling }))
     }
 
+    /// A checkpoint is asked inside this program.
+    fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
+        match &self.teacher {
+            TeacherSettings::Checkpoint(_) => Ok(kernels_version()),
+            TeacherSettings::Endpoint(_) | TeacherSettings::Replay(_) => Ok(BTreeMap::new()),
+        }
+    }
+
     fn problems(&self, _: &Surroundings<'_>) -> Vec<SettingProblem> {
         asking::problems(&self.teacher, &self.sampling)
+    }
+
+    fn unmet(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
+        asking::unmet(&self.teacher, around)
     }
 
     fn forecast(&self, inputs: &PlannedInputs<'_>) -> Result<String, PipelineError> {
@@ -126,7 +140,7 @@ impl Sample {
     /// Asks a checkpoint inside this program.
     fn sample_checkpoint(&self, context: &Context<'_>) -> Result<StageOutput, StageError> {
         let prompts = context.input("prompts")?;
-        let mut journal = Journal::open(&context.journal)?;
+        let mut journal = Journal::open(&context.journal, context.mend)?;
         let teacher = NamedTeacher::open(context, context.input("teacher")?, &self.sampling)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");

@@ -17,6 +17,7 @@ use retort_weights::{Dtype, companions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Trains a checkpoint, or a model made from random weights.
@@ -193,9 +194,12 @@ impl StageKind for Train {
         if let Some(lora) = &self.lora {
             settings["lora"] = json!(lora);
         }
-        // The base's name goes into the adapter's settings and into the table of reference log-probs.
-        if let Some(base) = self.base.as_ref().filter(|_| self.lora.is_some() || self.method == Method::Dpo) {
-            settings["base"] = label(base).into();
+        match &self.base {
+            // It is written into the adapter's settings as it stands here.
+            Some(base) if self.lora.is_some() => settings["base"] = base.as_str().into(),
+            // Its name goes into the table of reference log-probs.
+            Some(base) if self.method == Method::Dpo => settings["base"] = label(base).into(),
+            _ => {}
         }
         // Plain texts are what a base without a template was always trained on.
         if let Some(name) = self.chat_template.as_ref().filter(|name| *name != PLAIN) {
@@ -208,6 +212,10 @@ impl StageKind for Train {
             settings["load_best_model_at_end"] = true.into();
         }
         Ok(settings)
+    }
+
+    fn versions(&self, _: &Surroundings<'_>) -> Result<BTreeMap<String, String>, PipelineError> {
+        Ok(kernels_version())
     }
 
     fn problems(&self, around: &Surroundings<'_>) -> Vec<SettingProblem> {
@@ -255,6 +263,11 @@ impl StageKind for Train {
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
         Ok(self.train(context)?)
     }
+}
+
+/// The version of what computes with models, as part of a key.
+pub(crate) fn kernels_version() -> BTreeMap<String, String> {
+    [("kernels".to_owned(), retort_student::KERNELS_VERSION.to_owned())].into()
 }
 
 /// What a tokenizer makes of messages is said by the template and the settings beside it.

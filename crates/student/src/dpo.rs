@@ -171,9 +171,7 @@ impl Objective for Dpo<'_> {
         let mut hash = crate::random::Random::new(&[self.pairs.len() as u64]);
         for pair in self.pairs {
             for (row, reference) in [(&pair.chosen, pair.reference_chosen), (&pair.rejected, pair.reference_rejected)] {
-                let keys = [hash.next(), row.input_ids.len() as u64, row.trained_tokens() as u64, reference.to_bits()];
-                hash = crate::random::Random::new(&keys);
-                row.input_ids.iter().for_each(|id| hash = crate::random::Random::new(&[hash.next(), u64::from(*id)]));
+                hash = row.mixed_into(crate::random::Random::new(&[hash.next(), reference.to_bits()]));
             }
         }
         let settings = serde_json::to_value(self.settings).unwrap_or(Value::Null);

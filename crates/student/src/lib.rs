@@ -22,6 +22,9 @@ mod student;
 mod tensors;
 mod train;
 
+/// Version of what computes: changed whenever the same weights and tokens may give other bits. Results are cached under it.
+pub const KERNELS_VERSION: &str = "1";
+
 pub use adapter::Adapter;
 pub use architecture::{Architecture, Family};
 pub use device::Target;

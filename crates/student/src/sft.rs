@@ -116,8 +116,7 @@ impl Objective for Sft<'_> {
     fn fingerprint(&self) -> Value {
         let mut hash = crate::random::Random::new(&[self.rows.len() as u64]);
         for row in self.rows {
-            hash = crate::random::Random::new(&[hash.next(), row.input_ids.len() as u64, row.trained_tokens() as u64]);
-            row.input_ids.iter().for_each(|id| hash = crate::random::Random::new(&[hash.next(), u64::from(*id)]));
+            hash = row.mixed_into(hash);
         }
         json!({"method": "sft", "rows": format!("{:016x}", hash.next())})
     }

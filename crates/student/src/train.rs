@@ -34,6 +34,15 @@ impl TokenRow {
         }
     }
 
+    /// A hash that goes on with this row: its tokens, and which of them are trained.
+    pub(crate) fn mixed_into(&self, mut hash: Random) -> Random {
+        hash = Random::new(&[hash.next(), self.input_ids.len() as u64]);
+        for (id, trained) in self.input_ids.iter().zip(&self.loss) {
+            hash = Random::new(&[hash.next(), u64::from(*id) << 1 | u64::from(*trained)]);
+        }
+        hash
+    }
+
     pub(crate) fn check(&self, index: usize, student: &Student) -> Result<(), Error> {
         if self.loss.len() != self.input_ids.len() {
             let (tokens, marks) = (self.input_ids.len(), self.loss.len());
@@ -138,10 +147,13 @@ pub(crate) fn run(
         return Err(Error::Rows("no row is left to train on".to_owned()));
     }
     let settings_json = serde_json::to_value(settings).map_err(|error| Error::Rows(error.to_string()))?;
-    let identity =
+    let mut identity =
         json!({"objective": objective.fingerprint(), "rows": rows.len(), "seed": seed, "settings": settings_json});
+    if let Some(adapter) = &trainee.adapter {
+        identity["lora"] = serde_json::to_value(adapter.settings()).map_err(|error| Error::Rows(error.to_string()))?;
+    }
     let (step, moments) = match resume {
-        Some(path) => load(path, &mut trainee, &identity)?,
+        Some(path) => load(path, &mut trainee, &identity).map_err(|error| of_the_state(path, error))?,
         None => (0, None),
     };
     let mut learner = Learner::new(&mut trainee, moments, objective.longest(), settings.gradient_checkpointing)?;
@@ -315,6 +327,17 @@ fn write_moments(
 type Moments = [Vec<f32>; 2];
 
 const MOMENTS: [(&str, Vector); 2] = [("first", Vector::First), ("second", Vector::Second)];
+
+/// Whether a saved state is at fault, or what it is read with.
+fn of_the_state(path: &Path, error: Error) -> Error {
+    use std::io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, UnexpectedEof};
+    let damage = [InvalidData, IsADirectory, NotADirectory, NotFound, UnexpectedEof];
+    match error {
+        Error::Resume { .. } | Error::Device { .. } => error,
+        Error::Weights(retort_weights::Error::File { ref source, .. }) if !damage.contains(&source.kind()) => error,
+        other => Error::Resume { path: path.to_owned(), reason: other.to_string() },
+    }
+}
 
 /// Reads what [`save`] wrote: puts the weights into the student and gives back the step and the moments.
 fn load(dir: &Path, trainee: &mut Trainee, identity: &Value) -> Result<(usize, Option<Moments>), Error> {

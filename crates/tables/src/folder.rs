@@ -22,8 +22,10 @@ impl PendingFolder {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(Self::SUFFIX);
         let temporary = target.with_file_name(name);
-        if temporary.exists() {
-            std::fs::remove_dir_all(&temporary).map_err(TableError::io("remove", &temporary))?;
+        if let Ok(found) = temporary.symlink_metadata() {
+            let removed =
+                if found.is_dir() { std::fs::remove_dir_all(&temporary) } else { std::fs::remove_file(&temporary) };
+            removed.map_err(TableError::io("remove", &temporary))?;
         }
         std::fs::create_dir_all(&temporary).map_err(TableError::io("create", &temporary))?;
         Ok(Self { temporary, target: target.to_owned() })

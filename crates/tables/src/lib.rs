@@ -24,7 +24,7 @@ pub use error::TableError;
 pub use folder::{PendingFolder, sync_folder};
 pub use foreign::{ForeignRow, ForeignTable, Unreadable, scan_json};
 pub use map::{RowFunction, apply_rows};
-pub use scan::{Scan, scan};
+pub use scan::{Scan, scan, scan_all};
 pub use schema::{Column, columns};
 pub use walk::{Follow, Groups, follow, groups};
 pub use write::{ShardLimits, TableFiles, TableWriter};

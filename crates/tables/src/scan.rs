@@ -25,8 +25,17 @@ pub struct Scan<T> {
 /// Opens the table in `folder` to read the columns that `T` names and no others. The columns of every shard are checked
 /// as it is reached.
 pub fn scan<T: Columns>(folder: &Path) -> Result<Scan<T>, TableError> {
+    scan_all(&[folder])
+}
+
+/// Opens the tables in `folders` as one: their rows come one table after the other.
+pub fn scan_all<T: Columns>(folders: &[impl AsRef<Path>]) -> Result<Scan<T>, TableError> {
     let wanted = named::<T>()?;
-    let shards = shards(folder)?.into_iter().map(Shard::open).collect::<Result<Vec<_>, _>>()?;
+    let mut all = Vec::new();
+    for folder in folders {
+        all.extend(shards(folder.as_ref())?);
+    }
+    let shards = all.into_iter().map(Shard::open).collect::<Result<Vec<_>, _>>()?;
     let total = shards.iter().map(Shard::rows).sum();
     let batches = Batches { table: T::Table::TABLE, shards: shards.into_iter(), open: None, wanted };
     Ok(Scan { batches, rows: Vec::new().into_iter(), total })

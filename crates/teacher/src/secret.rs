@@ -46,11 +46,20 @@ impl SecretRef {
         self.0.strip_prefix("file:").map(|path| root.join(path))
     }
 
+    /// Whether the secret is there and can be used; a relative `file:` path starts at `root`.
+    pub fn check(&self, root: &Path) -> Result<(), TeacherError> {
+        self.resolve(root).map(drop)
+    }
+
     /// Fetches the secret; a relative `file:` path starts at `root`.
     pub(crate) fn resolve(&self, root: &Path) -> Result<Secret, TeacherError> {
         let fail = |reason: String| TeacherError::Secret { reference: self.0.clone(), reason };
         let text = match self.file(root) {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?,
+            // A pipe or a device may never end.
+            Some(path) => match path.metadata() {
+                Ok(found) if !found.is_file() => return Err(fail("it is no file".into())),
+                _ => std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?,
+            },
             None => std::env::var(self.0.strip_prefix("env:").unwrap_or(&self.0)).map_err(|error| match error {
                 std::env::VarError::NotPresent => fail("the variable is not set".into()),
                 // The library's own text would show the value.

@@ -1,6 +1,6 @@
 //! `key.inner=value` on the command line.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a `--set` asks for.
 pub struct Assignment<'a> {
@@ -19,13 +19,26 @@ impl<'a> Assignment<'a> {
     }
 }
 
-/// Puts `value` at `path` inside `place`, making the maps on the way.
+/// Puts `value` at `path` inside `place`, making the maps on the way. A number reaches into a list.
 pub fn set_inside(mut place: &mut Value, path: &[&str], value: Value) -> Result<(), String> {
     for step in path {
-        if !place.is_object() && !place.is_null() {
-            return Err(format!("`{step}` cannot stand inside a value that is not a map"));
+        if step.is_empty() {
+            return Err("a key is empty".to_owned());
         }
-        place = &mut place[*step];
+        if place.is_null() {
+            *place = Value::Object(Map::new());
+        }
+        place = match place {
+            Value::Object(map) => map.entry(*step).or_insert(Value::Null),
+            Value::Array(items) => {
+                let count = items.len();
+                match step.parse::<usize>() {
+                    Ok(index) if index < count => &mut items[index],
+                    _ => return Err(format!("`{step}` is no place in a list of {count}, which are counted from 0")),
+                }
+            }
+            _ => return Err(format!("`{step}` cannot stand inside a value that is not a map")),
+        };
     }
     *place = value;
     Ok(())

@@ -9,7 +9,7 @@ use crate::problem::{Problem, did_you_mean};
 use crate::stage_kind::Stages;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 // The stages are told apart by kind later: their settings' types are the kinds'.
@@ -81,6 +81,9 @@ pub fn read(engine: &Engine, text: String, overrides: &[String]) -> Result<Read,
     }
 }
 
+/// Keys beside the stages that `--set` changes.
+const HEADER: [&str; 3] = ["name", "seed", "tokenizer"];
+
 fn stage_problems(engine: &Engine, schemas: &Schemas, document: &Document, name: &str, stage: &Value) -> Vec<Problem> {
     let kinds = engine.kind_names();
     let pointer = format!("/stages/{}", pointer_step(name));
@@ -108,24 +111,33 @@ fn stage_problems(engine: &Engine, schemas: &Schemas, document: &Document, name:
     problems
 }
 
-/// `stage.key.inner=value`, where the value is YAML; `seed=3` and other top-level keys work too.
+/// `stage.key.inner=value`, where the value is YAML; `seed=3` and other top-level keys work too. The value is not repeated
+/// in messages: it may be a secret.
 fn apply_override(root: &mut Value, text: &str) -> Result<(), Problem> {
-    let problem = |reason: String| Problem::new(format!("`--set {text}`: {reason}"), None);
+    let given = text.split_once('=').map_or(text, |(path, _)| path);
+    let problem = |reason: String| Problem::new(format!("`--set {given}=…`: {reason}"), None);
     let Assignment { path, value } = Assignment::parse(text, "stage.key=value").map_err(problem)?;
     let (first, inner) = path.split_first().map_or(("", &[][..]), |(first, inner)| (*first, inner));
-    let place = if root.get("stages").and_then(|stages| stages.get(first)).is_some() {
-        if inner.is_empty() {
-            return Err(problem(format!("name a key of stage `{first}`, as in `{first}.key=value`")));
-        }
-        let stage = &mut root["stages"][first];
-        let kind = stage.as_object().and_then(|map| map.keys().next().cloned()).unwrap_or_default();
-        &mut stage[kind]
-    } else if inner.is_empty() && ["name", "seed", "tokenizer"].contains(&first) {
-        &mut root[first]
-    } else {
-        let stages = root.get("stages").and_then(Value::as_object);
-        let names = stages.map(|stages| stages.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-        return Err(problem(format!("there is no stage `{first}`; stages: {}", names.join(", "))));
+    let Some(file) = root.as_object_mut() else {
+        return Err(problem("the file holds no keys, so there is none to change".to_owned()));
     };
-    set_inside(place, inner, value).map_err(problem)
+    if inner.is_empty() && HEADER.contains(&first) {
+        file.insert(first.to_owned(), value);
+        return Ok(());
+    }
+    let mut no_stages = Map::new();
+    let stages = file.get_mut("stages").and_then(Value::as_object_mut).unwrap_or(&mut no_stages);
+    let Some(stage) = stages.get_mut(first) else {
+        let names: Vec<&str> = stages.keys().map(String::as_str).collect();
+        let near = did_you_mean(first, names.iter().copied().chain(HEADER));
+        let reason = format!("there is no stage `{first}`; stages: {}", names.join(", "));
+        return Err(problem(reason).with_help_if(near));
+    };
+    if inner.is_empty() {
+        return Err(problem(format!("name a key of stage `{first}`, as in `{first}.key=value`")));
+    }
+    let settings = stage.as_object_mut().filter(|kinds| kinds.len() == 1).and_then(|kinds| kinds.values_mut().next());
+    let settings =
+        settings.ok_or_else(|| problem(format!("stage `{first}` has no kind whose keys could be changed")))?;
+    set_inside(settings, inner, value).map_err(problem)
 }

@@ -2,14 +2,15 @@
 
 use crate::narrow::{Completion, Question};
 use crate::train::Train;
-use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical};
+use retort_pipeline::{Finished, Manifest, PipelineError, StageKind, canonical, did_you_mean};
 use retort_records::{
     Dropped, JudgementRow, LengthRow, MeasureRow, Pair, Prompt, ReferenceLogProbs, Rollout, Row, Selection, SftExample,
     Telemetry, Verdict, VerdictRow,
 };
-use retort_tables::{Columns, follow};
+use retort_tables::Columns;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -74,16 +75,24 @@ fn show_elsewhere(folder: &Path, table: Option<&str>, limit: usize, join: bool) 
 fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Vec<Value>, PipelineError> {
     match table {
         Prompt::TABLE => read::<Prompt>(finished, limit, None),
-        Rollout::TABLE => read::<Rollout>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id])),
-        LengthRow::TABLE => read::<LengthRow>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id])),
+        Rollout::TABLE => {
+            read::<Rollout>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        LengthRow::TABLE => {
+            read::<LengthRow>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
         VerdictRow::TABLE => {
-            read::<VerdictRow>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id]))
+            read::<VerdictRow>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
         }
         JudgementRow::TABLE => {
-            read::<JudgementRow>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id]))
+            read::<JudgementRow>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
         }
-        Selection::TABLE => read::<Selection>(finished, limit, join.then_some(|row| [&row.rollout_id, &row.prompt_id])),
-        SftExample::TABLE => read::<SftExample>(finished, limit, None),
+        Selection::TABLE => {
+            read::<Selection>(finished, limit, join.then_some(|row| (Some(&row.rollout_id), &row.prompt_id)))
+        }
+        SftExample::TABLE => {
+            read::<SftExample>(finished, limit, join.then_some(|row| (row.rollout_id.as_ref(), &row.prompt_id)))
+        }
         Pair::TABLE => read::<Pair>(finished, limit, None),
         Dropped::TABLE => read::<Dropped>(finished, limit, None),
         Telemetry::TABLE => read::<Telemetry>(finished, limit, None),
@@ -91,7 +100,11 @@ fn rows(finished: &Finished, table: &str, limit: usize, join: bool) -> Result<Ve
         MeasureRow::TABLE => read::<MeasureRow>(finished, limit, None),
         other => {
             let tables: Vec<&str> = finished.manifest.tables.keys().map(String::as_str).collect();
-            Err(PipelineError::argument(format!("there is no table `{other}`; tables: {}", tables.join(", "))))
+            let error = PipelineError::argument(format!("there is no table `{other}`; tables: {}", tables.join(", ")));
+            Err(match did_you_mean(other, tables) {
+                Some(near) => error.with_hint(near),
+                None => error,
+            })
         }
     }
 }
@@ -108,40 +121,64 @@ impl Columns for Found {
     type Table = VerdictRow;
 }
 
-/// The first rows of table `T`; with `join`, which gives the ids of a row's rollout and prompt, each with its prompt, rollout
-/// and verdict.
-fn read<T: Row>(
-    finished: &Finished,
-    limit: usize,
-    join: Option<fn(&T) -> [&String; 2]>,
-) -> Result<Vec<Value>, PipelineError> {
+/// The ids of the rollout that a row stands for, if it stands for one, and of its prompt.
+type IdsOf<T> = fn(&T) -> (Option<&String>, &String);
+
+/// The first rows of table `T`; with `join`, each with its prompt, rollout and verdict. Rows of several sets come in any
+/// order, so what they stand for is looked up, not walked to.
+fn read<T: Row>(finished: &Finished, limit: usize, join: Option<IdsOf<T>>) -> Result<Vec<Value>, PipelineError> {
     let rows: Vec<T> = finished.rows::<T>()?.take(limit).collect::<Result<_, _>>()?;
-    let mut values: Vec<Value> = rows.iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
+    let values = rows.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>();
+    let mut values = values.map_err(PipelineError::json("a row"))?;
     let Some(ids) = join else { return Ok(values) };
-    let mut prompts = follow(finished.rows::<Question>()?, |row| &row.prompt_id);
+    let prompts = looked_up(finished, rows.iter().map(|row| ids(row).1), |row: &Question| &row.prompt_id)?;
     for (row, value) in rows.iter().zip(&mut values) {
-        let [_, prompt_id] = ids(row);
-        let prompt = prompts.partner_of(T::TABLE, prompt_id)?;
-        value["prompt"] = json!(prompt.messages);
-        value["reference_answer"] = json!(prompt.reference_answer);
-    }
-    if T::TABLE != Rollout::TABLE && finished.key_of(Rollout::TABLE).is_some() {
-        let mut rollouts = follow(finished.rows::<Completion>()?, |row| &row.rollout_id);
-        for (row, value) in rows.iter().zip(&mut values) {
-            let [rollout_id, _] = ids(row);
-            let rollout = rollouts.partner_of(T::TABLE, rollout_id)?;
-            value["teacher"] = json!(rollout.teacher);
-            value["completion"] = json!(rollout.completion);
+        if let Some(prompt) = prompts.get(ids(row).1) {
+            value["prompt"] = json!(prompt.messages);
+            value["reference_answer"] = json!(prompt.reference_answer);
         }
     }
-    if T::TABLE != VerdictRow::TABLE && finished.key_of(VerdictRow::TABLE).is_some() {
-        let mut verdicts = follow(finished.rows::<Found>()?, |row| &row.rollout_id);
+    let rollout_ids = || rows.iter().filter_map(|row| ids(row).0);
+    if T::TABLE != Rollout::TABLE {
+        let rollouts = looked_up(finished, rollout_ids(), |row: &Completion| &row.rollout_id)?;
         for (row, value) in rows.iter().zip(&mut values) {
-            let [rollout_id, _] = ids(row);
-            let verdict = verdicts.partner_of(T::TABLE, rollout_id)?;
-            value["verdict"] = json!(verdict.verdict);
-            value["extracted_answer"] = json!(verdict.extracted_answer);
+            if let Some(rollout) = ids(row).0.and_then(|id| rollouts.get(id)) {
+                value["teacher"] = json!(rollout.teacher);
+                value["completion"] = json!(rollout.completion);
+            }
+        }
+    }
+    if T::TABLE != VerdictRow::TABLE {
+        let verdicts = looked_up(finished, rollout_ids(), |row: &Found| &row.rollout_id)?;
+        for (row, value) in rows.iter().zip(&mut values) {
+            if let Some(verdict) = ids(row).0.and_then(|id| verdicts.get(id)) {
+                value["verdict"] = json!(verdict.verdict);
+                value["extracted_answer"] = json!(verdict.extracted_answer);
+            }
         }
     }
     Ok(values)
+}
+
+/// The rows of `P` with one of `ids`, as far as the stage has or was made of such a table.
+fn looked_up<'a, P: Columns>(
+    finished: &Finished,
+    ids: impl Iterator<Item = &'a String>,
+    id_of: fn(&P) -> &String,
+) -> Result<BTreeMap<String, P>, PipelineError> {
+    let mut wanted: BTreeSet<&String> = ids.collect();
+    let mut found = BTreeMap::new();
+    if wanted.is_empty() || finished.origins(P::Table::TABLE).is_empty() {
+        return Ok(found);
+    }
+    for row in finished.rows::<P>()? {
+        let row = row?;
+        if wanted.remove(id_of(&row)) {
+            found.insert(id_of(&row).clone(), row);
+            if wanted.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }

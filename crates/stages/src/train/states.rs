@@ -1,5 +1,6 @@
 //! What a training run leaves on the disk while it is under way.
 
+use crate::journal_lines::{Rest, read_lines};
 use retort_pipeline::{Context, Event, PipelineError, write_atomically};
 use retort_student::{Control, StepReport};
 use retort_tables::abort_point;
@@ -55,8 +56,7 @@ impl Recorder {
     ) -> Result<Self, PipelineError> {
         let folder = context.journal.clone();
         std::fs::create_dir_all(&folder).map_err(PipelineError::io("create", &folder))?;
-        let text = std::fs::read_to_string(folder.join(STEPS)).unwrap_or_default();
-        let lines = text.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
+        let (lines, _) = read_lines::<Line>(&folder.join(STEPS), context.mend, Rest::Lost)?;
         let now = Instant::now();
         Ok(Self {
             folder,
@@ -158,10 +158,29 @@ impl Recorder {
         self.lines.truncate(steps);
     }
 
-    /// Forgets every saved state.
-    pub fn forget(&mut self) -> Result<(), PipelineError> {
-        self.lines.clear();
-        self.remove_before(usize::MAX)
+    /// Gives a saved state another name, so that it is found no more but not lost.
+    pub fn set_aside(state: &Path) -> Result<PathBuf, PipelineError> {
+        let name = state.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut number = 1_u32;
+        let free = |number: u32| state.with_file_name(format!("unusable-{name}-{number}"));
+        while free(number).exists() {
+            number += 1;
+        }
+        let aside = free(number);
+        if state.exists() {
+            std::fs::rename(state, &aside).map_err(PipelineError::io("set aside", state))?;
+        }
+        Ok(aside)
+    }
+
+    /// Gives all that was saved another name: the next run begins at the first step.
+    pub fn set_all_aside(&self) -> Result<PathBuf, PipelineError> {
+        Self::set_aside(&self.folder.join("best"))?;
+        Self::set_aside(&self.folder.join(STEPS))?;
+        for step in self.states() {
+            Self::set_aside(&self.state(step))?;
+        }
+        Ok(self.folder.clone())
     }
 
     /// Whether a step was made in this process.
@@ -220,17 +239,11 @@ pub struct ReferenceJournal {
 }
 
 impl ReferenceJournal {
-    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
+    pub fn open(folder: &Path, mend: bool) -> Result<Self, PipelineError> {
         std::fs::create_dir_all(folder).map_err(PipelineError::io("create", folder))?;
         let path = folder.join("reference.jsonl");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let (mut known, mut bytes) = (Vec::new(), 0);
-        // A line that a crash cut off is computed again.
-        for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            let Ok(pair) = serde_json::from_str(line) else { break };
-            known.push(pair);
-            bytes += line.len() as u64;
-        }
+        // A pair is known by its place.
+        let (known, bytes) = read_lines(&path, mend, Rest::Lost)?;
         let open = || {
             let file = File::options().create(true).truncate(false).append(true).open(&path)?;
             file.set_len(bytes)?;

@@ -8,7 +8,7 @@ use crate::error::StageError;
 use crate::token_rows::{Encoder, LengthLimit, PairTokens};
 use retort_chat::stop_ids;
 use retort_local::{Device, parse_device};
-use retort_pipeline::{CHECKPOINT, Context, Finished, Source, StageKind, StageOutput};
+use retort_pipeline::{CHECKPOINT, Context, Finished, Source, StageKind, StageOutput, shown};
 use retort_records::{ReferenceLogProbs, SftExample};
 use retort_student::{
     Adapter, Control, Examples, PreferencePair, StepReport, Student, TokenRow, Trained, Trainee, packs,
@@ -246,9 +246,24 @@ impl Train {
                 Ok(trained) if trained.complete => {
                     recorder.end(trained.steps);
                     if let Some(best) = recorder.best() {
-                        match &mut adapter {
-                            None => student = Student::load(&Checkpoint::open(&best)?, device(context)?)?,
-                            Some(adapter) => *adapter = Adapter::load(&best, &student)?,
+                        let loaded = match &mut adapter {
+                            None => Checkpoint::open(&best)
+                                .map_err(StageError::from)
+                                .and_then(|best| Ok(Student::load(&best, device(context)?)?))
+                                .map(|best| student = best),
+                            Some(adapter) => {
+                                Adapter::load(&best, &student).map(|best| *adapter = best).map_err(StageError::from)
+                            }
+                        };
+                        if let Err(error) = loaded {
+                            // The steps that made it are over: they are made again by the next run.
+                            let aside = recorder.set_all_aside()?;
+                            return Err(StageError::from(
+                                context.fail(format!("the best weights cannot be read: {error}")).with_hint(format!(
+                                    "run again to train once more; what was saved stands in `{}`",
+                                    shown(&aside)
+                                )),
+                            ));
                         }
                     }
                     if let Some(adapter) = &adapter {
@@ -257,14 +272,15 @@ impl Train {
                     return Ok(Run { student, adapter, recorder, trained });
                 }
                 Ok(_) => return Err(context.interrupted().into()),
-                // What went wrong in a step would go wrong again: that is no fault of the saved state.
-                Err(error @ retort_student::Error::NotFinite { .. }) => return Err(error.into()),
-                Err(error) if resume.is_some() && !recorder.moved() => {
-                    context.warn(&format!("the saved training state is not usable, so training starts again: {error}"));
-                    resume = None;
+                // Every other error is no fault of the saved state, which waits for the next run.
+                Err(error @ retort_student::Error::Resume { .. }) if !recorder.moved() => {
+                    let state = resume.take().unwrap_or_default();
+                    let aside = Recorder::set_aside(&state)?;
+                    resume = recorder.latest();
+                    let on = if resume.is_some() { "goes on from an earlier one" } else { "starts again" };
+                    context.warn(&format!("{error}; training {on}, and the state stands in `{}`", shown(&aside)));
                     student = self.start(context, base, encoder)?;
                     adapter = fresh(&student)?;
-                    recorder.forget()?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -282,7 +298,7 @@ impl Train {
     ) -> Result<Vec<PreferencePair>, StageError> {
         // SimPO has no reference model.
         let wanted = self.dpo.as_ref().is_none_or(|dpo| dpo.loss_type != DpoLoss::Simpo);
-        let mut journal = ReferenceJournal::open(&context.journal)?;
+        let mut journal = ReferenceJournal::open(&context.journal, context.mend)?;
         if wanted {
             context.started(Self::NAME, Some(pairs.len() as u64), "reference pairs");
             while journal.known.len() < pairs.len() {
