@@ -51,6 +51,10 @@ impl Case {
         Self::new(kind, name, row.to_string(), settings)
     }
 
+    pub fn content(self, content: impl Into<Vec<u8>>) -> Self {
+        Self { content: content.into(), ..self }
+    }
+
     pub fn file(self, file: &'static str) -> Self {
         Self { file, ..self }
     }
