@@ -13,6 +13,7 @@ mod handing_over;
 mod imports;
 mod judging;
 mod messages;
+mod no_rows;
 mod peoples_files;
 mod quickstart;
 mod resume;
