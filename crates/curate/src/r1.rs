@@ -236,6 +236,7 @@ mod tests {
             source_id: None,
             language: None,
             tests: None,
+            beyond_text: None,
         }
     }
 

@@ -123,6 +123,9 @@ fn read<T: Row>(
         let [_, prompt_id] = ids(row);
         let prompt = prompts.partner_of(T::TABLE, prompt_id)?;
         value["prompt"] = json!(prompt.messages);
+        if let Some(beyond) = &prompt.beyond_text {
+            value["beyond_text"] = json!(beyond);
+        }
         value["reference_answer"] = json!(prompt.reference_answer);
     }
     if T::TABLE != Rollout::TABLE && finished.key_of(Rollout::TABLE).is_some() {
