@@ -17,6 +17,7 @@ mod judging;
 mod keys;
 mod mending;
 mod messages;
+mod no_rows;
 mod odd_input;
 mod peoples_files;
 mod quickstart;

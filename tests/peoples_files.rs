@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
+mod beyond_text;
 mod layouts;
 mod texts;
 
@@ -49,6 +50,10 @@ impl Case {
     /// One row of JSON.
     pub fn row(kind: &'static str, name: &'static str, row: &Value, settings: &'static str) -> Self {
         Self::new(kind, name, row.to_string(), settings)
+    }
+
+    pub fn content(self, content: impl Into<Vec<u8>>) -> Self {
+        Self { content: content.into(), ..self }
     }
 
     pub fn file(self, file: &'static str) -> Self {
@@ -121,6 +126,11 @@ fn hold(cases: &[Case]) {
 #[test]
 fn every_layout_is_read() {
     hold(&layouts::cases());
+}
+
+#[test]
+fn tools_and_pictures_are_carried_through() {
+    hold(&beyond_text::cases());
 }
 
 #[test]
@@ -236,6 +246,31 @@ fn exports_come_back_and_leave_the_same() {
         pairs.contains("<think>a</think>first<think>b</think>"),
         "nothing between two think blocks is lost: {pairs}"
     );
+}
+
+/// Rollouts that `show --json` writes out with their prompts come in again as the same rows.
+#[test]
+fn shown_rollouts_come_back_and_are_shown_the_same() {
+    let work = tempfile::tempdir().expect("a temporary folder");
+    let row = |prompt: &str, said: &str, model: &str, tokens: u32, finish: &str| json!({"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": prompt}], "answer": "42", "completion": said, "model": model, "tokens": tokens, "finish_reason": finish});
+    let rows = [
+        row("6*7?", "<think>\nsix sevens\n</think>\n\n\\boxed{42}", "a", 9, "stop"),
+        row("2*21?", "<think>cut", "a", 7, "length"),
+        row("6*7?", "a</think>\u{6570} \"q\"\n", "b", 5, "stop"),
+        row("6*7?", "<think>a</think>first<think>b</think>\\boxed{41}", "a", 31, "stop"),
+    ];
+    let lines: String = rows.iter().map(|row| row.to_string() + "\n").collect();
+    std::fs::write(work.path().join("a.jsonl"), lines).expect("rollouts");
+    let shown = |file: &str| {
+        let stage = format!("{{ import: {{ path: {file}, as: rollouts }} }}");
+        std::fs::write(work.path().join("p.yaml"), format!("name: c\nstages:\n  data: {stage}\n")).expect("a pipeline");
+        succeed(work.path(), &["run", "p.yaml"]);
+        succeed(work.path(), &["show", "runs/c/data", "--table", "rollouts", "--json", "--join", "--limit", "99"]).0
+    };
+    let first = shown("a.jsonl");
+    assert_eq!(first.lines().count(), 4, "{first}");
+    std::fs::write(work.path().join("b.jsonl"), &first).expect("rollouts");
+    assert_eq!(shown("b.jsonl"), first);
 }
 
 /// Where only the reasoning tells two sides apart, no pair is left without it.

@@ -155,17 +155,11 @@ fn examples() -> Vec<Case> {
             .rows([example(&[hi(), thought("n", "4")])]),
         case("parts", json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}, {"role": "assistant", "content": [{"type": "thinking", "thinking": "n"}, {"type": "text", "text": "4"}]}]}))
             .rows([example(&[hi(), thought("n", "4")])]),
-        case("a picture among the parts", json!({"messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "what?"}]}, assistant("x")], "images": ["a.png"]}))
-            .says(&["media_not_supported"]),
-        case("a picture in the text", json!({"messages": [user("<image>what?"), assistant("x")], "images": ["a.png"]}))
-            .says(&["media_not_supported"]),
         case("OpenThoughts' system column", json!({"system": system, "conversations": [{"from": "user", "value": "hi"}, {"from": "assistant", "value": "4"}]}))
             .rows([example(&[asked("system", system), hi(), trained("4")])])
             .says(&["system from `system`"]),
         Case::row("examples", "ShareGPT's system column", &json!({"system": "S", "conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "4"}]}), "format: sharegpt")
             .rows([example(&[asked("system", "S"), hi(), trained("4")])]),
-        case("tools", json!({"conversations": [{"from": "human", "value": "hi"}, {"from": "function_call", "value": "{}"}, {"from": "observation", "value": "{}"}, {"from": "gpt", "value": "4"}], "tools": "[{\"name\": \"f\"}]"}))
-            .says(&["tool_calls_not_supported"]),
         Case::new("examples", "roles in any spelling", lines(&[("User", "Assistant"), ("human", "chatgpt"), ("Human", "ai"), ("USER", "model"), ("prompter", "bing")].map(|(one, other)| json!({"conversations": [{"from": one, "value": "hi"}, {"from": other, "value": "4"}]}))), "format: sharegpt")
             .rows(vec![example(&[hi(), trained("4")]); 5]),
         case("items and text", json!({"items": [{"from": "human", "text": "hi"}, {"from": "gpt", "text": "4"}]}))

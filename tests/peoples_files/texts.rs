@@ -76,9 +76,17 @@ pub fn cases() -> Vec<Case> {
             [two.as_bytes(), b"{\"prompt\": \"caf\xe9 2\", \"completion\": \"x\"}"].concat(),
             ROLLOUTS,
         )
-        .table("dropped")
-        .rows([json!({"row_id": "a.jsonl:3", "detail":
-            "not UTF-8 after 15 bytes; this may be Latin-1: convert the file with `iconv -f WINDOWS-1252 -t UTF-8`"})]),
+        .says(&["a.jsonl", "line 3, byte 16: 0xe9 is not UTF-8", "iconv -f WINDOWS-1252"]),
+        Case::new(
+            "JSON",
+            "another encoding",
+            [two.as_bytes(), b"{\"prompt\": \"\xc4\xe3\xba\xc3\"}"].concat(),
+            ROLLOUTS,
+        )
+        .file("a.ndjson")
+        .says(&["a.ndjson", "line 3, byte 13: 0xc4 is not UTF-8", "ITS-ENCODING"]),
+        Case::new("JSON", "UTF-16 cut off", utf16(&two, false)[..41].to_vec(), ROLLOUTS).says(&["iconv -f UTF-16"]),
+        Case::new("JSON", "UTF-32", b"\xff\xfe\0\0{\0\0\0".as_slice(), ROLLOUTS).says(&["iconv -f UTF-32"]),
         Case::new("JSON", "an empty file", "", ROLLOUTS).says(&["the files have no rows"]),
         Case::new("JSON", "an empty list", "[]", ROLLOUTS).file("a.json").says(&["the files have no rows"]),
         Case::new("JSON", "several lists", json!({"train": list, "test": list}).to_string(), ROLLOUTS)
@@ -149,7 +157,11 @@ pub fn cases() -> Vec<Case> {
         ]),
         Case::new("CSV", "Latin-1", b"prompt,answer,completion\ncaf\xe9,4,4\n".as_slice(), ROLLOUTS)
             .file("a.csv")
-            .says(&["1 not_utf8", "may be Latin-1"]),
+            .says(&["a.csv", "line 2, byte 4: 0xe9 is not UTF-8", "may be in Latin-1"]),
+        Case::new("CSV", "a header in Latin-1", b"pr\xe9nom,answer,completion\nx,4,4\n".as_slice(), ROLLOUTS)
+            .file("a.csv")
+            .says(&["line 1, byte 3", "may be in Latin-1"]),
+        csv("UTF-16", "", vec![completion("4")]).content(utf16("prompt,answer,completion\na,4,4\n", false)),
     ]);
     cases
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use retort_records::{Message, SftMessage};
+use retort_records::{BeyondText, Message, SftMessage};
 use serde_json::{Map, Value as Json};
 
 use crate::ChatError;
@@ -106,6 +106,11 @@ impl Turn {
         }
     }
 
+    /// Whether it calls tools.
+    pub(crate) fn calls_tools(&self) -> bool {
+        self.message.get("tool_calls").and_then(Json::as_array).is_some_and(|calls| !calls.is_empty())
+    }
+
     /// Whether there is anything in it that could be trained.
     pub(crate) fn says_something(&self) -> bool {
         let full = |value: &Json| match value {
@@ -157,6 +162,34 @@ where
 }
 
 impl Conversation {
+    /// The messages of a table's row with what it holds beyond their texts: tools and calls of tools as templates want
+    /// them, whatever form they came in. Pictures and their like are an error: no template makes text of them.
+    pub fn of_row<'a, T>(messages: &'a [T], beyond_text: Option<&str>) -> Result<Self, ChatError>
+    where
+        Turn: From<&'a T>,
+    {
+        let mut conversation: Self = messages.iter().collect();
+        let Some(json) = beyond_text else { return Ok(conversation) };
+        let wrong = |key: String, reason: &str| ChatError::Conversation { key, reason: reason.into() };
+        let beyond = BeyondText::read(json).ok_or_else(|| wrong("beyond_text".into(), "not of its form"))?;
+        if beyond.has_media() {
+            return Err(ChatError::Media);
+        }
+        for (turn, more) in conversation.turns.iter_mut().zip(beyond.messages) {
+            turn.message.extend(more);
+            let calls = turn.message.get_mut("tool_calls").and_then(Json::as_array_mut);
+            calls.into_iter().flatten().for_each(read_arguments);
+        }
+        conversation.tools = match beyond.row.get("tools").map(parsed) {
+            None => None,
+            Some(Json::Array(tools)) if tools.iter().all(Json::is_object) => {
+                Some(tools.into_iter().map(function).collect())
+            }
+            Some(_) => return Err(wrong("tools".into(), "expected a list of objects")),
+        };
+        Ok(conversation)
+    }
+
     /// Reads a row with `messages` and, if it has them, `tools`, `documents` and `chat_template_kwargs`.
     ///
     /// A message counts in the loss when the assistant says it, unless its `train` (true or false) or its `weight`
@@ -208,6 +241,31 @@ impl Conversation {
     }
 }
 
+/// JSON that may be written as a text.
+fn parsed(json: &Json) -> Json {
+    json.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json.clone())
+}
+
+/// The tool as chat-completions servers declare it. ShareGPT and older files name the function alone.
+fn function(tool: Json) -> Json {
+    if tool.get("function").is_none() && tool.get("name").is_some() {
+        serde_json::json!({"type": "function", "function": tool})
+    } else {
+        tool
+    }
+}
+
+/// Chat-completions servers write the arguments of a call as a text; templates want the object that it is.
+fn read_arguments(call: &mut Json) {
+    let call = if call.get("function").is_some() { &mut call["function"] } else { call };
+    if let Some(arguments) = call.get_mut("arguments") {
+        let object = parsed(arguments);
+        if object.is_object() {
+            *arguments = object;
+        }
+    }
+}
+
 /// Which text of a conversation an origin stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -231,6 +289,8 @@ pub(crate) enum Part {
 pub(crate) struct Inputs {
     /// What each origin is, and its text.
     pub origins: Vec<(Origin, String)>,
+    /// How many of the first origins are those of the tools.
+    pub of_tools: usize,
 }
 
 impl Inputs {

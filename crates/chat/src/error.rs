@@ -75,6 +75,9 @@ pub enum ChatError {
         /// What is wrong, and what is expected.
         reason: String,
     },
+    /// Pictures, videos or sounds belong to a row.
+    #[error("the row has pictures, videos or sounds, of which no chat template makes text")]
+    Media,
     /// A trained message was cut off inside its reasoning.
     #[error(
         "the reasoning of the message at position {index} never ends: an end of turn must not stand inside a thought"
@@ -115,6 +118,7 @@ impl ChatError {
             Self::TemplateRefused { .. } => Some("template_refused"),
             Self::UnfinishedReasoning { .. } => Some("unfinished_reasoning"),
             Self::Conversation { .. } => Some("not_a_conversation"),
+            Self::Media => Some("media_not_supported"),
             Self::NothingTrained => Some("nothing_trained"),
             Self::Tokenise { .. } => Some("not_tokenisable"),
             Self::Read { .. }

@@ -77,6 +77,10 @@ impl Layout {
             }
             rendering = Rendering::of(template, &given, options)?;
         }
+        if given.turns.iter().any(|turn| turn.train) && rendering.omits_tools(&given) {
+            let reason = "the chat template does not write them".into();
+            return Err(ChatError::Conversation { key: "tools".into(), reason });
+        }
         let mut regions = Vec::new();
         for (turn, said) in spoken.iter().enumerate().filter(|(turn, _)| given.turns[*turn].train) {
             let restored = deleted.contains(&turn).then(|| said.reasoning.clone().unwrap_or_default());
@@ -104,6 +108,10 @@ impl Layout {
         }
         let eos = &tokenizer.eos().ok_or(ChatError::NoEndOfSequence)?.text;
         for (index, turn) in given.turns.iter().enumerate() {
+            if turn.calls_tools() {
+                let key = format!("messages[{index}].tool_calls");
+                return Err(ChatError::Conversation { key, reason: "calls of tools need a chat template".into() });
+            }
             let Some(content) = turn.content() else {
                 let key = format!("messages[{index}].content");
                 return Err(ChatError::Conversation {
@@ -142,6 +150,12 @@ impl Rendering {
         let mut inputs = Inputs::default();
         let text = template.rendered(conversation, options, &mut inputs)?;
         Ok(Self { text, inputs })
+    }
+
+    /// Whether there are tools and nothing of them is in the rendering.
+    fn omits_tools(&self, given: &Conversation) -> bool {
+        let named = given.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+        named && !self.text.marks().iter().any(|mark| (mark.origin as usize) < self.inputs.of_tools)
     }
 
     fn part_of(&self, mark: &Mark) -> (Option<usize>, Part) {
@@ -187,6 +201,10 @@ impl Rendering {
         let (Some(&first), Some(&last)) = (said.first(), said.last()) else {
             return if given.turns[turn].says_something() || restored.is_some() { Err(rewritten()) } else { Ok(None) };
         };
+        let calls = || said.iter().any(|&index| self.part_of(&marks[index]).1 == Part::Call);
+        if given.turns[turn].calls_tools() && !calls() {
+            return Err(rewritten());
+        }
         let interrupted = marks[first..=last].iter().any(|mark| self.part_of(mark).0 != Some(turn));
         if interrupted || !self.keeps(turn, literal) {
             return Err(rewritten());

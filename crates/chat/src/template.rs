@@ -165,6 +165,7 @@ impl ChatTemplate {
             None => Value::None,
         };
         let tools = list(&conversation.tools, inputs);
+        inputs.of_tools = inputs.origins.len();
         let documents = list(&conversation.documents, inputs);
         for (name, text) in &self.special {
             context.insert((*name).into(), Value::from(text.as_str()));

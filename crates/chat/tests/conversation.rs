@@ -10,6 +10,7 @@ use retort_chat::{
     ChatError, ChatTemplate, Conversation, RenderOptions, StopTexts, TextStream, Tokenizer, encode_conversation,
     encode_conversation_prompt,
 };
+use retort_records::SftMessage;
 use serde_json::{Value, json};
 
 const TINY: &str = "tests/fixtures/tiny";
@@ -65,6 +66,54 @@ fn tool_calls_are_trained_whole_and_tools_are_ordinary_text() {
     let end = tokenizer.token_id("<|im_end|>").unwrap();
     assert_eq!(ids.iter().filter(|&&id| id == end).count(), 2);
     assert_eq!(encoded.input_ids.iter().filter(|&&id| id == end).count(), 4);
+}
+
+#[test]
+fn tables_rows_are_trained_on_their_calls_and_not_on_what_tools_say() {
+    let tokenizer = tokenizer();
+    let say = |role: &str, content: &str| SftMessage {
+        role: role.into(),
+        reasoning: None,
+        content: content.into(),
+        train: role == "assistant",
+    };
+    let messages = [say("user", "q"), say("assistant", ""), say("tool", "3"), say("assistant", "ok")];
+    let call = json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]);
+    let beyond = json!({"tools": "[{\"name\": \"f\"}]", "messages": [null, {"content": null, "tool_calls": call}, {"name": "f"}]});
+    let conversation = Conversation::of_row(&messages, Some(&beyond.to_string())).unwrap();
+    let encoded = encode_conversation(&tokenizer, Some(&shows()), &conversation).unwrap();
+    let counted = encoded.input_ids.iter().zip(&encoded.labels_mask).filter(|(_, counts)| **counts);
+    let ids: Vec<u32> = counted.map(|(id, _)| *id).collect();
+    assert_eq!(tokenizer.decode(&ids, false), "<call>f{\"x\": 1}</call><|im_end|>ok<|im_end|>");
+    let whole = tokenizer.decode(&encoded.input_ids, false);
+    assert!(whole.starts_with("<tool>{\"type\": \"function\", \"function\": {\"name\": \"f\"}}</tool>"), "{whole}");
+}
+
+#[test]
+fn what_a_template_does_not_write_is_no_row_to_train_on() {
+    let tokenizer = tokenizer();
+    let texts = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+    let texts = ChatTemplate::from_source(texts, &[]).unwrap();
+    let say = |role: &str, content: &str| SftMessage {
+        role: role.into(),
+        reasoning: None,
+        content: content.into(),
+        train: role == "assistant",
+    };
+    let messages = [say("user", "q"), say("assistant", "a")];
+    for (template, beyond, reason) in [
+        (Some(&texts), json!({"tools": [{"name": "f"}]}), "not_a_conversation"),
+        (Some(&texts), json!({"messages": [null, {"tool_calls": [{"function": {"name": "f"}}]}]}), "template_rewrites"),
+        (None, json!({"messages": [null, {"tool_calls": [{"function": {"name": "f"}}]}]}), "not_a_conversation"),
+        (None, json!({"tools": [{"name": "f"}]}), "not_a_conversation"),
+        (Some(&texts), json!({"images": ["a.png"]}), "media_not_supported"),
+        (Some(&texts), json!({"messages": [{"content": [{"type": "image"}]}]}), "media_not_supported"),
+        (Some(&texts), json!({"tools": "f()"}), "not_a_conversation"),
+    ] {
+        let encoded = Conversation::of_row(&messages, Some(&beyond.to_string()))
+            .and_then(|conversation| encode_conversation(&tokenizer, template, &conversation));
+        assert_eq!(encoded.map_err(|error| error.drop_reason()), Err(Some(reason)), "{beyond}");
+    }
 }
 
 #[test]

@@ -106,7 +106,11 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
             note(&format!("report:  {}", report.display()));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    for stage in &summary.without_rows {
+        let dropped = summary.folder.join(stage).display().to_string();
+        note(&format!("`{stage}` ends with no rows; why they went: `retort show {dropped} --table dropped`"));
+    }
+    Ok(if summary.without_rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// `show`.

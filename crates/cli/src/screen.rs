@@ -48,7 +48,9 @@ pub fn failed(error: &Failure, json: bool) -> ExitCode {
             if let Some(hint) = error.hint() {
                 note(&format!("hint: {hint}"));
             }
-            ExitCode::from(2)
+            // It was done, and nothing came of it.
+            let no_rows = matches!(error, Failure::Pipeline(PipelineError::NoRows { .. }));
+            ExitCode::from(if no_rows { 1 } else { 2 })
         }
     }
 }

@@ -288,6 +288,7 @@ mod tests {
                 source_id: None,
                 language: None,
                 tests: None,
+                beyond_text: None,
             },
             verdict: VerdictRow {
                 rollout_id: "r".into(),

@@ -240,6 +240,7 @@ mod tests {
             source_id: None,
             language: None,
             tests: None,
+            beyond_text: None,
         }
     }
 

@@ -45,6 +45,7 @@ fn row(value: &Value) -> (Prompt, Rollout) {
         source_id: None,
         language: None,
         tests: None,
+        beyond_text: None,
     };
     let rollout = Rollout {
         rollout_id: format!("{} {} {}", text("model"), text("prompt_id"), text("sample")),

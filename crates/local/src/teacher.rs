@@ -7,7 +7,7 @@ use crate::checkpoint::{completion_text, load_tokenizer, opens_reasoning, stop_t
 use crate::error::LocalError;
 use crate::watch::Watches;
 use rayon::prelude::*;
-use retort_chat::{ChatError, ChatTemplate, Tokenizer, encode_prompt};
+use retort_chat::{ChatError, ChatTemplate, Conversation, Tokenizer, encode_conversation_prompt};
 use retort_records::{FinishReason, Telemetry, completion};
 use retort_student::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, Student, Target};
 use retort_teacher::{Attempted, Failure, FailureKind, Reply, Request, Sampling, Stopped};
@@ -104,6 +104,11 @@ impl LocalTeacher {
         Ok(Stopped::Finished)
     }
 
+    fn encoded(&self, request: &Request) -> Result<Vec<u32>, ChatError> {
+        let conversation = Conversation::of_row(&request.messages, request.beyond_text.as_deref())?;
+        encode_conversation_prompt(&self.tokenizer, self.template.as_ref(), &conversation)
+    }
+
     fn load(&self, device: Target) -> Result<Student, LocalError> {
         Ok(Student::load(&Checkpoint::open(&self.folder)?, device)?)
     }
@@ -114,7 +119,7 @@ impl LocalTeacher {
         let started = Instant::now();
         let encoded: Vec<Result<Vec<u32>, (String, String)>> = chunk
             .par_iter()
-            .map(|request| match encode_prompt(&self.tokenizer, self.template.as_ref(), &request.messages) {
+            .map(|request| match self.encoded(request) {
                 Ok(ids) if ids.is_empty() => {
                     Ok(Err(("empty_prompt".to_owned(), "the prompt has no tokens".to_owned())))
                 }

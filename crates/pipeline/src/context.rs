@@ -80,6 +80,11 @@ impl Context<'_> {
         PipelineError::stage(self.stage, reason)
     }
 
+    /// The error of a stage that is left without rows; `reason` says where they went.
+    pub fn no_rows(&self, reason: impl Into<String>) -> PipelineError {
+        PipelineError::NoRows { stage: self.stage.to_owned(), reason: reason.into(), hint: None }
+    }
+
     /// The error of a stage that was stopped by the user.
     pub fn interrupted(&self) -> PipelineError {
         PipelineError::Interrupted { stage: self.stage.to_owned() }

@@ -42,6 +42,16 @@ pub enum PipelineError {
         /// What to do about it.
         hint: Option<String>,
     },
+    /// A stage did its work and no row is left of it.
+    #[error("stage `{stage}`: {reason}")]
+    NoRows {
+        /// The stage.
+        stage: String,
+        /// Where they went.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// An argument names something that is not there.
     #[error("{reason}")]
     Argument {
@@ -99,7 +109,7 @@ impl PipelineError {
     /// The same error with advice, where there is room for it.
     #[must_use]
     pub fn with_hint(mut self, advice: impl Into<String>) -> Self {
-        if let Self::Stage { hint, .. } | Self::Argument { hint, .. } = &mut self {
+        if let Self::Stage { hint, .. } | Self::NoRows { hint, .. } | Self::Argument { hint, .. } = &mut self {
             *hint = Some(advice.into());
         }
         self
@@ -108,7 +118,7 @@ impl PipelineError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Stage { hint, .. } | Self::Argument { hint, .. } => hint.as_deref(),
+            Self::Stage { hint, .. } | Self::NoRows { hint, .. } | Self::Argument { hint, .. } => hint.as_deref(),
             _ => None,
         }
     }

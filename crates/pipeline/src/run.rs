@@ -53,6 +53,8 @@ pub struct RunSummary {
     pub folder: PathBuf,
     /// The HTML report, when the pipeline has one.
     pub report: Option<PathBuf>,
+    /// Stages at the end of the pipeline that no row came through to.
+    pub without_rows: Vec<String>,
 }
 
 /// Runs a checked pipeline. `cancel` stops it at the next safe point.
@@ -94,7 +96,8 @@ pub fn run(
         stages.push(summary);
     }
     work.write_lock_file()?;
-    Ok(RunSummary { stages, folder: store.run_folder(run), report })
+    let without_rows = without_rows(checked, &work.finished);
+    Ok(RunSummary { stages, folder: store.run_folder(run), report, without_rows })
 }
 
 /// A run under way.
@@ -222,6 +225,19 @@ impl Work<'_> {
         self.observer.event(Event::Warning { stage: &failed.name, message: &message });
         Ok(())
     }
+}
+
+/// The finished stages without rows whose output no other stage reads, reports aside.
+fn without_rows(checked: &Checked, finished: &BTreeMap<String, Finished>) -> Vec<String> {
+    let read: BTreeSet<&str> = checked
+        .nodes
+        .iter()
+        .filter(|node| finished.get(&node.name).is_some_and(|stage| stage.manifest.output != OutputKind::Report))
+        .flat_map(Node::waits_for)
+        .collect();
+    let none = |stage: &&Finished| stage.manifest.row_counts().is_some_and(|rows| rows.kept == 0);
+    let last = finished.values().filter(|stage| !read.contains(stage.name.as_str()));
+    last.filter(none).map(|stage| stage.name.clone()).collect()
 }
 
 /// The nodes to run: all, or one and what it needs.

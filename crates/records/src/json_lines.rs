@@ -118,16 +118,20 @@ impl JsonLine {
 pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
-        let around = [at.checked_sub(1).map(|before| bytes[before]), bytes.get(at + 1).copied()];
-        let alone = around.iter().flatten().all(u8::is_ascii);
-        let in_word = around.iter().flatten().any(u8::is_ascii_alphabetic);
-        let guess = if bytes[at] >= 0xa0 && alone && in_word {
+        let guess = if maybe_latin_1(bytes, at) {
             "; this may be Latin-1: convert the file with `iconv -f WINDOWS-1252 -t UTF-8`"
         } else {
             ""
         };
         format!("not UTF-8 after {at} bytes{guess}")
     })
+}
+
+/// Whether the byte `at`, which is no UTF-8, may be one of Latin-1 or Windows-1252: it stands alone within or beside a word.
+pub fn maybe_latin_1(bytes: &[u8], at: usize) -> bool {
+    let around = [at.checked_sub(1).map(|before| bytes[before]), bytes.get(at + 1).copied()];
+    let alone = around.iter().flatten().all(u8::is_ascii);
+    alone && around.iter().flatten().any(u8::is_ascii_alphabetic)
 }
 
 /// The keys of a row in their order, with their values as they were written.

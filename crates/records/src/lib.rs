@@ -4,6 +4,7 @@
 //! This crate knows nothing about files, networks, models or Arrow: `retort-tables` derives the Arrow schema from
 //! the structs, so that a column is declared once.
 
+mod beyond_text;
 mod checkpoint_rows;
 pub mod completion;
 mod finish_reason;
@@ -12,6 +13,7 @@ pub mod json_lines;
 pub mod language;
 mod row;
 
+pub use beyond_text::{BeyondText, MEDIA};
 pub use checkpoint_rows::{MeasureRow, ReferenceLogProbs};
 pub use finish_reason::FinishReason;
 pub use id::{derive_seed, hex_id, id_of};

@@ -8,24 +8,27 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub trait Row: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {
     /// The table's name: also the name of its folder and of its file in `schemas/`.
     const TABLE: &'static str;
+    /// Columns that few tables need: a table in which no row has a value in them is written without them.
+    const SPARSE: &'static [&'static str] = &[];
 }
 
 macro_rules! row {
-    ($type:ty, $table:literal) => {
+    ($type:ty, $table:literal $(, $sparse:literal)*) => {
         impl Row for $type {
             const TABLE: &'static str = $table;
+            const SPARSE: &'static [&'static str] = &[$($sparse),*];
         }
     };
 }
 
-row!(Prompt, "prompts");
+row!(Prompt, "prompts", "beyond_text");
 row!(Rollout, "rollouts");
 row!(LengthRow, "lengths");
 row!(VerdictRow, "verdicts");
 row!(JudgementRow, "judgements");
 row!(Selection, "selection");
-row!(SftExample, "sft");
-row!(Pair, "pairs");
+row!(SftExample, "sft", "beyond_text");
+row!(Pair, "pairs", "beyond_text");
 row!(Dropped, "dropped");
 row!(Telemetry, "telemetry");
 
@@ -71,6 +74,11 @@ pub struct Prompt {
     pub language: Option<String>,
     /// Tests of a programming task, as JSON.
     pub tests: Option<String>,
+    /// What the conversation holds beyond texts, as a JSON object: `tools`, `images` and their like as they came, and under
+    /// `messages` each message's `tool_calls`, `tool_call_id`, `name`, and `content` where that is null or a list of parts,
+    /// or null for a message that is only text. A table in which no row has any lacks the column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_text: Option<String>,
 }
 
 /// One sampled completion with its sampling facts. The text lives here, once.
@@ -270,6 +278,11 @@ pub struct SftExample {
     pub messages: Vec<SftMessage>,
     /// Tokens of the trained completion, where known.
     pub completion_tokens: Option<u32>,
+    /// What the conversation holds beyond texts, as a JSON object: `tools`, `images` and their like as they came, and under
+    /// `messages` each message's `tool_calls`, `tool_call_id`, `name`, and `content` where that is null or a list of parts,
+    /// or null for a message that is only text. A table in which no row has any lacks the column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_text: Option<String>,
 }
 
 /// A preference pair: two completions of one prompt by one teacher. The rejected one may be correct and merely longer.
@@ -298,6 +311,11 @@ pub struct Pair {
     pub chosen_tokens: u32,
     /// Length of the rejected completion, in tokens of the model to be trained.
     pub rejected_tokens: u32,
+    /// What the prompt holds beyond texts, as a JSON object: `tools`, `images` and their like as they came, and under
+    /// `messages` each message's `tool_calls`, `tool_call_id`, `name`, and `content` where that is null or a list of parts,
+    /// or null for a message that is only text. A table in which no row has any lacks the column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond_text: Option<String>,
 }
 
 /// A row that a stage removed.

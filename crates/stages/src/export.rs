@@ -21,6 +21,7 @@ use retort_tables::file_digest;
 pub use row_file::ExportFile;
 use row_file::RowFile;
 pub use row_forms::ExportReasoning;
+use row_forms::ExportRow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -211,7 +212,7 @@ impl Export {
         if let Some(dropping) = dropping {
             let (words, examples) = (dropping.in_words(), dropping.example());
             if rows == 0 {
-                return Err(context.fail(format!("no row is left to export{words}{examples}")).into());
+                return Err(context.no_rows(format!("no row is left to export{words}{examples}")).into());
             }
             summary.push_str(&words);
             let rows_in = rows + dropping.count();
@@ -237,7 +238,7 @@ impl Export {
         }
     }
 
-    fn write<T, U: Row>(
+    fn write<T, U: ExportRow>(
         &self,
         context: &Context<'_>,
         rows: impl Iterator<Item = Result<T, PipelineError>>,

@@ -382,6 +382,7 @@ impl Judge {
                     prompt_id: row.rollout_id.clone(),
                     sample_index: *order as u32,
                     messages: messages(&shown, *order),
+                    beyond_text: None,
                     seed: context.seed(&row.rollout_id, *order as u32),
                 };
                 Ok(self.orders.list().iter().map(request).collect())

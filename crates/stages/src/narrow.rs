@@ -10,6 +10,7 @@ pub struct Question {
     pub prompt_id: String,
     pub messages: Vec<Message>,
     pub reference_answer: Option<String>,
+    pub beyond_text: Option<String>,
 }
 
 impl Columns for Question {

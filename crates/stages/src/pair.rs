@@ -122,6 +122,7 @@ struct PairPrompt {
     prompt_id: String,
     messages: Vec<Message>,
     domain: String,
+    beyond_text: Option<String>,
 }
 
 impl Columns for PairPrompt {
@@ -143,5 +144,6 @@ fn row(prompt: &PairPrompt, part: &[Candidate], pair: &PairChoice, texts: &BTree
         rejected: text(pair.rejected),
         chosen_tokens: chosen.total_tokens,
         rejected_tokens: rejected.total_tokens,
+        beyond_text: prompt.beyond_text.clone(),
     }
 }

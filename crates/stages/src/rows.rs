@@ -106,6 +106,7 @@ struct Asked {
     messages: Vec<Message>,
     domain: String,
     source: String,
+    beyond_text: Option<String>,
 }
 
 impl Columns for Asked {
@@ -206,5 +207,6 @@ fn example(prompt: &Asked, rollout: &Said, completion_tokens: u32) -> SftExample
         source: prompt.source.clone(),
         messages,
         completion_tokens: Some(completion_tokens),
+        beyond_text: prompt.beyond_text.clone(),
     }
 }

@@ -272,6 +272,7 @@ pub(super) fn requests_of(
         prompt_id: prompt.prompt_id.clone(),
         sample_index: sample.sample_index,
         messages: prompt.messages.clone(),
+        beyond_text: prompt.beyond_text.clone(),
         seed: sample.seed,
     })
 }

@@ -56,6 +56,7 @@ impl StageKind for Synthesize {
                 source_id: None,
                 language: None,
                 tests: None,
+                beyond_text: None,
             })?;
             if ordinal % 256 == 255 {
                 context.advanced(ordinal as u64 + 1, "")?;

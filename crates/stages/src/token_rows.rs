@@ -4,7 +4,9 @@ use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::rows::{example_count, examples};
 use rayon::prelude::*;
-use retort_chat::{ChatError, ChatTemplate, Encoded, Tokenizer, encode_example, encode_pair, stop_ids};
+use retort_chat::{
+    ChatError, ChatTemplate, Conversation, Encoded, Tokenizer, encode_completion, encode_conversation, stop_ids,
+};
 use retort_local::load_tokenizer;
 use retort_pipeline::{Context, Finished, PipelineError};
 use retort_records::completion::{THINK_CLOSE, THINK_OPEN};
@@ -83,14 +85,19 @@ impl Encoder {
 
     /// Tokens of one example, or why there are none.
     pub fn example(&self, row: &SftExample) -> Result<Result<TokenRow, Unusable>, ChatError> {
-        usable(encode_example(&self.tokenizer, self.template.as_ref(), &row.messages))
+        let conversation = Conversation::of_row(&row.messages, row.beyond_text.as_deref());
+        usable(conversation.and_then(|row| encode_conversation(&self.tokenizer, self.template.as_ref(), &row)))
     }
 
     fn pair(&self, row: &Pair) -> Result<Result<PairTokens, Unusable>, ChatError> {
         if row.chosen == row.rejected {
             return Ok(Err(("identical_sides", "chosen and rejected are the same text".to_owned())));
         }
-        let side = |text: &str| usable(encode_pair(&self.tokenizer, self.template.as_ref(), &row.prompt, text));
+        let prompt = match Conversation::of_row(&row.prompt, row.beyond_text.as_deref()) {
+            Ok(prompt) => prompt,
+            Err(error) => return reason_of(error).map(Err),
+        };
+        let side = |text: &str| usable(encode_completion(&self.tokenizer, self.template.as_ref(), &prompt, text));
         let (chosen, rejected) = match (side(&row.chosen)?, side(&row.rejected)?) {
             (Ok(chosen), Ok(rejected)) => (chosen, rejected),
             (Err(reason), _) | (_, Err(reason)) => return Ok(Err(reason)),
@@ -298,9 +305,14 @@ impl Encoder {
 fn usable(encoded: Result<Encoded, ChatError>) -> Result<Result<TokenRow, Unusable>, ChatError> {
     match encoded {
         Ok(encoded) => Ok(Ok(TokenRow { input_ids: encoded.input_ids, loss: encoded.labels_mask })),
-        Err(error) => match error.drop_reason() {
-            Some(reason) => Ok(Err((reason, error.to_string()))),
-            None => Err(error),
-        },
+        Err(error) => reason_of(error).map(Err),
+    }
+}
+
+/// Why a row cannot be used; an error that is not the row's stays one.
+fn reason_of(error: ChatError) -> Result<Unusable, ChatError> {
+    match error.drop_reason() {
+        Some(reason) => Ok((reason, error.to_string())),
+        None => Err(error),
     }
 }

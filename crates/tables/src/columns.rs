@@ -46,7 +46,7 @@ pub(crate) fn named<T: Columns>() -> Result<Fields, TableError> {
     let table = T::Table::TABLE;
     let wanted: Fields = fields::<T>(table)?.into();
     let whole: Fields = fields::<T::Table>(table)?.into();
-    let search = Search { nulls_allowed: false };
+    let search = Search { nulls_allowed: false, sparse: &[] };
     search.leaves(&whole, &wanted).map_err(|reason| TableError::Narrow {
         table,
         narrow: std::any::type_name::<T>(),
@@ -56,14 +56,17 @@ pub(crate) fn named<T: Columns>() -> Result<Fields, TableError> {
 }
 
 /// Where the columns `wanted` stand among the Parquet leaves of `found`, or which is missing or of another type. Whether a
-/// column may be null is not compared: writers elsewhere often allow it and use it nowhere.
-pub(crate) fn leaves(found: &Fields, wanted: &Fields) -> Result<Vec<usize>, String> {
-    Search { nulls_allowed: true }.leaves(found, wanted)
+/// column may be null is not compared: writers elsewhere often allow it and use it nowhere. Of the columns `sparse` none need
+/// be there.
+pub(crate) fn leaves(found: &Fields, wanted: &Fields, sparse: &'static [&'static str]) -> Result<Vec<usize>, String> {
+    Search { nulls_allowed: true, sparse }.leaves(found, wanted)
 }
 
 struct Search {
     /// Whether a column that may be null is found for one that may not.
     nulls_allowed: bool,
+    /// Columns of the table that may be missing.
+    sparse: &'static [&'static str],
 }
 
 impl Search {
@@ -84,6 +87,9 @@ impl Search {
     ) -> Result<(), String> {
         for field in wanted {
             let path = format!("{parent}{}", field.name());
+            if found.find(field.name()).is_none() && self.sparse.contains(&path.as_str()) {
+                continue;
+            }
             let (index, column) = found.find(field.name()).ok_or_else(|| format!("column `{path}` is missing"))?;
             let before: usize = found[..index].iter().map(leaf_count).sum();
             self.field(column, field, first + before, &path, chosen)?;

@@ -5,6 +5,7 @@
 //! nobody needs does no harm. A file that cannot be read is an error; a value that has no form in JSON is told with its row.
 
 mod cells;
+mod lengths;
 
 use crate::damage::guarded;
 use crate::write::BATCH_ROWS;
@@ -177,12 +178,10 @@ impl ForeignFile {
             [] => Err("the file is empty".to_owned()),
             [b'P', b'A', b'R', b'1', ..] => open_parquet(&file),
             [b'P', b'A', b'R', b'E', ..] => Err("it is encrypted".to_owned()),
-            [b'A', b'R', b'R', b'O', b'W', b'1', ..] => {
-                ipc_file(&path, None).map(|reader| (Format::IpcFile, fields(&reader.schema())))
-            }
-            [0xff, 0xff, 0xff, 0xff, ..] => {
-                ipc_stream(&path, None).map(|reader| (Format::IpcStream, fields(&reader.schema())))
-            }
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] => lengths::check_file(&path)
+                .and_then(|()| ipc_file(&path, None).map(|reader| (Format::IpcFile, fields(&reader.schema())))),
+            [0xff, 0xff, 0xff, 0xff, ..] => lengths::check_stream(&path)
+                .and_then(|()| ipc_stream(&path, None).map(|reader| (Format::IpcStream, fields(&reader.schema())))),
             start if start.starts_with(b"version https:") => {
                 Err("it is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`".to_owned())
             }
@@ -220,10 +219,10 @@ impl ForeignFile {
         let mut slices = batches.flat_map(|batch| match batch {
             Ok(batch) => {
                 let starts = (0..batch.num_rows()).step_by(BATCH_ROWS);
-                let slice = |start| batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start));
-                starts.map(|start| Ok(slice(start))).collect()
+                let slice = move |start| Ok(batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start)));
+                Box::new(starts.map(slice)) as Batches
             }
-            Err(error) => vec![Err(error)],
+            Err(error) => Box::new(std::iter::once(Err(error))),
         });
         let mut read = 0;
         Box::new(std::iter::from_fn(move || {

@@ -37,7 +37,8 @@ pub fn scan_all<T: Columns>(folders: &[impl AsRef<Path>]) -> Result<Scan<T>, Tab
     }
     let shards = all.into_iter().map(Shard::open).collect::<Result<Vec<_>, _>>()?;
     let total = shards.iter().map(Shard::rows).sum();
-    let batches = Batches { table: T::Table::TABLE, shards: shards.into_iter(), open: None, wanted };
+    let batches =
+        Batches { table: T::Table::TABLE, sparse: T::Table::SPARSE, shards: shards.into_iter(), open: None, wanted };
     Ok(Scan { batches, rows: Vec::new().into_iter(), total })
 }
 
@@ -73,9 +74,14 @@ impl Shard {
         self.footer.metadata().file_metadata().num_rows() as u64
     }
 
-    fn read(self, table: &'static str, wanted: &Fields) -> Result<(PathBuf, ParquetRecordBatchReader), TableError> {
+    fn read(
+        self,
+        table: &'static str,
+        wanted: &Fields,
+        sparse: &'static [&'static str],
+    ) -> Result<(PathBuf, ParquetRecordBatchReader), TableError> {
         let Self { path, footer } = self;
-        let columns = match leaves(footer.schema().fields(), wanted) {
+        let columns = match leaves(footer.schema().fields(), wanted, sparse) {
             Ok(columns) => ProjectionMask::leaves(footer.parquet_schema(), columns),
             Err(reason) => return Err(TableError::Columns { path, table, reason }),
         };
@@ -96,6 +102,7 @@ fn undamaged<R>(read: impl FnOnce() -> Result<R, ParquetError>) -> Result<R, Par
 /// The batches of all shards, each with its shard; nothing comes after an error.
 struct Batches {
     table: &'static str,
+    sparse: &'static [&'static str],
     wanted: Fields,
     shards: std::vec::IntoIter<Shard>,
     open: Option<(PathBuf, ParquetRecordBatchReader)>,
@@ -107,7 +114,7 @@ impl Batches {
             let (path, mut reader) = match self.open.take() {
                 Some(open) => open,
                 None => match self.shards.next() {
-                    Some(shard) => shard.read(self.table, &self.wanted)?,
+                    Some(shard) => shard.read(self.table, &self.wanted, self.sparse)?,
                     None => return Ok(None),
                 },
             };

@@ -2,7 +2,7 @@
 //! words are LargeUtf8 too, so that every reader of Parquet sees plain columns.
 
 use crate::TableError;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use retort_records::Row;
 use serde::de::DeserializeOwned;
 use serde_arrow::schema::{SchemaLike, TracingOptions};
@@ -29,10 +29,6 @@ pub fn columns<T: Row>() -> Result<Vec<Column>, TableError> {
             nullable: field.is_nullable(),
         })
         .collect())
-}
-
-pub(crate) fn schema<T: Row>() -> Result<SchemaRef, TableError> {
-    Ok(Arc::new(Schema::new(fields::<T>(T::TABLE)?)))
 }
 
 /// The columns that a struct of rows of `table` names.

@@ -1,9 +1,11 @@
 //! Rows to shards.
 
 use crate::digest::HashingWriter;
-use crate::schema::{fields, schema};
-use crate::{FileDigest, TableError};
-use arrow::datatypes::FieldRef;
+use crate::schema::fields;
+use crate::{FileDigest, TableError, scan};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema};
+use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -11,6 +13,7 @@ use retort_records::Row;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Rows that are converted to Arrow together. Reasoning rows are 30–130 KB each, so batches stay small.
 pub(crate) const BATCH_ROWS: usize = 256;
@@ -48,6 +51,8 @@ pub struct TableWriter<T: Row> {
     folder: PathBuf,
     limits: ShardLimits,
     fields: Vec<FieldRef>,
+    /// Whether a row has a value in one of the columns that few tables need.
+    sparse: bool,
     batch: Vec<T>,
     shard: Option<Shard>,
     done: TableFiles,
@@ -67,6 +72,7 @@ impl<T: Row> TableWriter<T> {
             folder: folder.to_owned(),
             limits,
             fields: fields::<T>(T::TABLE)?,
+            sparse: T::SPARSE.is_empty(),
             batch: Vec::with_capacity(BATCH_ROWS),
             shard: None,
             done: TableFiles::default(),
@@ -101,8 +107,14 @@ impl<T: Row> TableWriter<T> {
             return Ok(());
         }
         let encode = |reason: String| TableError::Encode { table: T::TABLE, reason };
-        let batch =
+        let mut batch =
             serde_arrow::to_record_batch(&self.fields, &self.batch).map_err(|error| encode(error.to_string()))?;
+        if !self.sparse && uses::<T>(&batch) {
+            self.widen()?;
+        }
+        if !self.sparse {
+            batch = without_sparse::<T>(&batch).map_err(|error| encode(error.to_string()))?;
+        }
         let mut shard = match self.shard.take() {
             Some(shard) => shard,
             None => self.open_shard()?,
@@ -119,6 +131,26 @@ impl<T: Row> TableWriter<T> {
         if full { self.close_shard() } else { Ok(()) }
     }
 
+    /// Writes what is written so far again, with the columns that few tables need: all shards have the same columns.
+    fn widen(&mut self) -> Result<(), TableError> {
+        self.sparse = true;
+        self.close_shard()?;
+        if self.done.files.is_empty() {
+            return Ok(());
+        }
+        let narrow = self.folder.with_extension("narrow");
+        std::fs::rename(&self.folder, &narrow).map_err(TableError::io("rename", &self.folder))?;
+        std::fs::create_dir_all(&self.folder).map_err(TableError::io("create", &self.folder))?;
+        let waiting = std::mem::take(&mut self.batch);
+        self.done = TableFiles::default();
+        for row in scan::<T>(&narrow)? {
+            self.push(row?)?;
+        }
+        self.write_batch()?;
+        self.batch = waiting;
+        std::fs::remove_dir_all(&narrow).map_err(TableError::io("remove", &narrow))
+    }
+
     fn open_shard(&self) -> Result<Shard, TableError> {
         let path = self.folder.join(format!("part-{:05}.parquet", self.done.files.len()));
         crate::abort_point("before-write");
@@ -128,7 +160,9 @@ impl<T: Row> TableWriter<T> {
             .set_max_row_group_row_count(Some(self.limits.row_group_rows))
             .set_created_by("retort".to_owned())
             .build();
-        let writer = ArrowWriter::try_new(HashingWriter::new(file), schema::<T>()?, Some(properties))
+        let columns = self.fields.iter().filter(|field| self.sparse || !T::SPARSE.contains(&field.name().as_str()));
+        let schema = Arc::new(Schema::new(columns.cloned().collect::<Vec<_>>()));
+        let writer = ArrowWriter::try_new(HashingWriter::new(file), schema, Some(properties))
             .map_err(|source| TableError::Parquet { path: path.clone(), source })?;
         Ok(Shard { path, writer, rows: 0 })
     }
@@ -141,4 +175,16 @@ impl<T: Row> TableWriter<T> {
         self.done.files.push(hashing.finish(name).map_err(TableError::io("write", &shard.path))?);
         Ok(())
     }
+}
+
+/// Whether a row has a value in a column that few tables need.
+fn uses<T: Row>(batch: &RecordBatch) -> bool {
+    let values = |name: &&str| batch.column_by_name(name).is_some_and(|column| column.null_count() < column.len());
+    T::SPARSE.iter().any(values)
+}
+
+fn without_sparse<T: Row>(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let fields = batch.schema_ref().fields().iter().enumerate();
+    let kept = fields.filter(|(_, field)| !T::SPARSE.contains(&field.name().as_str())).map(|(index, _)| index);
+    batch.project(&kept.collect::<Vec<_>>())
 }

@@ -5,7 +5,7 @@
 use retort_tables::{ForeignRow, ForeignTable, TableError, scan_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -241,17 +241,36 @@ fn the_cases_are_read() {
     assert!(read >= 28, "{read}");
 }
 
-/// Whatever byte of a Parquet file is changed, reading ends with rows or with an error that names the file. (A damaged Arrow
-/// file may ask its reader for more memory than there is.)
+const DAMAGED: [&str; 9] = [
+    "types.parquet",
+    "polars.parquet",
+    "pyarrow-gzip.parquet",
+    "duckdb.parquet",
+    "pyarrow-v2-pages.parquet",
+    "pandas.feather",
+    "polars.arrow",
+    "types.arrow",
+    "saved/data-00000-of-00002.arrow",
+];
+
+/// What comes of a file with these bytes.
+fn read_bytes(folder: &Path, bytes: &[u8]) -> Result<Vec<ForeignRow>, TableError> {
+    let path = folder.join("damaged");
+    std::fs::write(&path, bytes).unwrap();
+    let read = ForeignTable::open(&path).and_then(|table| table.rows().take(100_000).collect());
+    if let Err(error) = &read {
+        assert!(error.to_string().contains("damaged"), "{error}");
+    }
+    read
+}
+
+/// Whatever bytes of a file are changed, reading ends with rows or with an error that names the file.
 #[test]
 fn damaged_files_end_in_rows_or_errors() {
     let folder = tempfile::tempdir().unwrap();
     let (mut random, mut failures) = (1_u64, 0);
-    for name in
-        ["types.parquet", "polars.parquet", "pyarrow-gzip.parquet", "duckdb.parquet", "pyarrow-v2-pages.parquet"]
-    {
+    for name in DAMAGED {
         let whole = std::fs::read(fixture(name)).unwrap();
-        let path = folder.path().join(name);
         for _ in 0..100 {
             let mut bytes = whole.clone();
             for _ in 0..3 {
@@ -259,13 +278,32 @@ fn damaged_files_end_in_rows_or_errors() {
                 let at = (random >> 33) as usize % bytes.len();
                 bytes[at] = (random >> 20) as u8;
             }
-            std::fs::write(&path, bytes).unwrap();
-            let read = ForeignTable::open(&path).and_then(|table| table.rows().collect::<Result<Vec<_>, _>>());
-            if let Err(error) = read {
-                assert!(error.to_string().contains(name), "{error}");
-                failures += 1;
-            }
+            failures += u32::from(read_bytes(folder.path(), &bytes).is_err());
         }
     }
-    assert!(failures > 50, "{failures}");
+    assert!(failures > 90, "{failures}");
+}
+
+/// A length that is more than there is of memory ends in rows or an error, wherever in an Arrow file it stands; so does a file
+/// that is cut off.
+#[test]
+fn absurd_lengths_of_arrow_files_end_in_rows_or_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut tried, mut failures) = (0, 0);
+    for name in DAMAGED.into_iter().filter(|name| !name.ends_with(".parquet")) {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        for at in (0..whole.len() - 8).step_by(4) {
+            for absurd in [i64::MAX, 1 << 44, i64::from(i32::MAX), -2] {
+                let mut bytes = whole.clone();
+                bytes[at..at + 8].copy_from_slice(&absurd.to_le_bytes());
+                tried += 1;
+                failures += u32::from(read_bytes(folder.path(), &bytes).is_err());
+            }
+        }
+        for length in (0..whole.len()).step_by(61) {
+            failures += u32::from(read_bytes(folder.path(), &whole[..length]).is_err());
+            tried += 1;
+        }
+    }
+    assert!(failures * 4 > tried, "{failures} of {tried}");
 }

@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use retort_records::{Check, Message, Prompt, Row, Verdict, VerdictRow};
 use retort_tables::{
-    Columns, RowFunction, ShardLimits, TableError, TableFiles, TableWriter, apply_rows, check_columns, columns, follow,
-    groups, scan,
+    Columns, ForeignTable, RowFunction, ShardLimits, TableError, TableFiles, TableWriter, apply_rows, check_columns,
+    columns, follow, groups, scan,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -23,6 +23,7 @@ fn prompt(ordinal: u64, text: &str, answer: Option<&str>) -> Prompt {
         source_id: None,
         language: None,
         tests: None,
+        beyond_text: None,
     }
 }
 
@@ -81,6 +82,35 @@ fn nested_columns_and_words_survive() {
     let columns = columns::<VerdictRow>().unwrap();
     let found = columns.iter().find(|column| column.name == "verdict").unwrap();
     assert_eq!((found.data_type.as_str(), found.nullable), ("LargeUtf8", false));
+}
+
+/// The columns of each shard's file.
+fn columns_of(folder: &Path, files: &TableFiles) -> Vec<Vec<String>> {
+    let names = |shard: &str| {
+        let table = ForeignTable::open(&folder.join(shard)).unwrap();
+        table.columns().iter().map(|column| column.name.clone()).collect()
+    };
+    files.files.iter().map(|file| names(&file.path)).collect()
+}
+
+#[test]
+fn a_column_that_few_tables_need_is_in_all_shards_or_in_none() {
+    let limits = ShardLimits { shard_rows: 256, ..ShardLimits::default() };
+    for beyond in [None, Some(0), Some(255), Some(256), Some(600), Some(699)] {
+        let mut rows: Vec<Prompt> = (0..700).map(|i| prompt(i, &format!("{i}?"), None)).collect();
+        if let Some(at) = beyond {
+            rows[at].beyond_text = Some(r#"{"tools":[]}"#.into());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(&folder.path().join("prompts"), &rows, limits);
+        assert_eq!((files.rows, files.files.len()), (700, 3));
+        for columns in columns_of(&folder.path().join("prompts"), &files) {
+            assert_eq!(columns.contains(&"beyond_text".to_owned()), beyond.is_some(), "{beyond:?}: {columns:?}");
+        }
+        let read: Vec<Prompt> = scan(&folder.path().join("prompts")).unwrap().collect::<Result<_, _>>().unwrap();
+        assert!(read == rows, "{beyond:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the table");
+    }
 }
 
 #[test]

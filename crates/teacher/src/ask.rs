@@ -17,6 +17,8 @@ pub struct Request {
     pub sample_index: u32,
     /// The conversation up to the point where the teacher speaks.
     pub messages: Vec<Message>,
+    /// What the conversation holds beyond texts, as in the table of prompts.
+    pub beyond_text: Option<String>,
     /// Seed of this sample; below 2^53.
     pub seed: u64,
 }
@@ -60,7 +62,7 @@ pub struct Failure {
     /// Whose fault it is.
     pub kind: FailureKind,
     /// The rule for a dropped row: `http_400`, `content_filter`, `retries_exhausted`, `unreadable_reply`,
-    /// `reply_too_long`, `not_recorded`; `refused` and `budget` for kinds that drop no row.
+    /// `reply_too_long`, `not_recorded`, `media_not_supported`, `tool_calls_not_supported`; `refused` and `budget` for kinds that drop no row.
     pub drop_reason: String,
     /// The server's words; one line, without secrets or control characters.
     pub message: String,

@@ -12,7 +12,7 @@ use reqwest::{
     Client, Response, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT},
 };
-use retort_records::Telemetry;
+use retort_records::{BeyondText, MEDIA, Telemetry};
 use tokio::time::timeout;
 
 use crate::{
@@ -105,7 +105,8 @@ impl Endpoint {
 
     /// The most that one attempt can use. A token is at least one byte of text.
     fn most(&self, request: &Request, sampling: &Sampling) -> Spend {
-        let bytes: usize = request.messages.iter().map(|m| m.content.len() + m.role.len() + 16).sum();
+        let texts: usize = request.messages.iter().map(|m| m.content.len() + m.role.len() + 16).sum();
+        let bytes = texts + request.beyond_text.as_deref().map_or(0, str::len);
         self.charge(bytes as u64 + TEMPLATE_TOKENS, u64::from(sampling.max_tokens))
     }
 
@@ -124,7 +125,6 @@ impl Endpoint {
 
     /// Asks until there is a reply, a permanent failure or no retry left.
     async fn ask_with_retries(&self, request: &Request, sampling: &Sampling) -> Attempt {
-        let body = wire::body(&self.settings, request, sampling).to_string();
         let most = self.most(request, sampling);
         let mut telemetry = Telemetry {
             rollout_id: request.rollout_id.clone(),
@@ -135,6 +135,11 @@ impl Endpoint {
             latency_ms: 0,
             cost: None,
         };
+        let beyond = request.beyond_text.as_deref().and_then(BeyondText::read).unwrap_or_default();
+        if let Some(failure) = refused(&beyond) {
+            return Attempt { result: Err(failure), telemetry };
+        }
+        let body = wire::body(&self.settings, request, beyond, sampling).to_string();
         // Two kinds of patience: with a server that fails, and with one that has no room while it answers nobody.
         let (mut failures, mut crowded_out) = (0, 0);
         let mut replies_before = self.replies.load(Ordering::Relaxed);
@@ -361,6 +366,21 @@ impl Teacher for Endpoint {
     fn ask<'a>(&'a self, request: &'a Request, sampling: &'a Sampling) -> Asking<'a> {
         Box::pin(self.ask_with_retries(request, sampling))
     }
+}
+
+/// Why a prompt is not asked at all: what its row holds beyond messages has no place in a request, or a reply to it none in
+/// a rollout.
+fn refused(beyond: &BeyondText) -> Option<Failure> {
+    let key = beyond.row.keys().next()?;
+    let (reason, message) = if MEDIA.contains(&key.as_str()) {
+        (
+            "media_not_supported",
+            format!("the prompt's `{key}` stand beside its messages; put them into parts of a content"),
+        )
+    } else {
+        ("tool_calls_not_supported", format!("the prompt declares `{key}`, and a reply that calls one cannot be kept"))
+    };
+    Some(failure(FailureKind::Request, reason, message))
 }
 
 /// The next bytes of a reply, if they come within `wait`.

@@ -203,6 +203,7 @@ mod tests {
             prompt_id: prompt_id.into(),
             sample_index,
             messages: vec![Message { role: "system".into(), content: "s".into() }, Message::user(text)],
+            beyond_text: None,
             seed: 0,
         };
         replay.repeat(&request).result

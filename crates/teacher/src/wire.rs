@@ -4,7 +4,7 @@ mod events;
 mod said;
 
 use retort_records::{
-    FinishReason,
+    BeyondText, FinishReason,
     completion::{self, THINK_OPEN, ThinkForm},
 };
 use serde::Deserialize;
@@ -19,11 +19,16 @@ use said::Said;
 pub(crate) const REPLY_LIMIT: usize = 64 << 20;
 
 /// The body of one request. Keys come in a fixed order.
-pub(crate) fn body(settings: &EndpointSettings, request: &Request, sampling: &Sampling) -> Value {
+pub(crate) fn body(settings: &EndpointSettings, request: &Request, beyond: BeyondText, sampling: &Sampling) -> Value {
     let mut body = Map::new();
     let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
     set("model", settings.model.clone().into());
-    set("messages", request.messages.iter().map(|m| json!({ "role": m.role, "content": m.content })).collect());
+    let mut messages: Vec<Value> =
+        request.messages.iter().map(|m| json!({ "role": m.role, "content": m.content })).collect();
+    for (message, more) in messages.iter_mut().filter_map(Value::as_object_mut).zip(beyond.messages) {
+        message.extend(more);
+    }
+    set("messages", messages.into());
     set("temperature", sampling.temperature.into());
     set("top_p", sampling.top_p.into());
     set("max_tokens", sampling.max_tokens.into());
@@ -332,11 +337,12 @@ mod tests {
             prompt_id: "p".into(),
             sample_index: 1,
             messages: vec![retort_records::Message::user("1+1?")],
+            beyond_text: None,
             seed: 9,
         };
         let mut sampling: Sampling = serde_json::from_str(r#"{"max_tokens":8,"n":4}"#).unwrap();
         assert_eq!(
-            body(&settings, &request, &sampling).to_string(),
+            body(&settings, &request, BeyondText::default(), &sampling).to_string(),
             r#"{"model":"m","messages":[{"role":"user","content":"1+1?"}],"temperature":1.0,"top_p":1.0,"max_tokens":8,"seed":9,"n":1,"stream":true,"stream_options":{"include_usage":true}}"#
         );
         sampling.top_k = Some(20);
@@ -346,7 +352,7 @@ mod tests {
         settings.extra_body.insert("seed".into(), Value::Null);
         settings.extra_body.insert("chat_template_kwargs".into(), json!({ "enable_thinking": true }));
         assert_eq!(
-            body(&settings, &request, &sampling).to_string(),
+            body(&settings, &request, BeyondText::default(), &sampling).to_string(),
             r#"{"model":"m","messages":[{"role":"user","content":"1+1?"}],"temperature":1.0,"top_p":1.0,"max_tokens":8,"n":1,"top_k":20,"min_p":0.05,"stop":["END"],"stream":false,"chat_template_kwargs":{"enable_thinking":true}}"#
         );
     }

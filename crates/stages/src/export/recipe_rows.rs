@@ -1,7 +1,7 @@
 //! The rows of recipes: the tokens that our trainer would train on, in the forms that the tools take.
 
 use super::row_file::{ExportFile, RowFile};
-use super::row_forms::{Conversations, ExportReasoning, PreferenceConversations, exported};
+use super::row_forms::{Conversations, ExportReasoning, ExportRow, PreferenceConversations, exported};
 use crate::dropping::Dropping;
 use crate::error::StageError;
 use crate::token_rows::{Encoder, LengthLimit, PairTokens};
@@ -71,7 +71,7 @@ pub fn write(
     };
     if totals.rows == 0 {
         let (words, example) = (dropping.in_words(), dropping.example());
-        return Err(context.fail(format!("no row is left to train on{words}{example}")).into());
+        return Err(context.no_rows(format!("no row is left to train on{words}{example}")).into());
     }
     if training.over_long == OverLong::Error && dropping.count() > 0 {
         let (words, example) = (dropping.in_words(), dropping.example());

@@ -1,7 +1,7 @@
 //! One file of rows for other tools: JSON lines or Parquet, written as rows come.
 
+use super::row_forms::{ExportRow, json_line};
 use retort_pipeline::PipelineError;
-use retort_records::Row;
 use retort_tables::{FileDigest, PendingFolder, ShardLimits, TableWriter, file_digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,20 +31,20 @@ impl ExportFile {
 }
 
 /// A file under way.
-pub struct RowFile<'a, T: Row> {
+pub struct RowFile<'a, T: ExportRow> {
     out: &'a PendingFolder,
     name: String,
     path: PathBuf,
     form: Form<T>,
 }
 
-enum Form<T: Row> {
+enum Form<T: ExportRow> {
     Jsonl(BufWriter<File>),
     /// One file, not shards: what `load_dataset` and pandas take without a glob.
     Parquet(Box<TableWriter<T>>, PathBuf),
 }
 
-impl<'a, T: Row> RowFile<'a, T> {
+impl<'a, T: ExportRow> RowFile<'a, T> {
     /// Begins the file `stem` with the type's ending inside `out`; `stem` may have folders.
     pub fn create(out: &'a PendingFolder, stem: &str, file: ExportFile) -> Result<Self, PipelineError> {
         let name = format!("{stem}.{}", file.extension());
@@ -69,7 +69,7 @@ impl<'a, T: Row> RowFile<'a, T> {
     pub fn push(&mut self, row: T) -> Result<(), PipelineError> {
         match &mut self.form {
             Form::Jsonl(file) => {
-                let line = serde_json::to_string(&row).map_err(PipelineError::json("a row"))?;
+                let line = json_line(&row).map_err(PipelineError::json("a row"))?;
                 writeln!(file, "{line}").map_err(PipelineError::io("write", &self.path))
             }
             Form::Parquet(writer, _) => Ok(writer.push(row)?),

@@ -1,8 +1,9 @@
 //! The rows of an export in the forms that other tools read.
 
-use retort_records::{Message, Pair, Row, SftExample, completion};
+use retort_records::{BeyondText, Message, Pair, Row, SftExample, completion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What becomes of the reasoning in an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +16,15 @@ pub enum ExportReasoning {
     Drop,
 }
 
+/// A row of an export.
+pub trait ExportRow: Row {
+    /// What it holds beyond texts, as in our tables. JSON lines have it where other tools look for it, Parquet in a column of
+    /// its own.
+    fn beyond_text(&self) -> Option<&str> {
+        None
+    }
+}
+
 /// Declares a form of row by its columns.
 macro_rules! exported {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ }) => {
@@ -25,16 +35,90 @@ macro_rules! exported {
         impl Row for $name {
             const TABLE: &'static str = "export";
         }
+
+        impl ExportRow for $name {}
+    };
+}
+
+/// Declares a form of row with messages.
+macro_rules! conversation {
+    ($name:ident { $($field:ident: $type:ty),+ }) => {
+        #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: $type,)+
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub(crate) beyond_text: Option<String>
+        }
+
+        impl Row for $name {
+            const TABLE: &'static str = "export";
+            const SPARSE: &'static [&'static str] = &["beyond_text"];
+        }
+
+        impl ExportRow for $name {
+            fn beyond_text(&self) -> Option<&str> {
+                self.beyond_text.as_deref()
+            }
+        }
     };
 }
 
 pub(crate) use exported;
 
-exported!(PromptCompletion { prompt: Vec<Message>, completion: Vec<Message> });
-exported!(Preference { prompt: Vec<Message>, chosen: Vec<Message>, rejected: Vec<Message> });
-exported!(Messages { messages: Vec<Message> });
-exported!(Conversations { conversations: Vec<Turn> });
-exported!(PreferenceConversations { conversations: Vec<Turn>, chosen: Turn, rejected: Turn });
+conversation!(PromptCompletion { prompt: Vec<Message>, completion: Vec<Message> });
+conversation!(Preference { prompt: Vec<Message>, chosen: Vec<Message>, rejected: Vec<Message> });
+conversation!(Messages { messages: Vec<Message> });
+conversation!(Conversations { conversations: Vec<Turn> });
+conversation!(PreferenceConversations { conversations: Vec<Turn>, chosen: Turn, rejected: Turn });
+
+/// A row as one line of JSON.
+pub fn json_line(row: &impl ExportRow) -> Result<String, serde_json::Error> {
+    let Some(beyond) = row.beyond_text().and_then(BeyondText::read) else { return serde_json::to_string(row) };
+    let mut value = serde_json::to_value(row)?;
+    if let Value::Object(row) = &mut value {
+        row.shift_remove("beyond_text");
+        beyond.put_back(row);
+        let turns = row.get_mut("conversations").and_then(Value::as_array_mut);
+        turns.into_iter().flatten().filter_map(Value::as_object_mut).for_each(as_function_call);
+    }
+    Ok(value.to_string())
+}
+
+/// ShareGPT writes the calls of tools as a turn of their own kind, whose text is their JSON, behind the thought where there
+/// is one. A turn with an answer, too, keeps its calls beside it.
+fn as_function_call(turn: &mut Map<String, Value>) {
+    if !turn.contains_key("tool_calls") {
+        return;
+    }
+    turn.shift_remove("content");
+    let said = turn.get("value").and_then(Value::as_str).unwrap_or_default();
+    let parts = completion::split(said);
+    if parts.answer.is_some() {
+        return;
+    }
+    let reasoning = parts.reasoning.map(str::to_owned);
+    let Some(Value::Array(calls)) = turn.shift_remove("tool_calls") else { return };
+    let mut functions: Vec<Value> = calls.into_iter().map(function_of).collect();
+    let functions = if functions.len() == 1 { functions.remove(0) } else { functions.into() };
+    turn.insert("from".into(), "function_call".into());
+    turn.insert("value".into(), completion::join(reasoning.as_deref(), &functions.to_string()).into());
+}
+
+/// The function that a call names, its arguments as an object, and the call's id.
+fn function_of(mut call: Value) -> Value {
+    let mut function = match call.get_mut("function") {
+        Some(function) => function.take(),
+        None => return call,
+    };
+    let arguments = function.get("arguments").and_then(Value::as_str);
+    if let Some(object @ Value::Object(_)) = arguments.and_then(|text| serde_json::from_str(text).ok()) {
+        function["arguments"] = object;
+    }
+    if let Some(id) = call.get("id") {
+        function["id"] = id.clone();
+    }
+    function
+}
 
 /// One turn of a ShareGPT conversation.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +132,7 @@ impl From<&Message> for Turn {
         let from = match message.role.as_str() {
             "user" => "human",
             "assistant" => "gpt",
+            "tool" => "observation",
             other => other,
         };
         Self { from: from.to_owned(), value: message.content.clone() }
@@ -57,19 +142,20 @@ impl From<&Message> for Turn {
 impl ExportReasoning {
     /// An example as one conversation.
     pub fn messages(self, example: &SftExample) -> Messages {
-        Messages { messages: self.joined(example) }
+        Messages { messages: self.joined(example), beyond_text: example.beyond_text.clone() }
     }
 
     /// An example as prompt and completion: everything before the last message is the prompt.
     pub fn prompt_completion(self, example: &SftExample) -> PromptCompletion {
         let mut prompt = self.joined(example);
         let completion = prompt.pop().into_iter().collect();
-        PromptCompletion { prompt, completion }
+        PromptCompletion { prompt, completion, beyond_text: example.beyond_text.clone() }
     }
 
     /// An example as a ShareGPT conversation.
     pub fn conversations(self, example: &SftExample) -> Conversations {
-        Conversations { conversations: self.joined(example).iter().map(Turn::from).collect() }
+        let conversations = self.joined(example).iter().map(Turn::from).collect();
+        Conversations { conversations, beyond_text: example.beyond_text.clone() }
     }
 
     /// What is left of a completion.
@@ -88,7 +174,12 @@ impl ExportReasoning {
     /// A pair as prompt and two completions.
     pub fn preference(self, pair: Pair) -> Preference {
         let side = |text: String| vec![Message::assistant(self.side(&text))];
-        Preference { prompt: pair.prompt, chosen: side(pair.chosen), rejected: side(pair.rejected) }
+        Preference {
+            prompt: pair.prompt,
+            chosen: side(pair.chosen),
+            rejected: side(pair.rejected),
+            beyond_text: pair.beyond_text,
+        }
     }
 
     /// A pair as a ShareGPT conversation with two last turns.
@@ -98,6 +189,7 @@ impl ExportReasoning {
             conversations: preference.prompt.iter().map(Turn::from).collect(),
             chosen: last_turn(&preference.chosen),
             rejected: last_turn(&preference.rejected),
+            beyond_text: preference.beyond_text,
         }
     }
 
@@ -119,7 +211,7 @@ fn last_turn(messages: &[Message]) -> Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     #[test]
     fn a_pair_becomes_trl_rows_with_and_without_reasoning() {
@@ -135,6 +227,7 @@ mod tests {
             rejected: "<think>\nxyz\n</think>\n\n2".into(),
             chosen_tokens: 1,
             rejected_tokens: 2,
+            beyond_text: None,
         };
         let row: Value = serde_json::to_value(ExportReasoning::Inline.preference(pair.clone())).unwrap();
         assert_eq!(row["chosen"][0]["content"], "<think>\nx\n</think>\n\n2");

@@ -1,11 +1,12 @@
 //! Rows to training examples.
 
-use super::fields::{Imported, Row};
+use super::fields::{Imported, Row, beyond_text};
 use super::layout::ImportColumn;
 use super::turns::{ASSISTANT, Turn, turns_of};
 use super::unusable::{Unusable, keys};
 use super::values::{non_empty, text_not_flag, truth};
-use retort_records::{SftExample, SftMessage, completion, id_of};
+use retort_records::completion::{self, ThinkForm};
+use retort_records::{SftExample, SftMessage, id_of};
 use serde_json::Value;
 
 impl Row<'_, '_> {
@@ -48,10 +49,11 @@ impl Row<'_, '_> {
             return Err(("nothing_trained", "the row says that no turn of the assistant counts".into()));
         }
         let texts: Vec<String> = turns.iter().map(|(turn, _)| turn.whole()).collect();
-        if texts.last().is_none_or(|text| text.trim().is_empty()) {
+        if turns.last().is_none_or(|(turn, _)| !turn.says_something()) {
             return Err(("no_completion", "the completion is empty".into()));
         }
-        let parts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let beyond_text = beyond_text(&asked.beside, turns.iter().map(|(turn, _)| *turn));
+        let parts: Vec<&[u8]> = texts.iter().chain(&beyond_text).map(String::as_bytes).collect();
         let example_id = id_of("example", &parts);
         let messages = turns.iter().zip(texts).map(|((turn, train), text)| message(turn, text, *train)).collect();
         Ok(Imported::Example(SftExample {
@@ -62,17 +64,21 @@ impl Row<'_, '_> {
             source: asked.prompt.source,
             messages,
             completion_tokens: None,
+            beyond_text,
         }))
     }
 }
 
-/// The think tags of an assistant's message become its reasoning.
+/// The think tags of an assistant's message become its reasoning. What follows a thought may be calls of tools alone.
 fn message(turn: &Turn, text: String, train: bool) -> SftMessage {
     let parts = completion::split(&text);
     let role = turn.role.to_owned();
     match (turn.by_assistant(), parts.reasoning, parts.answer) {
         (true, Some(reasoning), Some(answer)) => {
             SftMessage { role, reasoning: Some(reasoning.to_owned()), content: answer.to_owned(), train }
+        }
+        (true, Some(reasoning), None) if parts.form == ThinkForm::Complete && turn.calls_tools() => {
+            SftMessage { role, reasoning: Some(reasoning.to_owned()), content: String::new(), train }
         }
         _ => SftMessage { role, reasoning: None, content: text, train },
     }

@@ -2,13 +2,13 @@
 
 use super::evidence::at;
 use super::layout::{Becomes, Format, ImportColumn, NONE, RowLayout};
-use super::layouts::{Layout, Reference};
+use super::layouts::{BEYOND_TEXT, Layout, Reference};
 use super::turns::{Turn, turns_of};
 use super::unusable::{Unusable, keys, kind_of, listed};
 use super::usage::Usage;
 use super::values::{answers, non_empty, text_of};
-use retort_records::{Pair, Prompt, Rollout, SftExample, id_of};
-use serde_json::Value;
+use retort_records::{BeyondText, MEDIA, Pair, Prompt, Rollout, SftExample, id_of};
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 
 /// What one row became.
@@ -38,10 +38,12 @@ impl<'a> RowReader<'a> {
         let Some(columns) = row.as_object() else {
             return Err(("not_object", format!("the row is {}, not an object", kind_of(row))));
         };
+        let put_back = own_column(columns);
+        let row = put_back.as_ref().unwrap_or(row);
         let layout = Layout::of(self.settings.format, row, self.becomes);
         {
             let mut usage = self.usage.borrow_mut();
-            usage.saw(columns.keys());
+            usage.saw(put_back.as_ref().and_then(Value::as_object).unwrap_or(columns).keys());
             usage.read_as(layout.name);
             usage.look_for_written(|path| at(row, path).is_some());
         }
@@ -86,6 +88,8 @@ pub struct Asked {
     pub turns: Vec<Turn>,
     /// What the assistant said at the end of the conversation.
     pub reply: Vec<Turn>,
+    /// Tools and files that stand beside the conversation.
+    pub beside: Map<String, Value>,
 }
 
 impl<'r, 'a> Row<'r, 'a> {
@@ -189,7 +193,7 @@ impl<'r, 'a> Row<'r, 'a> {
         {
             turns.insert(0, Turn::new("system", system));
         }
-        self.refuse_tools_and_media(&turns)?;
+        let beside = self.no_text(&turns);
         // A conversation that ends with the assistant asks up to there.
         let ends = turns.iter().rposition(|turn| !turn.by_assistant()).map_or(0, |last| last + 1);
         let reply = turns.split_off(ends);
@@ -197,8 +201,9 @@ impl<'r, 'a> Row<'r, 'a> {
             return Err(("no_prompt", "the conversation has no message before the assistant's".into()));
         }
         let messages: Vec<_> = turns.iter().map(Turn::message).collect();
-        let parts: Vec<&[u8]> =
-            messages.iter().flat_map(|message| [message.role.as_bytes(), message.content.as_bytes()]).collect();
+        let beyond_text = beyond_text(&beside, &turns);
+        let texts = messages.iter().flat_map(|message| [message.role.as_bytes(), message.content.as_bytes()]);
+        let parts: Vec<&[u8]> = texts.chain(beyond_text.iter().map(String::as_bytes)).collect();
         let prompt = Prompt {
             prompt_id: id_of("prompt", &parts),
             ordinal: 0,
@@ -217,29 +222,36 @@ impl<'r, 'a> Row<'r, 'a> {
                 other => other.to_string(),
             }),
             messages,
+            beyond_text,
         };
-        Ok(Asked { prompt, turns, reply })
+        Ok(Asked { prompt, turns, reply, beside })
     }
 
-    /// Tools and pictures that the text needs are no part of our rows; without them the text would mean something else.
-    fn refuse_tools_and_media(&self, turns: &[Turn]) -> Result<(), Unusable> {
-        let filled = |name: &str| match self.row.get(name) {
-            Some(Value::Array(items)) => !items.is_empty(),
-            Some(Value::String(text)) => !matches!(text.trim(), "" | "[]" | "null"),
-            Some(Value::Object(object)) => !object.is_empty(),
+    /// What stands beside the conversation and is no text: the tools, and the files that marks in its text stand for.
+    fn no_text(&self, turns: &[Turn]) -> Map<String, Value> {
+        let filled = |value: &Value| match value {
+            Value::Array(items) => !items.is_empty(),
+            Value::String(text) => !matches!(text.trim(), "" | "[]" | "null"),
+            Value::Object(object) => !object.is_empty(),
             _ => false,
         };
-        if filled("tools") || filled("functions") {
-            return Err(("tool_calls_not_supported", "the row declares tools".into()));
-        }
-        for (mark, names) in
-            [("<image>", ["images", "image"]), ("<video>", ["videos", "video"]), ("<audio>", ["audios", "audio"])]
-        {
-            if names.iter().any(|name| filled(name)) && turns.iter().any(|turn| turn.content.contains(mark)) {
-                return Err(("media_not_supported", format!("the text has `{mark}`, which stands for a file")));
+        let mut beside = Map::new();
+        let tools = self.first(self.row, ImportColumn::Tools, |value| filled(value).then(|| value.clone()));
+        beside.extend(tools.map(|tools| ("tools".to_owned(), tools)));
+        let shown = |mark: &str| {
+            turns
+                .iter()
+                .any(|turn| turn.content.contains(mark) || turn.beyond.get("content").is_some_and(Value::is_array))
+        };
+        for name in self.names(ImportColumn::Media) {
+            let mark = MARKS.iter().find(|(kind, _)| name.contains(kind)).map_or("<image>", |(_, mark)| mark);
+            let take = |value: &Value| (filled(value) && shown(mark)).then(|| value.clone());
+            if let Some(media) = self.first_of(&[name], self.row, ImportColumn::Media, take) {
+                let key = MEDIA.into_iter().find(|key| *key == name).unwrap_or("images");
+                beside.insert(key.to_owned(), media);
             }
         }
-        Ok(())
+        beside
     }
 
     fn reference_answer(&self) -> Result<Option<String>, Unusable> {
@@ -285,6 +297,24 @@ impl<'r, 'a> Row<'r, 'a> {
             }
         })
     }
+}
+
+/// A row of our own with what is beyond text where others have it.
+fn own_column(columns: &Map<String, Value>) -> Option<Value> {
+    let beyond = BeyondText::read(columns.get(BEYOND_TEXT)?.as_str()?)?;
+    let mut row = columns.clone();
+    row.shift_remove(BEYOND_TEXT);
+    beyond.put_back(&mut row);
+    Some(Value::Object(row))
+}
+
+/// The marks that stand for files in a text, by what the columns of these files are called.
+const MARKS: [(&str, &str); 3] = [("image", "<image>"), ("video", "<video>"), ("audio", "<audio>")];
+
+/// What a conversation holds beyond text, for its table.
+pub fn beyond_text<'t>(beside: &Map<String, Value>, turns: impl IntoIterator<Item = &'t Turn>) -> Option<String> {
+    let messages = turns.into_iter().map(|turn| turn.beyond.clone()).collect();
+    BeyondText { row: beside.clone(), messages }.written()
 }
 
 /// What follows the last `pattern`.

@@ -75,6 +75,10 @@ pub enum ImportColumn {
     Samples,
     /// Whether the completion is a wanted one: rows with `false` are dropped.
     Label,
+    /// The tools that the assistant may call: a list of their JSON schemas, also as text.
+    Tools,
+    /// Pictures, videos or sounds for which `<image>`, `<video>` or `<audio>` stands in the text.
+    Media,
     /// The preferred completion.
     Chosen,
     /// The rejected completion.
@@ -96,10 +100,12 @@ impl Becomes {
     pub fn columns(self) -> &'static [ImportColumn] {
         use ImportColumn::{
             Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language,
-            Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
+            Media, Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests, Tools,
         };
         match self {
-            Self::Prompts => &[Prompt, System, Input, History, ReferenceAnswer, Domain, SourceId, Language, Tests],
+            Self::Prompts => {
+                &[Prompt, System, Input, History, ReferenceAnswer, Domain, SourceId, Language, Tests, Tools, Media]
+            }
             Self::Rollouts => &[
                 Prompt,
                 System,
@@ -117,9 +123,11 @@ impl Becomes {
                 Complete,
                 CompletionTokens,
                 Samples,
+                Tools,
+                Media,
             ],
-            Self::Sft => &[Prompt, System, Input, History, Domain, Completion, Reasoning, Label],
-            Self::Pairs => &[Prompt, System, Input, History, Domain, Chosen, Rejected],
+            Self::Sft => &[Prompt, System, Input, History, Domain, Completion, Reasoning, Label, Tools, Media],
+            Self::Pairs => &[Prompt, System, Input, History, Domain, Chosen, Rejected, Tools, Media],
         }
     }
 }
@@ -145,6 +153,8 @@ impl ImportColumn {
             Self::CompletionTokens => "completion_tokens",
             Self::Samples => "samples",
             Self::Label => "label",
+            Self::Tools => "tools",
+            Self::Media => "media",
             Self::Chosen => "chosen",
             Self::Rejected => "rejected",
         }

@@ -5,9 +5,10 @@ use super::evidence::Evidence::{self, Flag, Has, Lacks, List, Marked, NoReply, O
 use super::layout::Becomes::{self, Pairs, Prompts, Rollouts, Sft};
 use super::layout::Format;
 use super::layout::ImportColumn::{
-    self, Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language,
-    Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests,
+    self, Chosen, Complete, Completion, CompletionTokens, Domain, FinishReason, History, Input, Label, Language, Media,
+    Prompt, Reasoning, ReferenceAnswer, Rejected, Samples, SourceId, System, Teacher, Tests, Tools,
 };
+use retort_records::MEDIA;
 use serde_json::Value;
 
 /// One way in which rows are laid out.
@@ -446,27 +447,19 @@ pub fn usual(column: ImportColumn) -> &'static [&'static str] {
             "token_ids",
         ],
         Samples => &["samples", "completions", "generations", "responses", "outputs", "choices"],
+        Tools => &["tools", "functions"],
+        Media => &MEDIA,
         Label => &["label", "kto_tag"],
         Chosen => &["chosen", "preferred_output", "chosen_response"],
         Rejected => &["rejected", "non_preferred_output", "rejected_response"],
     }
 }
 
+/// The column in which our own tables and Parquet exports keep what is beyond text.
+pub const BEYOND_TEXT: &str = "beyond_text";
+
 /// Columns that are looked at without being one of [`ImportColumn`].
-const BESIDE: &[&str] = &[
-    "tools",
-    "functions",
-    "images",
-    "image",
-    "videos",
-    "video",
-    "audios",
-    "audio",
-    "weight",
-    "solution",
-    "sample",
-    "id",
-];
+const BESIDE: &[&str] = &[BEYOND_TEXT, "weight", "solution", "sample", "id"];
 
 /// Whether any layout looks at a path that `wanted` takes.
 pub fn any_path(wanted: impl Fn(&str) -> bool) -> bool {
@@ -477,7 +470,7 @@ pub fn any_path(wanted: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Every column.
-const COLUMNS: [ImportColumn; 19] = [
+const COLUMNS: [ImportColumn; 21] = [
     Prompt,
     System,
     Input,
@@ -495,6 +488,8 @@ const COLUMNS: [ImportColumn; 19] = [
     CompletionTokens,
     Samples,
     Label,
+    Tools,
+    Media,
     Chosen,
     Rejected,
 ];

@@ -67,6 +67,7 @@ impl Row<'_, '_> {
             // Nobody has counted them yet; training does.
             chosen_tokens: 0,
             rejected_tokens: 0,
+            beyond_text: prompt.beyond_text,
         }))
     }
 
@@ -99,8 +100,10 @@ fn without_system(prompt: &[Turn], side: &[Turn]) -> bool {
 /// The completion that a side is.
 fn last(side: &[Turn], name: &str) -> Result<String, Unusable> {
     match side {
-        [turn] if turn.by_assistant() && !turn.whole().trim().is_empty() => Ok(turn.whole()),
-        [turn] if turn.by_assistant() => Err(("no_completion", format!("`{name}` is empty"))),
+        [turn] if turn.by_assistant() && turn.as_completion()?.whole().trim().is_empty() => {
+            Err(("no_completion", format!("`{name}` is empty")))
+        }
+        [turn] if turn.by_assistant() => Ok(turn.whole()),
         [_] => Err(("no_completion", format!("`{name}` does not end with the assistant"))),
         side => Err(("several_turns", format!("`{name}` has {} turns after the prompt", side.len()))),
     }

@@ -3,6 +3,7 @@
 mod json;
 mod separated;
 mod text;
+mod utf8;
 
 use super::unusable::Unusable;
 use retort_pipeline::PipelineError;

@@ -4,7 +4,7 @@ use super::evidence::at;
 use super::fields::{Imported, Row};
 use super::layout::ImportColumn;
 use super::layouts::ANSWERS;
-use super::turns::{ASSISTANT, Turn, turns_of};
+use super::turns::{ASSISTANT, Turn, thinks, turns_of};
 use super::unusable::{Unusable, kind_of};
 use super::values::{count, non_empty, text_not_flag, text_of, truth};
 use retort_records::{FinishReason, Prompt, Rollout, completion};
@@ -170,7 +170,7 @@ impl Row<'_, '_> {
 /// The one turn of the assistant that a completion is.
 fn single(turns: &[Turn]) -> Result<&Turn, Unusable> {
     match turns {
-        [turn] if turn.by_assistant() => Ok(turn),
+        [turn] if turn.by_assistant() => turn.as_completion(),
         [_] => Err(("no_completion", "the completion is not the assistant's".into())),
         turns => Err(("several_turns", format!("the completion has {} turns", turns.len()))),
     }
@@ -180,9 +180,7 @@ fn single(turns: &[Turn]) -> Result<&Turn, Unusable> {
 fn with_reasoning(turn: &Turn, reasoning: Option<String>) -> String {
     let reasoning = turn.reasoning.clone().or(reasoning);
     match reasoning {
-        Some(reasoning) if !turn.content.contains(completion::THINK_CLOSE) => {
-            completion::join(Some(&reasoning), &turn.content)
-        }
+        Some(reasoning) if !thinks(&turn.content) => completion::join(Some(&reasoning), &turn.content),
         _ => turn.content.clone(),
     }
 }

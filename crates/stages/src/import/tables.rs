@@ -186,7 +186,9 @@ impl Tables {
                 0 => "the files have no rows".to_owned(),
                 rows => format!("none of {rows} rows could be read{drops}{}", self.dropping.example()),
             };
-            return Err(context.fail(reason).with_hint("`retort explain import` lists every layout and its columns"));
+            return Err(context
+                .no_rows(reason)
+                .with_hint("`retort explain import` lists every layout and its columns"));
         }
         if self.dropping.count() > 0 {
             context.warn(&format!("{} rows were dropped{}", self.dropping.count(), self.dropping.example()));

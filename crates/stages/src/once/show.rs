@@ -135,6 +135,9 @@ fn read<T: Row>(finished: &Finished, limit: usize, join: Option<IdsOf<T>>) -> Re
     for (row, value) in rows.iter().zip(&mut values) {
         if let Some(prompt) = prompts.get(ids(row).1) {
             value["prompt"] = json!(prompt.messages);
+            if let Some(beyond) = &prompt.beyond_text {
+                value["beyond_text"] = json!(beyond);
+            }
             value["reference_answer"] = json!(prompt.reference_answer);
         }
     }

@@ -69,7 +69,7 @@ impl Train {
         let kept = rows.len() + pairs.len();
         if kept == 0 {
             let reason = format!("no row is left to train on{}{}", dropping.in_words(), dropping.example());
-            return Err(context.fail(reason).into());
+            return Err(context.no_rows(reason).into());
         }
         if self.training.over_long == OverLong::Error && dropping.count() > 0 {
             let reason = format!("some rows cannot be used{}{}", dropping.in_words(), dropping.example());

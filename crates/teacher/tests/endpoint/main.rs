@@ -32,6 +32,7 @@ fn requests(count: u32) -> impl Iterator<Item = Request> {
         prompt_id: format!("p{index}"),
         sample_index: 0,
         messages: vec![Message::user(format!("{index}+{index}?"))],
+        beyond_text: None,
         seed: derive_seed(7, "rollouts", &format!("p{index}"), 0),
     })
 }

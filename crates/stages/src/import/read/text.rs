@@ -1,5 +1,6 @@
 //! Text out of files: decompressed, in UTF-8, without the mark at its beginning.
 
+use super::utf8::Utf8;
 use retort_pipeline::PipelineError;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
@@ -27,6 +28,9 @@ pub fn open(path: &Path) -> Result<Input, PipelineError> {
     let refuse = |what: &str| Err(PipelineError::argument(format!("cannot read `{}`: {what}", path.display())));
     match start {
         [0xef, 0xbb, 0xbf, ..] => input.consume(3),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            return refuse("it is UTF-32; convert it with `iconv -f UTF-32 -t UTF-8`");
+        }
         [0xff, 0xfe, ..] | [_, 0, ..] => return utf16(path, input, u16::from_le_bytes),
         [0xfe, 0xff, ..] | [0, _, ..] => return utf16(path, input, u16::from_be_bytes),
         start if start.starts_with(b"version https://git-lfs") => {
@@ -38,19 +42,17 @@ pub fn open(path: &Path) -> Result<Input, PipelineError> {
         }
         _ => {}
     }
-    Ok(input)
+    Ok(Box::new(Utf8::new(input)))
 }
 
 fn utf16(path: &Path, mut input: Input, unit: fn([u8; 2]) -> u16) -> Result<Input, PipelineError> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(PipelineError::io("read", path))?;
     let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-    let text: Result<String, _> = char::decode_utf16(units).collect();
-    let text = text.map_err(|_| {
-        PipelineError::argument(format!(
-            "cannot read `{}`: it looks like UTF-16 but is not valid; convert it to UTF-8",
-            path.display()
-        ))
+    let text: Option<String> = char::decode_utf16(units).collect::<Result<_, _>>().ok();
+    let text = text.filter(|_| bytes.len().is_multiple_of(2)).ok_or_else(|| {
+        let reason = "it looks like UTF-16 but is damaged or cut off; convert it with `iconv -f UTF-16 -t UTF-8`";
+        PipelineError::argument(format!("cannot read `{}`: {reason}", path.display()))
     })?;
     Ok(Box::new(Cursor::new(text.trim_start_matches('\u{feff}').as_bytes().to_vec())))
 }
