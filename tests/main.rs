@@ -11,6 +11,7 @@ mod generating;
 mod golden;
 mod handing_over;
 mod imports;
+mod init;
 mod judging;
 mod messages;
 mod peoples_files;

@@ -14,6 +14,7 @@ use std::path::PathBuf;
     max_term_width = 110,
     after_help = "\
 Examples:
+  retort init
   retort run pipelines/quickstart.yaml
   retort generate --checkpoint runs/quickstart/short/checkpoint --prompt '17+6-19='
   retort show runs/quickstart/measures
@@ -29,6 +30,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a pipeline file to begin with, and what it needs to run.
+    Init(crate::init_command::InitArguments),
     /// Check a pipeline file and report all its problems.
     Check(CheckArguments),
     /// Say what a run would do, and why.

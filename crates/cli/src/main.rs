@@ -9,6 +9,7 @@ mod commands;
 mod device_flag;
 mod failure;
 mod generate_command;
+mod init_command;
 mod inspect_command;
 mod pipeline_flags;
 mod progress;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
+        Command::Init(init) => init_command::init(&init),
         Command::Check(check) => commands::check(&check),
         Command::Plan(plan) => commands::plan(&plan),
         Command::Run(run) => commands::run(&run),
