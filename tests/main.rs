@@ -13,6 +13,7 @@ mod handing_over;
 mod imports;
 mod init;
 mod judging;
+mod manual_pages;
 mod messages;
 mod peoples_files;
 mod quickstart;

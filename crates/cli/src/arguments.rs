@@ -59,12 +59,17 @@ pub enum Command {
     /// Hash every stored file again and compare it with what was written.
     VerifyData(VerifyDataArguments),
     /// Print a completion script for a shell.
+    #[command(after_help = "\
+Examples:
+  retort completions bash > ~/.local/share/bash-completion/completions/retort
+  retort completions zsh > ~/.zfunc/_retort
+  retort completions fish > ~/.config/fish/completions/retort.fish")]
     Completions {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write those of all commands to a folder.
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]
@@ -164,4 +169,12 @@ pub struct GcArguments {
 pub struct VerifyDataArguments {
     #[command(flatten)]
     pub out: OutFlag,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  retort man | man -l -\n  retort man --write ~/.local/share/man/man1")]
+pub struct ManArguments {
+    /// Write a page for every command into this folder instead of printing the first.
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
 }

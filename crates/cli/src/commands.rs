@@ -1,8 +1,8 @@
 //! What each command does with what was typed.
 
 use crate::arguments::{
-    Arguments, CheckArguments, ExplainArguments, GcArguments, PlanArguments, RunArguments, SchemaArguments,
-    ShowArguments, VerifyDataArguments,
+    Arguments, CheckArguments, ExplainArguments, GcArguments, ManArguments, PlanArguments, RunArguments,
+    SchemaArguments, ShowArguments, VerifyDataArguments,
 };
 use crate::progress::{Form, Progress};
 use crate::screen::{CommandResult, bytes, duration, line, note, show_problems, tame};
@@ -206,10 +206,18 @@ pub fn completions(shell: clap_complete::Shell) -> CommandResult {
 }
 
 /// `man`.
-pub fn man() -> CommandResult {
-    let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
-    rendered.map_err(PipelineError::io("write", "the manual page"))?;
-    line(String::from_utf8_lossy(&page).trim_end())?;
+pub fn man(arguments: &ManArguments) -> CommandResult {
+    let command = Arguments::command().disable_help_subcommand(true);
+    let Some(folder) = &arguments.write else {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(command).render(&mut page);
+        rendered.map_err(PipelineError::io("write", "the manual page"))?;
+        line(String::from_utf8_lossy(&page).trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(command, folder))
+        .map_err(PipelineError::io("write manual pages to", folder))?;
+    line(&format!("manual pages in {}: `man -l {}`", folder.display(), folder.join("retort.1").display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Gc(gc) => commands::gc(&gc),
         Command::VerifyData(verify) => commands::verify_data(&verify),
         Command::Completions { shell } => commands::completions(shell),
-        Command::Man => commands::man(),
+        Command::Man(man) => commands::man(&man),
     };
     result.unwrap_or_else(|error| screen::failed(&error))
 }
