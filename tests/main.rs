@@ -22,6 +22,7 @@ mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/endpoint/server.rs"]
 mod server;
+mod terminal;
 #[path = "../crates/local/tests/mutations/tiny_model.rs"]
 mod tiny_model;
 mod training;

@@ -9,6 +9,7 @@ use crate::screen::{CommandResult, bytes, duration, line, note, show_problems, t
 use clap::CommandFactory;
 use retort_pipeline::{PipelineError, RunOptions, StageState, Store};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -74,20 +75,23 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
             note(&format!("warning: {warning}"));
         }
     }
+    let progress = Arc::new(Progress::new(form));
+    let shown = Arc::clone(&progress);
     // The first Ctrl-C asks the stage to stop at a safe point; the second ends the process, which loses nothing committed.
     let handler = move || {
         if CANCEL.swap(true, Ordering::Relaxed) {
+            shown.clear();
             std::process::exit(130);
         }
-        if form == Form::Human {
-            note("stopping at the next safe point; press Ctrl-C again to stop at once");
-        }
+        shown.say("stopping at the next safe point; press Ctrl-C again to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         note(&format!("warning: Ctrl-C will stop the run at once: {error}"));
     }
     let options = RunOptions { out: arguments.out.out.clone(), only: arguments.only.clone() };
-    let summary = retort_pipeline::run(&checked, &options, &Progress::new(form), &CANCEL)?;
+    let summary = retort_pipeline::run(&checked, &options, &*progress, &CANCEL);
+    progress.clear();
+    let summary = summary?;
     if form == Form::Human {
         let ran = summary.stages.iter().filter(|stage| stage.ran).count();
         let fresh = summary.stages.len() - ran;

@@ -5,12 +5,14 @@
 
 mod arguments;
 mod checkpoint_commands;
+mod colour;
 mod commands;
 mod device_flag;
 mod failure;
 mod generate_command;
 mod init_command;
 mod inspect_command;
+mod pace;
 mod pipeline_flags;
 mod progress;
 mod screen;
