@@ -17,6 +17,7 @@ mod manual_pages;
 mod messages;
 mod peoples_files;
 mod quickstart;
+mod readme;
 mod resume;
 mod sampling;
 mod schemas;
