@@ -12,9 +12,11 @@ mod generating;
 mod golden;
 mod handing_over;
 mod imports;
+mod init;
 mod journals;
 mod judging;
 mod keys;
+mod manual_pages;
 mod mending;
 mod messages;
 mod no_rows;
@@ -22,11 +24,13 @@ mod odd_input;
 mod peoples_files;
 mod quickstart;
 mod random;
+mod readme;
 mod resume;
 mod sampling;
 mod schemas;
 #[path = "../crates/teacher/tests/endpoint/server.rs"]
 mod server;
+mod terminal;
 #[path = "../crates/local/tests/mutations/tiny_model.rs"]
 mod tiny_model;
 mod training;

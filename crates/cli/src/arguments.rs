@@ -14,6 +14,7 @@ use std::path::PathBuf;
     max_term_width = 110,
     after_help = "\
 Examples:
+  retort init
   retort run pipelines/quickstart.yaml
   retort generate --checkpoint runs/quickstart/short/checkpoint --prompt '17+6-19='
   retort show runs/quickstart/measures
@@ -29,6 +30,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a pipeline file to begin with, and what it needs to run.
+    Init(crate::init_command::InitArguments),
     /// Check a pipeline file and report all its problems.
     Check(CheckArguments),
     /// Say what a run would do, and why.
@@ -58,12 +61,17 @@ pub enum Command {
     /// Hash every stored file again and compare it with what was written.
     VerifyData(VerifyDataArguments),
     /// Print a completion script for a shell.
+    #[command(after_help = "\
+Examples:
+  retort completions bash > ~/.local/share/bash-completion/completions/retort
+  retort completions zsh > ~/.zfunc/_retort
+  retort completions fish > ~/.config/fish/completions/retort.fish")]
     Completions {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write those of all commands to a folder.
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]
@@ -181,4 +189,12 @@ pub struct GcArguments {
 pub struct VerifyDataArguments {
     #[command(flatten)]
     pub out: OutFlag,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  retort man | man -l -\n  retort man --write ~/.local/share/man/man1")]
+pub struct ManArguments {
+    /// Write a page for every command into this folder instead of printing the first.
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
 }

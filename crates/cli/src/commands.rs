@@ -1,8 +1,8 @@
 //! What each command does with what was typed.
 
 use crate::arguments::{
-    Arguments, CheckArguments, ExplainArguments, GcArguments, PlanArguments, RunArguments, SchemaArguments,
-    ShowArguments, VerifyDataArguments,
+    Arguments, CheckArguments, ExplainArguments, GcArguments, ManArguments, PlanArguments, RunArguments,
+    SchemaArguments, ShowArguments, VerifyDataArguments,
 };
 use crate::pipeline_flags::OutFlag;
 use crate::progress::{Form, Progress};
@@ -11,6 +11,7 @@ use clap::CommandFactory;
 use retort_pipeline::{PipelineError, RunOptions, StageState, Store, did_you_mean};
 use serde_json::json;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -83,20 +84,23 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
             Form::Human => note(&format!("warning: {warning}")),
         }
     }
+    let progress = Arc::new(Progress::new(form));
+    let shown = Arc::clone(&progress);
     // The first Ctrl-C asks the stage to stop at a safe point; the second ends the process, which loses nothing committed.
     let handler = move || {
         if CANCEL.swap(true, Ordering::Relaxed) {
+            shown.clear();
             std::process::exit(130);
         }
-        if form == Form::Human {
-            note("stopping at the next safe point; press Ctrl-C again to stop at once");
-        }
+        shown.say("stopping at the next safe point; press Ctrl-C again to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         note(&format!("warning: Ctrl-C will stop the run at once: {error}"));
     }
     let options = RunOptions { out: arguments.out.out.clone(), only: arguments.only.clone(), mend: arguments.mend };
-    let summary = retort_pipeline::run(&checked, &options, &Progress::new(form), &CANCEL)?;
+    let summary = retort_pipeline::run(&checked, &options, &*progress, &CANCEL);
+    progress.clear();
+    let summary = summary?;
     if form == Form::Human {
         let ran = summary.stages.iter().filter(|stage| stage.ran).count();
         let fresh = summary.stages.len() - ran;
@@ -235,10 +239,18 @@ pub fn completions(shell: clap_complete::Shell) -> CommandResult {
 }
 
 /// `man`.
-pub fn man() -> CommandResult {
-    let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
-    rendered.map_err(PipelineError::io("write", "the manual page"))?;
-    line(String::from_utf8_lossy(&page).trim_end())?;
+pub fn man(arguments: &ManArguments) -> CommandResult {
+    let command = Arguments::command().disable_help_subcommand(true);
+    let Some(folder) = &arguments.write else {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(command).render(&mut page);
+        rendered.map_err(PipelineError::io("write", "the manual page"))?;
+        line(String::from_utf8_lossy(&page).trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(command, folder))
+        .map_err(PipelineError::io("write manual pages to", folder))?;
+    line(&format!("manual pages in {}: `man -l {}`", folder.display(), folder.join("retort.1").display()))?;
     Ok(ExitCode::SUCCESS)
 }

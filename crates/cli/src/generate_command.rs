@@ -2,6 +2,7 @@
 
 use crate::device_flag::DeviceFlag;
 use crate::failure::Failure;
+use crate::pace::three_digits;
 use crate::screen::{CommandResult, duration, line, note, tame};
 use clap::Args;
 use retort_local::{GenerateOptions, GeneratedRow, LoadedCheckpoint, generate_lines, generate_one};
@@ -136,7 +137,7 @@ fn file(
     let took = started.elapsed();
     let unusable = if unusable > 0 { format!(" ({unusable} cannot be used)") } else { String::new() };
     let rate = tokens as f64 / took.as_secs_f64().max(1e-9);
-    note(&format!("{rows} rows{unusable}, {tokens} tokens [{}, {rate:.0} tokens/s]", duration(took)));
+    note(&format!("{rows} rows{unusable}, {tokens} tokens [{}, {} tokens/s]", duration(took), three_digits(rate)));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,11 +1,11 @@
 //! `inspect`: shows which tokens a `train` stage trains.
 
+use crate::colour::coloured;
 use crate::pipeline_flags::{OutFlag, PipelineFlags};
 use crate::screen::{CommandResult, line};
 use clap::Args;
 use retort_stages::{InspectedRow, InspectedToken};
 use serde_json::json;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub struct InspectArguments {
 pub fn inspect(arguments: &InspectArguments) -> CommandResult {
     let checked = arguments.pipeline.check()?;
     let rows = retort_stages::inspect(&checked, &arguments.out.out, &arguments.stage, arguments.limit)?;
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = coloured(&std::io::stdout());
     for row in &rows {
         if arguments.json {
             line(&as_json(row))?;

@@ -5,12 +5,15 @@
 
 mod arguments;
 mod checkpoint_commands;
+mod colour;
 mod commands;
 mod device_flag;
 mod failure;
 mod generate_command;
+mod init_command;
 mod inspect_command;
 mod merge_command;
+mod pace;
 mod pipeline_flags;
 mod progress;
 mod screen;
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.command.json();
     let result = match arguments.command {
+        Command::Init(init) => init_command::init(&init),
         Command::Check(check) => commands::check(&check),
         Command::Plan(plan) => commands::plan(&plan),
         Command::Run(run) => commands::run(&run),
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
         Command::Gc(gc) => commands::gc(&gc),
         Command::VerifyData(verify) => commands::verify_data(&verify),
         Command::Completions { shell } => commands::completions(shell),
-        Command::Man => commands::man(),
+        Command::Man(man) => commands::man(&man),
     };
     result.unwrap_or_else(|error| screen::failed(&error, json))
 }

@@ -1,11 +1,13 @@
 //! Text for people: errors with the place in the file, numbers with units, text of models without control characters.
 
+use crate::colour::coloured;
 use crate::failure::Failure;
 use crate::secrets::masked;
+use console::Term;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report, Severity};
 use retort_pipeline::{PipelineError, Problem};
 use serde_json::{Value, json};
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -84,8 +86,8 @@ pub fn show_problems(path: &Path, text: &str, problems: &[Problem]) {
     let name = path.display().to_string();
     let text = &masked(text);
     let theme =
-        if std::io::stderr().is_terminal() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(110);
+        if coloured(&std::io::stderr()) { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(columns());
     for problem in problems {
         let mut diagnostic = MietteDiagnostic::new(problem.message.clone()).with_severity(Severity::Error);
         if let Some(span) = &problem.span {
@@ -112,6 +114,23 @@ pub fn show_problems(path: &Path, text: &str, problems: &[Problem]) {
     }
     let count = problems.len();
     note(&format!("{name}: {count} problem{}", if count == 1 { "" } else { "s" }));
+}
+
+/// How wide text about a problem may be: as the terminal is, but no wider than is easily read.
+fn columns() -> usize {
+    const WIDEST: usize = 110;
+    Term::stderr().size_checked().map_or(WIDEST, |(_, columns)| usize::from(columns).min(WIDEST))
+}
+
+/// `45 s`, `3 min 4 s`, `2 h 5 min`, `3 d 4 h`: a time that is only forecast.
+pub fn about(time: Duration) -> String {
+    let (minute, hour, day) = (60, 3600, 24 * 3600);
+    match time.as_secs() {
+        seconds if seconds < minute => format!("{seconds} s"),
+        seconds if seconds < hour => format!("{} min {} s", seconds / minute, seconds % minute),
+        seconds if seconds < day => format!("{} h {} min", seconds / hour, seconds % hour / minute),
+        seconds => format!("{} d {} h", seconds / day, seconds % day / hour),
+    }
 }
 
 /// `1.2 s`, `3 min 4 s`.

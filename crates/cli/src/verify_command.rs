@@ -1,5 +1,6 @@
 //! `verify`: judges the rows of a file, or one prediction.
 
+use crate::pace::three_digits;
 use crate::progress::{Form, Progress};
 use crate::screen::{CommandResult, duration, line, note};
 use clap::Args;
@@ -74,13 +75,16 @@ pub fn verify(arguments: &VerifyArguments) -> CommandResult {
     let mut input = BufReader::with_capacity(1 << 20, input);
     let progress = Progress::new(Form::Human);
     let mut shown = false;
+    // Rows on the same terminal would run into a bar.
+    let bar = std::io::stderr().is_terminal() && (arguments.output.is_some() || !std::io::stdout().is_terminal());
     let mut advanced = |counts: &FileCounts| {
-        if !std::io::stderr().is_terminal() || started.elapsed() < QUIET_FOR {
+        if !bar || started.elapsed() < QUIET_FOR {
             return;
         }
         let stage = arguments.verifier.as_str();
         if !std::mem::replace(&mut shown, true) {
             progress.event(Event::Started { stage, kind: "verify", total: None, unit: "rows" });
+            progress.event(Event::Resumed { stage, done: counts.rows() });
         }
         let part = total.filter(|total| *total > 0).map(|total| 100 * counts.bytes / total);
         let part = part.map(|percent| format!("{percent}%")).unwrap_or_default();
@@ -120,8 +124,9 @@ fn summary(verifier: &str, counts: &FileCounts, took: Duration) -> String {
     let no_rows = if *not_rows > 0 { format!(" ({not_rows} lines are no rows)") } else { String::new() };
     let rate = rows as f64 / took.as_secs_f64().max(1e-9);
     format!(
-        "{verifier}: {rows} rows: {correct} correct, {incorrect} incorrect, {undecided} undecided{no_rows} [{}, {rate:.0} rows/s]",
-        duration(took)
+        "{verifier}: {rows} rows: {correct} correct, {incorrect} incorrect, {undecided} undecided{no_rows} [{}, {} rows/s]",
+        duration(took),
+        three_digits(rate)
     )
 }
 

@@ -64,9 +64,20 @@ impl Context<'_> {
         self.observer.event(Event::Started { stage: self.stage, kind, total, unit });
     }
 
+    /// Says that `done` units are there because an earlier run did what is new in them, and stops the stage when the user
+    /// wants to.
+    pub fn resumed(&self, done: u64) -> Result<(), PipelineError> {
+        self.observer.event(Event::Resumed { stage: self.stage, done });
+        self.unless_cancelled()
+    }
+
     /// Says how far the stage is, and stops it when the user wants to.
     pub fn advanced(&self, done: u64, note: &str) -> Result<(), PipelineError> {
         self.observer.event(Event::Advanced { stage: self.stage, done, note });
+        self.unless_cancelled()
+    }
+
+    fn unless_cancelled(&self) -> Result<(), PipelineError> {
         if self.cancel.load(Ordering::Relaxed) { Err(self.interrupted()) } else { Ok(()) }
     }
 

@@ -14,6 +14,13 @@ pub enum Event<'a> {
         /// What is counted, in the plural: `rows`, `samples`, `steps`.
         unit: &'a str,
     },
+    /// A stage found units that an earlier run had done.
+    Resumed {
+        /// The stage.
+        stage: &'a str,
+        /// Units done so far.
+        done: u64,
+    },
     /// A stage got further.
     Advanced {
         /// The stage.

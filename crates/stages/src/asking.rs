@@ -124,7 +124,7 @@ impl Asker {
         total: u64,
     ) -> Result<Summary, StageError> {
         let Self { teacher, concurrency, journal } = self;
-        context.advanced(journal.index.len() as u64, "")?;
+        context.resumed(journal.index.len() as u64)?;
         let text = sampling_text(sampling)?;
         let known = journal.known();
         let mut failed_read = None;

@@ -150,7 +150,7 @@ impl Evaluate {
                 NamedTeacher::open(context, context.input(&format!("checkpoints/{index}"))?, &self.sampling)?;
             let mut journal = Journal::open(&context.journal.join(index.to_string()), context.mend)?;
             let before = per_checkpoint * index as u64;
-            context.advanced(before + journal.finished(), "")?;
+            context.resumed(before + journal.finished())?;
             let requests = prompts.rows::<Question>()?.flat_map(|prompt| -> Vec<Result<Request, PipelineError>> {
                 match prompt {
                     Err(error) => vec![Err(error.into())],

@@ -31,6 +31,7 @@ mod verify;
 
 pub use error::StageError;
 pub use explain::{explain, explained_names};
+pub use once::init::{Begun, RECIPES, Recipe, recipe_list};
 pub use once::inspect::inspect;
 pub use once::merge::OpenedMerge;
 pub use once::schemas::{SchemaFile, schema_files};

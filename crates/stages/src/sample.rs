@@ -144,7 +144,7 @@ impl Sample {
         let teacher = NamedTeacher::open(context, context.input("teacher")?, &self.sampling)?;
         let total = prompts.rows::<Prompt>()?.total() * u64::from(self.sampling.n);
         context.started(Self::NAME, Some(total), "samples");
-        context.advanced(journal.finished(), "")?;
+        context.resumed(journal.finished())?;
         let sampling = asking::sampling_text(&self.sampling)?;
         let requests = self.requests(context, prompts.rows()?, &teacher.identity, &sampling);
         let mut progress = |done: u64, note: &str| context.advanced(done, note);

@@ -95,6 +95,7 @@ impl Recorder {
             // What was noted after the state that this process began with is made again.
             self.lines.truncate(report.step - 1);
             self.moved = true;
+            context.observer.event(Event::Resumed { stage: context.stage, done: report.step as u64 - 1 });
         }
         if let Some(step) = self.saving.take() {
             self.remove_before(step)?;

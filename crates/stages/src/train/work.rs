@@ -301,6 +301,7 @@ impl Train {
         let mut journal = ReferenceJournal::open(&context.journal, context.mend)?;
         if wanted {
             context.started(Self::NAME, Some(pairs.len() as u64), "reference pairs");
+            context.resumed(journal.known.len() as u64)?;
             while journal.known.len() < pairs.len() {
                 let from = journal.known.len();
                 let chunk = &pairs[from..pairs.len().min(from + REFERENCE_CHUNK)];
