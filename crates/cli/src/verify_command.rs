@@ -63,7 +63,7 @@ pub struct VerifyArguments {
 
 /// `verify`.
 pub fn verify(arguments: &VerifyArguments) -> CommandResult {
-    let judge = verifier(&arguments.verifier, &arguments.set)?;
+    let judge = verifier(&arguments.verifier, &arguments.set, arguments.input.as_deref())?;
     if let Some(prediction) = &arguments.prediction {
         let row = verify_one(&*judge, prediction, arguments.reference.as_deref(), arguments.tests.as_deref());
         line(&row.json)?;

@@ -153,8 +153,22 @@ impl Manifest {
     /// Name of the file that holds it.
     pub const FILE: &'static str = "manifest.json";
 
-    /// Identifies the output by its content, telemetry left out.
+    /// Identifies the output by its content, telemetry left out, and by the stages that it was made of: two outputs with equal
+    /// rows but different origins must not be taken for each other.
     pub fn fingerprint(&self) -> String {
+        let mut text = self.content();
+        for (name, origin) in self.lineage.all() {
+            let _ = writeln!(text, "{name} {}", origin.key());
+        }
+        sha256_hex(text.as_bytes())[..32].to_owned()
+    }
+
+    /// Identifies the files of the output alone, telemetry left out, however they came about.
+    pub fn content_id(&self) -> String {
+        sha256_hex(self.content().as_bytes())[..32].to_owned()
+    }
+
+    fn content(&self) -> String {
         let mut text = String::new();
         for (name, table) in self.tables.iter().filter(|(name, _)| !OUTSIDE.contains(&name.as_str())) {
             for file in &table.files {
@@ -164,11 +178,7 @@ impl Manifest {
         for file in &self.files {
             let _ = writeln!(text, "{} {} {}", file.path, file.bytes, file.sha256);
         }
-        // Two outputs with equal rows but different origins must not be taken for each other.
-        for (name, origin) in self.lineage.all() {
-            let _ = writeln!(text, "{name} {}", origin.key());
-        }
-        sha256_hex(text.as_bytes())[..32].to_owned()
+        text
     }
 
     /// How many rows came and stayed, where the stage counts them.

@@ -7,7 +7,9 @@ use crate::local_teacher::NamedTeacher;
 use crate::narrow::Question;
 use crate::sample::{requests_of, samples_of};
 use crate::train::kernels_version;
-use crate::verify::{SampledText, Task, VerifyRollout, VerifySettings, verifier_problems, verifiers_version};
+use crate::verify::{
+    SampledText, Task, VerifyRollout, VerifySettings, private_paths, verifier_problems, verifiers_version,
+};
 use rayon::prelude::*;
 use retort_curate::measure::{Comparison, MeasureSettings, Measures, Outcome, PromptOutcomes, compare, measure};
 use retort_pipeline::{
@@ -174,7 +176,11 @@ impl Evaluate {
         mut asked: Vec<(NamedTeacher, Journal)>,
         sampling: &str,
     ) -> Result<StageOutput, StageError> {
-        let settings = VerifySettings { verifiers: self.verifiers.clone(), require: self.require };
+        let settings = VerifySettings {
+            verifiers: self.verifiers.clone(),
+            require: self.require,
+            private_paths: private_paths(context),
+        };
         let function = VerifyRollout::build(&settings)?;
         let mut rollouts = context.writer::<Rollout>()?;
         let mut verdicts = context.writer::<VerdictRow>()?;

@@ -10,7 +10,8 @@ use retort_teacher::{Attempted, Request, Sampling, Stopped};
 pub struct NamedTeacher {
     /// What the `teacher` column holds.
     pub name: String,
-    /// Goes into the ids of its rollouts, so that two checkpoints of one name are told apart.
+    /// Goes into the ids of its rollouts, so that two checkpoints of one name are told apart: by what they hold, not by how
+    /// they came about, so that ids stay where only keys change.
     pub identity: String,
     teacher: LocalTeacher,
 }
@@ -19,7 +20,7 @@ impl NamedTeacher {
     /// The checkpoint of a finished stage or of a folder, whose chat template is given what `sampling` says.
     pub fn open(context: &Context<'_>, input: &Finished, sampling: &Sampling) -> Result<Self, StageError> {
         let name = input.label().to_owned();
-        let identity = format!("{name}@{}", input.manifest.fingerprint());
+        let identity = format!("{name}@{}", input.manifest.content_id());
         let teacher = LocalTeacher::open(input.checkpoint_folder())?;
         teacher.warnings().iter().for_each(|warning| context.warn(&format!("`{name}`: {warning}")));
         Ok(Self { name, identity, teacher: teacher.with_template_kwargs(&sampling.chat_template_kwargs) })

@@ -64,14 +64,17 @@ pub fn candidate_groups<'a>(
 /// The counted lengths of the rollouts behind `input`.
 pub fn lengths_of<'a>(context: &'a Context<'_>, input: &Finished) -> Result<&'a Finished, PipelineError> {
     let rollouts = input.origins(Rollout::TABLE);
+    let lengths = || context.derived.iter().filter(|derived| derived.manifest.key.kind == Lengths::NAME);
     let counted = |derived: &&Finished| {
         let counted = derived.manifest.lineage.of(Rollout::TABLE).iter().map(Origin::key);
-        derived.manifest.key.kind == Lengths::NAME && counted.eq(rollouts.iter().map(Origin::key))
+        counted.eq(rollouts.iter().map(Origin::key))
     };
-    context
-        .derived
-        .iter()
+    // Where the rollouts were made again under another key with the same rows, lengths that were counted since name that key,
+    // and those that joined them before the old one.
+    let only = || lengths().next().filter(|_| lengths().count() == 1);
+    lengths()
         .find(counted)
+        .or_else(only)
         .ok_or_else(|| context.fail(format!("the rollouts behind `{}` have no lengths", input.name)))
 }
 

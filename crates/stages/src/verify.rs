@@ -10,6 +10,7 @@ use retort_verify::{Case, Judgement, Require, Verifier, VerifierSettings, Verify
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Judges rollouts against the reference answers of their prompts.
@@ -59,7 +60,7 @@ impl StageKind for Verify {
     }
 
     fn run(&self, context: &Context<'_>) -> Result<StageOutput, PipelineError> {
-        let function = self.function()?;
+        let function = self.function(context)?;
         let input = context.input("rollouts")?;
         let rollouts = input.rows::<SampledText>()?;
         let mut prompts = follow(input.rows::<Task>()?, |row| &row.prompt_id);
@@ -92,9 +93,23 @@ impl StageKind for Verify {
 }
 
 impl Verify {
-    fn function(&self) -> Result<VerifyRollout, StageError> {
-        Ok(VerifyRollout::build(&VerifySettings { verifiers: self.verifiers.clone(), require: self.require })?)
+    fn function(&self, context: &Context<'_>) -> Result<VerifyRollout, StageError> {
+        let (verifiers, require) = (self.verifiers.clone(), self.require);
+        Ok(VerifyRollout::build(&VerifySettings { verifiers, require, private_paths: private_paths(context) })?)
     }
+}
+
+/// Where programs under test might find what they are tested with: the workspace, and the stores with the prompts.
+pub(super) fn private_paths(context: &Context<'_>) -> Vec<PathBuf> {
+    let stores = context.inputs.values().flat_map(|input| {
+        let tables = input.table_folders(Prompt::TABLE);
+        tables.into_iter().chain([input.folder.clone()])
+    });
+    let mut paths = vec![context.around.resolver.workspace().to_owned(), context.out.path().to_owned()];
+    paths.extend(stores.filter_map(|folder| Some(folder.parent()?.to_owned())));
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 /// Settings with which a verifier cannot be built.
@@ -186,6 +201,9 @@ pub(super) struct VerifyRollout {
 pub(super) struct VerifySettings {
     pub(super) verifiers: Vec<VerifierSettings>,
     pub(super) require: Require,
+    /// Folders that programs under test must not see.
+    #[serde(default)]
+    pub(super) private_paths: Vec<PathBuf>,
 }
 
 impl RowFunction for VerifyRollout {
@@ -196,7 +214,8 @@ impl RowFunction for VerifyRollout {
     type Out = VerdictRow;
 
     fn build(settings: &VerifySettings) -> Result<Self, VerifyError> {
-        let verifiers = settings.verifiers.iter().map(VerifierSettings::build).collect::<Result<_, _>>()?;
+        let build = |verifier: &VerifierSettings| verifier.build_beside(&settings.private_paths);
+        let verifiers = settings.verifiers.iter().map(build).collect::<Result<_, _>>()?;
         Ok(Self { verifiers, require: settings.require })
     }
 

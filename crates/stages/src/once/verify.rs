@@ -42,8 +42,8 @@ impl FileCounts {
 }
 
 /// The verifier called `name` with settings given as `key=value`, where the value is YAML and the key may be a path of
-/// keys with dots.
-pub fn verifier(name: &str, settings: &[String]) -> Result<Box<dyn Verifier>, PipelineError> {
+/// keys with dots. Programs under test do not see the folder of `input`, which holds what they are tested with.
+pub fn verifier(name: &str, settings: &[String], input: Option<&Path>) -> Result<Box<dyn Verifier>, PipelineError> {
     let names = retort_verify::names();
     if !names.contains(&name) {
         let message = format!("there is no verifier `{name}`; verifiers: {}", names.join(", "));
@@ -76,7 +76,8 @@ pub fn verifier(name: &str, settings: &[String]) -> Result<Box<dyn Verifier>, Pi
     }
     let settings: VerifierSettings = serde_json::from_value(whole)
         .map_err(|error| PipelineError::argument(format!("settings of `{name}`: {error}")))?;
-    Ok(settings.build().map_err(StageError::from)?)
+    let folder = input.and_then(|file| file.canonicalize().ok()?.parent().map(Path::to_owned));
+    Ok(settings.build_beside(folder.as_slice()).map_err(StageError::from)?)
 }
 
 /// The schema of one verifier's settings.
