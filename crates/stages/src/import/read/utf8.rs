@@ -125,8 +125,7 @@ mod tests {
     /// The row that holds them says so.
     #[test]
     fn damaged_bytes_are_passed_on() {
-        for bytes in [b"{\"a\": \"\xff\"}\nx".as_slice(), b"a\n\xf0\x9f", "\u{6570}".as_bytes()[..2].into(), b"1\x802"]
-        {
+        for bytes in [b"{\"a\": \"\xff\"}\nx".as_slice(), b"a\n\xf0\x9f", &"\u{6570}".as_bytes()[..2], b"1\x802"] {
             assert_eq!(read(bytes), Ok(bytes.to_vec()));
         }
     }
