@@ -28,7 +28,9 @@ fn begin(recipe: &str) -> (tempfile::TempDir, PathBuf) {
 fn run_reduced(folder: &Path, file: &Path, changes: &[&str]) {
     let file = file.to_string_lossy();
     let mut arguments = vec!["run", &*file, "--quiet", "--memory", "3GB"];
-    changes.iter().for_each(|change| arguments.extend(["--set", change]));
+    for change in changes {
+        arguments.extend(["--set", change]);
+    }
     succeed(folder, &arguments);
 }
 

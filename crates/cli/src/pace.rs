@@ -116,7 +116,7 @@ pub fn three_digits(value: f64) -> String {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn rates_have_three_digits() {
@@ -140,7 +140,7 @@ mod tests {
     fn only_new_work_counts_for_rate_and_eta() {
         let pace = Pace { total: Some(1000), done: 520, found: 400 };
         assert_eq!(pace.rate(MINUTE).as_deref(), Some("2.00/s"));
-        assert_eq!(pace.eta(MINUTE), Some(Duration::from_secs(240)));
+        assert_eq!(pace.eta(MINUTE), Some(Duration::from_mins(4)));
         let waiting = Pace { done: 400, ..pace };
         assert_eq!((waiting.rate(MINUTE), waiting.eta(MINUTE)), (None, None));
     }

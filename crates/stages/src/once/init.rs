@@ -114,7 +114,7 @@ impl Recipe {
     pub fn to_fill_in(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(self.file.content);
         let comment = text.lines().skip_while(|line| *line != FILL_IN).take_while(|line| line.starts_with('#'));
-        comment.map(|line| line.trim_start_matches(['#']).strip_prefix(' ').unwrap_or_default().to_owned()).collect()
+        comment.map(|line| line.trim_start_matches('#').strip_prefix(' ').unwrap_or_default().to_owned()).collect()
     }
 
     /// Writes the pipeline, what it reads, and the schema that editors check it with into `folder`. Files that are there
