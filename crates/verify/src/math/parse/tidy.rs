@@ -26,7 +26,7 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
         [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Num(_) | Tok::Minus | Tok::Frac, .. }, ..]
             if matches!(
                 word.to_lowercase().as_str(),
-                "approximately" | "about" | "roughly" | "around" | "nearly" | "exactly" | "约" | "大约" | "约为"
+                "approximately" | "about" | "roughly" | "around" | "exactly" | "约" | "大约" | "约为"
             ) =>
         {
             1
