@@ -45,7 +45,7 @@ use self::{
     identity::Same,
     parse::{Parsed, parse},
     units::Question,
-    writing::{by_writing, decimal_comma, is_visible, key, only_words},
+    writing::{by_writing, decimal_comma, has_modulus, is_visible, key, only_words},
 };
 use crate::{Case, Outcome, Verifier, VerifyError, options};
 
@@ -232,6 +232,7 @@ impl<'t> Expected<'t> {
                 let value = !matches!(expected.expr, Expr::Text(_));
                 // Another place of the text may hold what an announcement or a formula does not.
                 let sure = matches!(candidate.place, Place::Boxed | Place::Tagged | Place::Whole)
+                    && (candidate.place == Place::Boxed || !candidate.text.contains("\\boxed"))
                     && malformed
                     && value
                     && candidate.bare.is_none()
@@ -267,7 +268,8 @@ impl<'t> Expected<'t> {
                 same = Same::Unknown("one of several boxes");
             }
         }
-        if same.is_equal() && (by_writing(&candidate.text) || by_writing(&self.text)) {
+        let (a, b) = (&candidate.text, &self.text);
+        if same.is_equal() && (by_writing(a) || by_writing(b) || has_modulus(a) != has_modulus(b)) {
             same = Same::Unknown("equal, if the notation that both have means the same");
         }
         let place = candidate.place.name();

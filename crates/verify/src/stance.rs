@@ -51,7 +51,7 @@ static COMPARING: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)(?-u:\b)(?:than|less|more|greater|fewer|smaller|larger|bigger|between|differs?|different|close|near|nearly|almost",
         r"|least|most|twice|thrice|half|double|triple|squared?|cubed?|reciprocal|negative|opposite|inverse|root|off|minus|plus",
         r"|times|divided|multiple|multiplied|beyond|above|below|under|over|exceeds?|exceed|up to|within|factor|power|percent of",
-        r"|point|sum of|product of|difference|adding|subtracting|multiplying|dividing|obtained|divisible|proportional)(?-u:\b)|小于|大于|少于|多于|接近|倍|相反数|倒数|平方|立方|超过|不到",
+        r"|point|sum of|product of|difference|adding|subtracting|multiplying|dividing|obtained|divisible|proportional)(?-u:\b)|比\s*$|小于|大于|少于|多于|接近|倍|相反数|倒数|平方|立方|超过|不到",
     ))
 });
 

@@ -19,7 +19,8 @@ fn pattern(text: &str) -> Regex {
 
 /// Why two answers that were read as different may be the same; `None` where nothing speaks for it.
 pub fn may_be_same(a: &str, b: &str) -> Option<&'static str> {
-    if a.len() > LONGEST || b.len() > LONGEST {
+    let spoken = |text: &str| text.contains(|c: char| c.is_alphabetic() || matches!(c, ':' | '°' | '\'' | '∅'));
+    if a.len() > LONGEST || b.len() > LONGEST || !spoken(a) && !spoken(b) {
         return None;
     }
     let (a, b) = (plain(a), plain(b));

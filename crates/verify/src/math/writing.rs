@@ -80,6 +80,13 @@ pub fn by_writing(text: &str) -> bool {
     text.len() <= 400 && NOTATION.is_match(text)
 }
 
+/// Whether a text has the modulus of a number that may be complex: `|z|^2` is not `z^2`.
+pub fn has_modulus(text: &str) -> bool {
+    ["|z|", "|w|", "\\left|z\\right|", "\\lvert z \\rvert", "\\lvert z\\rvert"]
+        .iter()
+        .any(|modulus| text.contains(modulus))
+}
+
 /// A text of nothing but words, two letters at least, in lower case and without its `\text{…}`.
 pub fn only_words(text: &str) -> Option<String> {
     let mut text = clean::trimmed(text).to_owned();

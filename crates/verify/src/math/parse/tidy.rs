@@ -78,7 +78,19 @@ fn systems(tokens: &mut Vec<Token>) {
 fn concludes(word: &str) -> bool {
     matches!(
         word.to_lowercase().as_str(),
-        "therefore" | "thus" | "hence" | "then" | "finally" | "所以" | "因此" | "故" | "即" | "donc"
+        "therefore"
+            | "thus"
+            | "hence"
+            | "then"
+            | "finally"
+            | "所以"
+            | "因此"
+            | "故"
+            | "即"
+            | "则"
+            | "解得"
+            | "得"
+            | "donc"
     )
 }
 
