@@ -61,7 +61,7 @@ static RETRACTING: LazyLock<Regex> = LazyLock::new(|| {
         r"(?i)(?-u:\b)(?:wait|actually|wrong|incorrect|mistake|mistaken|error|oops|sorry|correction|cannot solve|can['’]t solve",
         r"|could ?n[o'’]t (?:solve|find)|found nothing|find nothing|not sure|unsure|don['’]t know|do not know|is not the answer",
         r"|isn['’]t the answer|but i (?:get|got|find|found)|not correct|isn['’]t correct|isn['’]t right|not right|no solution",
-        r"|let me re(?:check|consider|do|think)|should be|scratch that|make that|i meant|on second thought|however)(?-u:\b)|(?-u:\b)(?:edit|update|revised)\s*:|[.!?…,;]\s*no(?:pe)?[,.!]\s|不对|错了|錯了|等等|其实|有误|算错|更正|ошибка|틀렸",
+        r"|let me re(?:check|consider|do|think)|should be|scratch that|make that|i meant|on second thought|however,? (?:that|this) (?:is|was|ignores?|forgets?|misses|overlooks?))(?-u:\b)|(?-u:\b)(?:edit|update|revised)\s*:|[.!?…,;]\s*no(?:pe)?[,.!]\s|不对|错了|錯了|等等|其实|有误|算错|更正|ошибка|틀렸",
     ))
 });
 

@@ -94,6 +94,21 @@ fn measure(text: &str) -> Option<Vec<(BigRational, String)>> {
     (1..=4).contains(&found.len()).then_some(found)
 }
 
+/// The kind and size of a unit; degrees are a kind of their own, but for revolutions.
+fn size(unit: &str) -> Option<(String, BigRational)> {
+    let name = match unit {
+        "$" => "dollar",
+        "€" => "euro",
+        "£" => "pound",
+        "¥" => "yuan",
+        "₹" => "rupee",
+        "°" => return Some(("degree".to_owned(), BigRational::from_integer(1.into()))),
+        revolutions if revolutions.starts_with("rev") => return None,
+        other => other,
+    };
+    units::size(&name.replace(['{', '}'], ""))
+}
+
 /// Whether two measures may agree: equal in known units, or one of them in a unit that is not known.
 fn measures_may_agree(a: &str, b: &str) -> bool {
     let (Some(a), Some(b)) = (measure(a), measure(b)) else { return false };
@@ -105,7 +120,7 @@ fn measures_may_agree(a: &str, b: &str) -> bool {
         let mut kind = None;
         let mut sum = BigRational::zero();
         for (value, unit) in parts {
-            let (own, size) = units::size(&unit.replace(['{', '}'], ""))?;
+            let (own, size) = size(unit)?;
             if *kind.get_or_insert_with(|| own.clone()) != own {
                 return None;
             }
@@ -201,13 +216,16 @@ fn is_nothing(text: &str) -> bool {
         || matches!(text.as_str(), "∞" | "diverges" | "divergent" | "infinity")
 }
 
+/// Short forms of days.
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
 /// `Mon` against `Monday`, `True` against `Yes`, `all reals` and `positive infinity` against their signs.
 fn abbreviates(short: &str, long: &str) -> bool {
     let words = |text: &str| text.len() > 1 && text.chars().all(|c| c.is_alphabetic() || c == ' ');
     let (short, long) = (short.to_lowercase(), long.to_lowercase());
     let (yes, no) = (["yes", "true"], ["no", "false"]);
     let said = |pair: [&str; 2]| pair.contains(&short.as_str()) && pair.contains(&long.as_str());
-    words(&short) && words(&long) && short.len() == 3 && long.len() > 3 && long.starts_with(&short)
+    words(&short) && words(&long) && DAYS.contains(&short.as_str()) && long.starts_with(&short)
         || said(yes)
         || said(no)
         || matches!(short.as_str(), "positive infinity" | "plus infinity" | "all reals") && long.contains('∞')

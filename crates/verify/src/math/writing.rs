@@ -73,7 +73,7 @@ pub fn by_writing(text: &str) -> bool {
     static NOTATION: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
             r"\\(?:forall|exists|nexists|otimes|oplus|star|odot|ltimes|rtimes)(?:[^A-Za-z]|$)|^\s*(?:[NSEW]\s*[\d.]+\s*(?:°|\^)[^,;]*[NSEW])\s*$",
-            r"|^[\s$]*[A-Z]{2,4}[\s$]*$|^(?:\\left)?\[[^\[\],;]*[A-Za-z][^\[\],;]*\]$|\d\s*\n\s*[-+]\s*\d",
+            r"|^[\s$]*[A-Z]{2,4}[\s$]*$|^(?:\\left)?\[[^\[\],;&]*[A-Za-z][^\[\],;&]*\]$|\d\s*\n\s*[-+]\s*\d",
         ))
         .expect("the pattern is constant")
     });
