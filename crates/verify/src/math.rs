@@ -339,8 +339,10 @@ impl<'t> Expected<'t> {
         {
             return Some(Same::Unknown("a factorial, or the end of a sentence"));
         }
-        if let Some(why) = measures::may_be_same(&candidate.text, &self.text) {
-            return Some(Same::Unknown(why));
+        if settings.units != UnitPolicy::Ignore
+            && let Some(same) = measures::may_be_same(&candidate.text, &self.text)
+        {
+            return Some(same);
         }
         // A single letter in another case: a choice, or another variable.
         let letter = |expr: &Expr| match expr {

@@ -7,7 +7,7 @@ use num_rational::BigRational;
 use num_traits::Zero;
 use regex::Regex;
 
-use super::{clean, units};
+use super::{clean, identity::Same, units};
 use crate::number;
 
 /// Bytes of an answer that is one measure or one word.
@@ -17,29 +17,25 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is constant")
 }
 
-/// Why two answers that were read as different may be the same; `None` where nothing speaks for it.
-pub fn may_be_same(a: &str, b: &str) -> Option<&'static str> {
+/// Whether two answers that were read as different are, or may be, the same; `None` where nothing speaks for it.
+pub fn may_be_same(a: &str, b: &str) -> Option<Same> {
     let spoken = |text: &str| text.contains(|c: char| c.is_alphabetic() || matches!(c, ':' | '°' | '\'' | '∅'));
     if a.len() > LONGEST || b.len() > LONGEST || !spoken(a) && !spoken(b) {
         return None;
     }
     let (a, b) = (plain(a), plain(b));
     let either = |rule: fn(&str, &str) -> bool| rule(&a, &b) || rule(&b, &a);
-    if measures_may_agree(&a, &b) {
-        Some("measures that may be the same")
-    } else if either(clocks) {
-        Some("a time of day in another writing")
-    } else if either(numerals) {
-        Some("a number in another writing")
-    } else if either(dates) {
-        Some("a date in another writing")
-    } else if is_nothing(&a) && is_nothing(&b) {
-        Some("words that say that there is none")
-    } else if either(abbreviates) {
-        Some("a word and a short form")
-    } else {
-        None
-    }
+    let why = match measures_agree(&a, &b) {
+        Some(true) => return Some(Same::Equal("measures")),
+        Some(false) => "a unit that is not known",
+        None if either(clocks) => "a time of day in another writing",
+        None if either(numerals) => "a number in another writing",
+        None if either(dates) => "a date in another writing",
+        None if is_nothing(&a) && is_nothing(&b) => "words that say that there is none",
+        None if either(abbreviates) => "a word and a short form",
+        None => return None,
+    };
+    Some(Same::Unknown(why))
 }
 
 /// A short answer without LaTeX's marks.
@@ -109,12 +105,12 @@ fn size(unit: &str) -> Option<(String, BigRational)> {
     units::size(&name.replace(['{', '}'], ""))
 }
 
-/// Whether two measures may agree: equal in known units, or one of them in a unit that is not known.
-fn measures_may_agree(a: &str, b: &str) -> bool {
-    let (Some(a), Some(b)) = (measure(a), measure(b)) else { return false };
+/// Whether two measures are equal in known units, or may be because one of them has a unit that is not known.
+fn measures_agree(a: &str, b: &str) -> Option<bool> {
+    let (a, b) = (measure(a)?, measure(b)?);
     let written = |parts: &[(BigRational, String)]| parts.iter().map(|(_, unit)| unit.clone()).collect::<Vec<_>>();
     if written(&a) == written(&b) {
-        return false;
+        return None;
     }
     let total = |parts: &[(BigRational, String)]| {
         let mut kind = None;
@@ -129,8 +125,8 @@ fn measures_may_agree(a: &str, b: &str) -> bool {
         Some((kind, sum))
     };
     match (total(&a), total(&b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => true,
+        (Some(a), Some(b)) => (a == b).then_some(true),
+        _ => Some(false),
     }
 }
 
@@ -237,6 +233,9 @@ mod tests {
 
     #[test]
     fn what_may_be_the_same_is_no_sure_mistake() {
+        for (a, b) in [("1 h 30 min", "1.5 h"), ("3 m 20 cm", "320 cm"), ("1 kWh", "3.6 MJ")] {
+            assert!(may_be_same(a, b).is_some_and(|same| same.is_equal()), "{a} {b}");
+        }
         for (a, b) in [
             ("1 h 30 min", "1.5 h"),
             ("1h30m", "90 min"),
