@@ -232,7 +232,7 @@ impl<'t> Expected<'t> {
                 let value = !matches!(expected.expr, Expr::Text(_));
                 // Another place of the text may hold what an announcement or a formula does not.
                 let sure = matches!(candidate.place, Place::Boxed | Place::Tagged | Place::Whole)
-                    && (candidate.place == Place::Boxed || !candidate.text.contains("\\boxed"))
+                    && (candidate.place == Place::Boxed || boxes::open_box(&candidate.text).is_none())
                     && malformed
                     && value
                     && candidate.bare.is_none()

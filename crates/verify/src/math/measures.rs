@@ -1,13 +1,13 @@
 //! Pairs of short answers that may be the same though their readings differ: measures in several units, times of day,
 //! numerals and words of other customs. None of them is a sure mistake.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use num_rational::BigRational;
 use num_traits::Zero;
 use regex::Regex;
 
-use super::{clean, identity::Same, units};
+use super::{clean, identity::Same, numerals::multiplier, units};
 use crate::number;
 
 /// Bytes of an answer that is one measure or one word.
@@ -81,7 +81,8 @@ fn measure(text: &str) -> Option<Vec<(BigRational, String)>> {
         let unit = format!("{}{}", &pair[1], pair[4].trim());
         // `2x` is an expression; a unit stands apart from its number, or is known.
         let letters = unit.chars().filter(|c| c.is_alphabetic()).count();
-        if unit.is_empty() || letters == 1 && pair[3].is_empty() && !units::is_known(unit.trim()) {
+        let multiplies = unit.split(' ').next().is_some_and(|word| multiplier(word).is_some());
+        if unit.is_empty() || multiplies || letters == 1 && pair[3].is_empty() && !units::is_known(unit.trim()) {
             return None;
         }
         found.push((number::decimal(&pair[2])?, unit.trim_end_matches([' ', '.']).to_owned()));
@@ -90,19 +91,26 @@ fn measure(text: &str) -> Option<Vec<(BigRational, String)>> {
     (1..=4).contains(&found.len()).then_some(found)
 }
 
-/// The kind and size of a unit; degrees are a kind of their own, but for revolutions.
-fn size(unit: &str) -> Option<(String, BigRational)> {
+/// The kinds and sizes that a unit has; degrees are a kind of their own, but for revolutions.
+fn sizes(unit: &str) -> Vec<(String, BigRational)> {
+    match unit {
+        "°" => vec![("degree".to_owned(), BigRational::from_integer(1.into()))],
+        revolutions if revolutions.starts_with("rev") => Vec::new(),
+        other => units::sizes(&named(other)),
+    }
+}
+
+/// A unit in the table's spelling.
+fn named(unit: &str) -> String {
     let name = match unit {
         "$" => "dollar",
         "€" => "euro",
         "£" => "pound",
         "¥" => "yuan",
         "₹" => "rupee",
-        "°" => return Some(("degree".to_owned(), BigRational::from_integer(1.into()))),
-        revolutions if revolutions.starts_with("rev") => return None,
         other => other,
     };
-    units::size(&name.replace(['{', '}'], ""))
+    name.replace(['{', '}'], "")
 }
 
 /// Whether two measures are equal in known units, or may be because one of them has a unit that is not known.
@@ -112,11 +120,24 @@ fn measures_agree(a: &str, b: &str) -> Option<bool> {
     if written(&a) == written(&b) {
         return None;
     }
+    if let ([(a, a_unit)], [(b, b_unit)]) = (a.as_slice(), b.as_slice()) {
+        // Each unit in each of its meanings: a cent of a dollar, a ton of two sizes.
+        let (a_sizes, b_sizes) = (sizes(a_unit), sizes(b_unit));
+        let mut equal = Vec::new();
+        for (kind, size) in &a_sizes {
+            equal.extend(b_sizes.iter().filter(|(other, _)| other == kind).map(|(_, other)| a * size == b * other));
+        }
+        return match (a_sizes.is_empty() || b_sizes.is_empty(), equal.contains(&true), equal.contains(&false)) {
+            (true, ..) | (_, true, true) => Some(false),
+            (_, true, false) => Some(true),
+            (_, false, _) => None,
+        };
+    }
     let total = |parts: &[(BigRational, String)]| {
         let mut kind = None;
         let mut sum = BigRational::zero();
         for (value, unit) in parts {
-            let (own, size) = size(unit)?;
+            let [(own, size)]: [(String, BigRational); 1] = sizes(unit).try_into().ok()?;
             if *kind.get_or_insert_with(|| own.clone()) != own {
                 return None;
             }
@@ -138,13 +159,14 @@ fn clocks(clock: &str, other: &str) -> bool {
         return false;
     }
     let time = |parts: &[(BigRational, String)]| {
-        let second = units::size("s").map(|(kind, _)| kind);
-        parts.iter().all(|(_, unit)| units::size(unit).map(|(kind, _)| kind) == second)
+        let seconds = units::sizes("s");
+        let lasts = |unit: &str| units::sizes(unit).iter().any(|(kind, _)| seconds.iter().any(|(own, _)| own == kind));
+        parts.iter().all(|(_, unit)| lasts(unit))
     };
     OTHER.is_match(&other.to_lowercase()) || clock.contains(':') && measure(other).is_some_and(|parts| time(&parts))
 }
 
-/// `XIV` or `0x1F` against an integer, `1st` against `first`, `a couple` against 2.
+/// `XIV` against an integer, `1st` against `first`, `a couple` against 2.
 fn numerals(number: &str, other: &str) -> bool {
     static ORDINAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d+(?:st|nd|rd|th)$"));
     static NAMED: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:the )?[a-z -]*(?:first|second|third|th)$"));
@@ -153,7 +175,7 @@ fn numerals(number: &str, other: &str) -> bool {
         return NAMED.is_match(&lower);
     }
     let Ok(value) = number.parse::<u64>() else { return false };
-    value == 2 && lower == "a couple" || roman(other) == Some(value) || prefixed(&lower) == Some(value)
+    value == 2 && lower == "a couple" || roman(other) == Some(value)
 }
 
 /// A Roman numeral of two letters or more.
@@ -172,13 +194,6 @@ fn roman(text: &str) -> Option<u64> {
     u64::try_from(sum).ok()
 }
 
-/// `0x1f`, `0b101` and `0o17`.
-fn prefixed(text: &str) -> Option<u64> {
-    [("0x", 16), ("0b", 2), ("0o", 8)]
-        .into_iter()
-        .find_map(|(prefix, base)| u64::from_str_radix(text.strip_prefix(prefix)?, base).ok())
-}
-
 /// `2024-01-05` against `January 5, 2024`.
 fn dates(date: &str, other: &str) -> bool {
     static MONTH: LazyLock<Regex> = LazyLock::new(|| {
@@ -187,7 +202,11 @@ fn dates(date: &str, other: &str) -> bool {
         )
     });
     static WRITTEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4})?$"));
-    MONTH.is_match(date) && (WRITTEN.is_match(other) || MONTH.is_match(other))
+    let numbers = |text: &str| {
+        text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect::<BTreeSet<u32>>()
+    };
+    let (a, b) = (numbers(date), numbers(other));
+    MONTH.is_match(date) && (WRITTEN.is_match(other) || MONTH.is_match(other)) && (a.is_subset(&b) || b.is_subset(&a))
 }
 
 /// Words, and signs, for no value at all.
@@ -195,21 +214,10 @@ fn is_nothing(text: &str) -> bool {
     let text = text.to_lowercase();
     matches!(
         text.as_str(),
-        "none"
-            | "0"
-            | "zero"
-            | "∅"
-            | "dne"
-            | "undefined"
-            | "impossible"
-            | "empty set"
-            | "the empty set"
-            | "无解"
-            | "不存在"
+        "none" | "∅" | "dne" | "undefined" | "impossible" | "empty set" | "the empty set" | "无解" | "不存在"
     ) || ["no solution", "no real solution", "does not exist", "doesn't exist", "no such"]
         .iter()
         .any(|start| text.starts_with(start))
-        || matches!(text.as_str(), "∞" | "diverges" | "divergent" | "infinity")
 }
 
 /// Short forms of days.
@@ -224,7 +232,8 @@ fn abbreviates(short: &str, long: &str) -> bool {
     words(&short) && words(&long) && DAYS.contains(&short.as_str()) && long.starts_with(&short)
         || said(yes)
         || said(no)
-        || matches!(short.as_str(), "positive infinity" | "plus infinity" | "all reals") && long.contains('∞')
+        || matches!(short.as_str(), "diverges" | "divergent" | "positive infinity" | "plus infinity" | "all reals")
+            && long.contains('∞')
 }
 
 #[cfg(test)]
@@ -246,7 +255,6 @@ mod tests {
             ("noon", "12:00 pm"),
             ("90 minutes", "1:30"),
             ("XIV", "14"),
-            ("0x1F", "31"),
             ("1st", "first"),
             ("January 5, 2024", "2024-01-05"),
             (r"\emptyset", "no solution"),

@@ -69,8 +69,8 @@ const TABLE: &[(&str, i64, i64, &str)] = &[
     ("斤", 500, 1, "g"),
     ("t tonne 吨", 1_000_000, 1, "g"),
     ("ton", 1_000_000, 1, "g"),
-    ("ton", 2000, 1, "lb"),
     ("lb lbs pound", 45_359_237, 100_000, "g"),
+    ("ton", 2000, 1, "lb"),
     ("oz ounce", 1, 16, "lb"),
     ("s sec second 秒 秒钟", 1, 1, "s"),
     ("ms millisecond 毫秒", 1, 1000, "s"),
@@ -430,12 +430,9 @@ pub fn is_known(word: &str) -> bool {
     meanings(word, &KNOWN).is_some()
 }
 
-/// The kind and size of a phrase of nothing but units of the table, if it has only one meaning.
-pub fn size(phrase: &str) -> Option<(String, BigRational)> {
-    match measures(&pieces(phrase), &KNOWN).as_slice() {
-        [(dims, size)] => Some((format!("{dims:?}"), size.clone())),
-        _ => None,
-    }
+/// The kinds and sizes that a phrase of nothing but units of the table may have.
+pub fn sizes(phrase: &str) -> Vec<(String, BigRational)> {
+    measures(&pieces(phrase), &KNOWN).into_iter().map(|(dims, size)| (format!("{dims:?}"), size)).collect()
 }
 
 /// Compares two phrases of units.
