@@ -403,10 +403,8 @@ impl Phrase {
         match all.find(|((a, _), (b, _))| a == b) {
             Some(((_, a), (_, b))) if a == b => Units::Agree,
             // A ton is 1000 kilograms or 2000 pounds.
-            Some(((dims, a), (_, b))) => match [self, other].iter().any(|phrase| phrase.has_sizes(dims)) {
-                true => Units::Unclear,
-                false => Units::Factor(a / b),
-            },
+            Some(((dims, _), _)) if self.has_sizes(dims) || other.has_sizes(dims) => Units::Unclear,
+            Some(((_, a), (_, b))) => Units::Factor(a / b),
             // Any unit may be meant by `square units`.
             None if self.is_of(&["unit"]) != other.is_of(&["unit"]) => Units::Unclear,
             None if INEXACT.iter().any(|bases| self.is_of(bases) && other.is_of(bases)) => Units::Inexact,
