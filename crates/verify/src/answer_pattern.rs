@@ -96,6 +96,10 @@ impl Verifier for AnswerPattern {
             return Outcome::new(Verdict::Incorrect, "no_answer", "the answer's mark is missing");
         };
         match (last_number(answer), last_number(reference)) {
+            (Some(found), Some(expected)) if found.doubt() != expected.doubt() => {
+                let reason = found.doubt().or(expected.doubt()).unwrap_or_default();
+                Outcome::new(Verdict::Undecided, "changed", reason).with_answer(found.text)
+            }
             (Some(found), Some(expected)) if found.is_value() && expected.is_value() => {
                 let verdict = if found.value == expected.value { Verdict::Correct } else { Verdict::Incorrect };
                 Outcome::new(verdict, "number", "compared as numbers").with_answer(found.text)
@@ -125,6 +129,9 @@ mod tests {
         assert_eq!(verdict(with("A:"), "A: 18", "steps\nA: 18"), Verdict::Correct);
         assert_eq!(verdict(with("A:"), "it is 18", "18"), Verdict::Incorrect);
         assert_eq!(verdict(with("A:"), "A:\nParis.", "paris"), Verdict::Correct);
+        for changed in ["#### 5 million", "#### not 5", "#### <5", "#### 4 or 5"] {
+            assert_eq!(verdict(with("####"), changed, "5"), Verdict::Undecided, "{changed}");
+        }
         let group = AnswerPatternSettings { regex: Some(r"<<(.*?)>>".into()), ..Default::default() };
         assert_eq!(verdict(group, "<<2>> <<3>>", "3"), Verdict::Correct);
     }

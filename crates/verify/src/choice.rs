@@ -89,9 +89,9 @@ impl Verifier for Choice {
 /// `answer is (B)`, `答案：B`, `故选 BD`: what stands before the letters.
 static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"(?:(?i:answers?|options?|choices?|choose|respuesta|réponse|antwort|ответ|答え)",
-        r"|答案|正确选项|故选|应选|选择|选)",
-        r"[\s*_]*(?i:is|are|would be|should be|option|choice|es|est|ist|は|是|应为|为|為|项|[:：=–—-]|[\s*_])*",
+        r"(?:(?i:answers?|ans\.?|options?|choices?|letter|choose|pick|go with|correct\s*:|respuesta|réponse|antwort|resposta|risposta|ответ|答え|정답)|####",
+        r"|(?i:(?-u:\b)(?:therefore|thus|hence),?\s)|答案|正确选项|正确的是|故选|应选|选择|选)",
+        r"[\s*_]*(?i:(?:is|are|would be|should be|option|choice|correcta|es|la|est|ist)(?-u:\b)|[éèは은]|是|应为|为|為|项|[:：=–—-]|[\s*_])*",
     ))
     .expect("the pattern is constant")
 });
@@ -99,8 +99,8 @@ static ANCHOR: LazyLock<Regex> = LazyLock::new(|| {
 /// Letters behind an anchor, with their separators and marks.
 static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"^[\s*_($\[{]*((?:\\(?:text|textbf|textrm|mathrm|mathbf|boxed)\s*\{)*[(\[]?[A-Z][)\]]?(?:\s*(?:,|\band\b|\bor\b|&|、|和|或|，|/)?\s*\(?[A-Z]\b\)?)*",
-        r"|(?:\\(?:text|textbf|mathrm|mathbf)\{)*[(\[]?[a-z][)\]]?)[)\]}*_$]*",
+        r"^[\s*_($\[{（【'\x22“]*((?:\\(?:text|textbf|textrm|mathrm|mathbf|boxed)\s*\{)*[(\[]?[A-Z][)\]]?(?:\s*(?:,|\band\b|\bor\b|&|、|和|或|，|/)?\s*\(?[A-Z]\b\)?)*",
+        r"|(?:\\(?:text|textbf|mathrm|mathbf)\{)*[(\[]?[a-z][)\]]?)[)\]}*_$）】'\x22”]*",
     ))
     .expect("the pattern is constant")
 });
@@ -108,21 +108,27 @@ static CHOSEN: LazyLock<Regex> = LazyLock::new(|| {
 /// What may follow a chosen letter: an end, or words that speak of the choice. `A dog` names no option.
 static CLOSED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
-        r"^(?:$|[.,;:!?)\]}*_$。，；：！、）<\\\n\r]|\s*$|\s*\n|\s+[-–—(]|\s*[—–]|选项|项|\s+(?i:because|since|as|due|which|given|is|are|was|option|seems|looks|only|with|from)\b",
-        r"|\s*(?:因为|由于|是|错|不|正确|对))",
+        r"^(?:$|[.,;:!?)\]}*_$。，；：！、）<\\\n\r]|\s*$|\s*\n|\s+[-–—(]|\s*[—–]|选项|项|\s+(?i:because|since|as|due|which|given|option|only|with|from|is (?:the |my )?(?:correct|right|true|best|answer|final|option|choice))\b",
+        r"|\s*(?:因为|由于|是|错|不|正确|对|です|입니다))",
     ))
     .expect("the pattern is constant")
 });
 
 /// `B is correct`, `B选项正确`.
 static CORRECT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\b([A-Z])\)?(?:\s+is\s+(?:the\s+)?(?:correct|right|true)\b|(?:选项|项)?(?:是)?正确)")
+    Regex::new(r"\b([A-Z])\)?(?:\s+is\s+(?:the\s+|my\s+)?(?:correct|right|true|(?:final\s+|best\s+)?answer)\b|(?:选项|项)?(?:是)?正确)")
         .expect("the pattern is constant")
 });
 
 /// `A) text`, `(A) text`, `A. text`, `A: text` or `A、text` at the start of a line.
 static OPTION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^[\s*\-]*\(?([A-Z])[).:、．：]\s*(\S.*?)\s*$").expect("the pattern is constant"));
+
+/// Words behind a letter that are no option's text but say that it is wrong: `C: wrong`, `(C) is incorrect`.
+static DENIED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)^\W*(?:is\s+(?:wrong|incorrect|false|not|out)(?-u:\b)|(?:isn['’]t|cannot be|can['’]t be)(?-u:\b)|(?:wrong|incorrect)\W*$)")
+        .expect("the pattern is constant")
+});
 
 /// The options that a prompt lists, by letter.
 fn options(prompt: &str) -> Vec<(char, String)> {
@@ -177,10 +183,13 @@ impl Choice {
         let mut anchors: Vec<_> = ANCHOR.find_iter(text).map(|anchor| anchor.end()).collect();
         let first = anchors.len().saturating_sub(MAX_ANCHORS);
         let chosen = anchors.drain(first..).rev().find_map(|end| Some((end, self.behind(text, end, options)?)));
-        let mut correct: Vec<_> = CORRECT.captures_iter(text).filter_map(|found| found.get(1)).collect();
+        let mut correct: Vec<_> =
+            CORRECT.captures_iter(text).filter_map(|found| Some((found.get(1)?, found.get(0)?.end()))).collect();
         let first = correct.len().saturating_sub(MAX_ANCHORS);
-        let called = correct.drain(first..).rev().find_map(|letter| {
-            let asserted = stance::asserts(&text[..letter.start()], "");
+        let called = correct.drain(first..).rev().find_map(|(letter, end)| {
+            let reach = text[end..].char_indices().nth(MAX_SENTENCE).map_or(text.len(), |(at, _)| end + at);
+            let after = &text[end..reach];
+            let asserted = stance::asserts(&text[..letter.start()], after) && !stance::takes_back_box(after);
             let named = options::letters(letter.as_str(), self.settings.last_letter)?;
             asserted.then_some((letter.start(), named))
         });
@@ -194,13 +203,15 @@ impl Choice {
         // `not B but C`
         let part = stance::asserted(rest[..reach].split(['\n', '。']).next().unwrap_or_default());
         let rest = &rest[part.as_ptr() as usize - rest.as_ptr() as usize..];
-        let captures = CHOSEN.captures(rest);
+        let reach = rest.char_indices().nth(MAX_SENTENCE).map_or(rest.len(), |(at, _)| at);
+        let captures = CHOSEN.captures(part);
         let letters = captures.and_then(|found| Some((found.get(0)?.end(), found.get(1)?.as_str())));
         let named = match letters {
-            Some((end, letters)) if rest[..end].ends_with(')') || CLOSED.is_match(&rest[end..]) => {
-                let reach = rest[end..].char_indices().nth(MAX_SENTENCE).map_or(rest.len(), |(at, _)| end + at);
-                options::letters(letters, self.settings.last_letter)
-                    .filter(|_| stance::asserts(&text[..anchor], &rest[end..reach]))
+            Some((end, letters)) if part[..end].ends_with(')') || CLOSED.is_match(&part[end..]) => {
+                let asserted = stance::asserts(&text[..anchor], &part[end..])
+                    && !stance::takes_back_box(&rest[part.len().min(reach)..reach])
+                    && !stance::takes_back_box(&part[end..]);
+                options::letters(letters, self.settings.last_letter).filter(|_| asserted)
             }
             _ => None,
         };
@@ -217,16 +228,22 @@ impl Choice {
         if let Some(named) = options::letters(text, self.settings.last_letter) {
             return Some(named);
         }
-        if let Some(named) = self.by_words(text, options) {
-            return Some(named);
+        let labelled = options::labelled(text, self.settings.last_letter).filter(|_| !text.contains('\n'));
+        let Some((letter, words)) = labelled.filter(|(_, words)| !words.is_empty()) else {
+            return self.by_words(text, options);
+        };
+        match self.by_words(&words, options) {
+            // `A. friction` where friction is B: either may be meant.
+            Some(named) if !named.letters.contains(&letter) => return None,
+            None if DENIED.is_match(&words) => return None,
+            _ => {}
         }
-        let (letter, _) = options::labelled(text, self.settings.last_letter).filter(|_| !text.contains('\n'))?;
         Some(Named { letters: Letters::from([letter]), marked: true, alternatives: false })
     }
 
     /// The letter of the one option that has these words.
     fn by_words(&self, text: &str, options: &[(char, String)]) -> Option<Named> {
-        let words = normalized(text);
+        let words = normalized(unwrapped(&options::bare(text)).trim_matches(['{', '}', ' ']));
         let mut same = options.iter().filter(|(_, option)| *option == words);
         match (same.next(), same.next()) {
             (Some((letter, _)), None) if *letter <= self.settings.last_letter => {

@@ -14,6 +14,7 @@ mod identity;
 mod lexer;
 mod limits;
 mod matrix;
+mod measures;
 mod nouns;
 mod numerals;
 mod parse;
@@ -44,7 +45,7 @@ use self::{
     identity::Same,
     parse::{Parsed, parse},
     units::Question,
-    writing::{decimal_comma, is_visible, key, only_words},
+    writing::{by_writing, decimal_comma, has_modulus, is_visible, key, only_words},
 };
 use crate::{Case, Outcome, Verifier, VerifyError, options};
 
@@ -53,6 +54,16 @@ impl MathSettings {
     pub fn build(&self) -> Result<Box<dyn Verifier>, VerifyError> {
         Ok(Box::new(Math { settings: self.clone() }))
     }
+}
+
+/// Whether a word behind a number multiplies it: `million`, `dozen`, `万`.
+pub(crate) fn multiplies(word: &str) -> bool {
+    numerals::multiplier(word).is_some()
+}
+
+/// Whether a word is a unit of measure.
+pub(crate) fn is_unit(word: &str) -> bool {
+    units::is_known(word)
 }
 
 /// Bytes up to which a malformed answer is a wrong one: longer ones may hold more than the answer.
@@ -216,9 +227,12 @@ impl<'t> Expected<'t> {
             }
             Err(reason) => {
                 // What is no mathematics at all cannot be the value that is asked for; what is only unknown here may.
-                let malformed = !reason.starts_with(parse::UNSUPPORTED);
+                let malformed = !reason.starts_with(parse::UNSUPPORTED)
+                    && measures::may_be_same(&candidate.text, &self.text).is_none();
                 let value = !matches!(expected.expr, Expr::Text(_));
-                let sure = candidate.place.is_sure()
+                // Another place of the text may hold what an announcement or a formula does not.
+                let sure = matches!(candidate.place, Place::Boxed | Place::Tagged | Place::Whole)
+                    && (candidate.place == Place::Boxed || boxes::open_box(&candidate.text).is_none())
                     && malformed
                     && value
                     && candidate.bare.is_none()
@@ -253,6 +267,10 @@ impl<'t> Expected<'t> {
             } else if candidate.parts.iter().any(equal) {
                 same = Same::Unknown("one of several boxes");
             }
+        }
+        let (a, b) = (&candidate.text, &self.text);
+        if same.is_equal() && (by_writing(a) || by_writing(b) || has_modulus(a) != has_modulus(b)) {
+            same = Same::Unknown("equal, if the notation that both have means the same");
         }
         let place = candidate.place.name();
         match same {
@@ -320,6 +338,11 @@ impl<'t> Expected<'t> {
             && Comparer::brief(settings, self.question).answers(&calm.expr, &expected.expr).is_equal()
         {
             return Some(Same::Unknown("a factorial, or the end of a sentence"));
+        }
+        if settings.units != UnitPolicy::Ignore
+            && let Some(same) = measures::may_be_same(&candidate.text, &self.text)
+        {
+            return Some(same);
         }
         // A single letter in another case: a choice, or another variable.
         let letter = |expr: &Expr| match expr {

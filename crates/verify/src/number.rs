@@ -10,7 +10,7 @@ use retort_records::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Outcome, Verifier, VerifyError, digits::ascii_digit};
+use crate::{Case, Outcome, Verifier, VerifyError, digits::ascii_digit, math};
 
 /// Digits of a number, its exponent included, above which it is not read: the limit before any work.
 const MAX_DIGITS: usize = 4000;
@@ -56,6 +56,9 @@ impl Verifier for Number {
             let reason = format!("the last number of the {whose} cannot be read");
             Outcome::new(Verdict::Undecided, "unreadable", reason)
         };
+        if math::is_cut_off(answer) {
+            return Outcome::new(Verdict::Incorrect, "truncated", "a box is opened and never closed");
+        }
         let Some(expected) = last_number(reference) else {
             return Outcome::new(Verdict::Undecided, "no_reference", "the reference answer has no number");
         };
@@ -64,6 +67,9 @@ impl Verifier for Number {
         };
         let Some(wanted) = &expected.value else { return unreadable("reference answer") };
         let Some(value) = &found.value else { return unreadable("answer").with_answer(found.text) };
+        if let Some(why) = found.doubt.filter(|_| answer.trim() != reference.trim() && found.doubt != expected.doubt) {
+            return Outcome::new(Verdict::Undecided, "changed", why).with_answer(found.text);
+        }
         if (found.operand || expected.operand) && !found.same_expression(&expected) && answer.trim() != reference.trim()
         {
             let reason = "the last number is part of an expression, which is not evaluated";
@@ -102,6 +108,8 @@ pub(crate) struct Found {
     pub value: Option<BigRational>,
     /// Whether an operator stands before it, as in `3/4`, `2^10` or `10-4`: it is not the value of the whole.
     operand: bool,
+    /// Why what stands around the number may make another one of it.
+    doubt: Option<&'static str>,
     /// The run of characters that ends with the number, and begins with an operand where the number is one.
     run: String,
     /// The value of the digits behind the last plain space, which may separate groups of digits or two numbers.
@@ -111,7 +119,12 @@ pub(crate) struct Found {
 impl Found {
     /// Whether the number stands for itself and can be compared.
     pub(crate) fn is_value(&self) -> bool {
-        self.value.is_some() && !self.operand
+        self.value.is_some() && !self.operand && self.doubt.is_none()
+    }
+
+    /// Why it may not be the number that is meant.
+    pub(crate) fn doubt(&self) -> Option<&'static str> {
+        self.doubt
     }
 
     /// Whether both are the last operand of one expression written without spaces, as in `3/4` and `2024-01-05`.
@@ -163,9 +176,38 @@ pub(crate) fn last_number(text: &str) -> Option<Found> {
         text: format!("{}{}", sign.unwrap_or_default(), whole.as_str()),
         value: read(&grouped),
         operand,
+        doubt: doubt(before, &text[whole.end()..]),
         run: text[run_start(before)..whole.end()].to_owned(),
         last_group: groups.rsplit_once(' ').and_then(|(_, group)| read(group)),
     })
+}
+
+/// Why the words and signs right around a number may make another one of it: `minus 5`, `5 million`, `5x`, `0x1F`, `5²`,
+/// `5:3`, `less than 5`, `not 5`.
+fn doubt(before: &str, after: &str) -> Option<&'static str> {
+    static BEFORE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"(?:[A-Za-z|]|_\{?|\d[:~.,']|[–—]|(?i:(?-u:\b)(?:minus|negative|not|than|or|between|half|twice)\s+|\d\s+to\s+)",
+            r"|[<≤≥≠~]=?\s*|(?:^|\s)>=?\s*|\\(?:lt|gt|le|ge|leq|geq|ne|neq|overline|dot|bar)\s*\{?|[-±]\\boxed\s*\{?|(?:负|不是|小于|大于)\s*)[$(]*$",
+        ))
+        .expect("the pattern is constant")
+    });
+    static AFTER: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(
+            r"^(?:[²³⁴⁵⁶⁷⁸⁹⁰¹⁻½⅓¼¾⅔_^|…]|\.\.\.|\\(?:pi|sqrt|ldots|dots|frac)|\s*(?:π|√)|[A-Za-z]\s*(?:[^A-Za-z\s]|$)|x\d)",
+        )
+        .expect("the pattern is constant")
+    });
+    let word = after.trim_start_matches([' ', '-']).split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    if math::multiplies(word) || matches!(word, "k" | "K") {
+        return Some("the word behind the last number multiplies it");
+    }
+    // `5m`, `$5`, `x=5`: a unit, a name that is given a value.
+    let unit = after.chars().next().is_some_and(char::is_alphabetic) && math::is_unit(word);
+    if BEFORE.is_match(before) || !unit && AFTER.is_match(after) {
+        return Some("what touches the last number may make another one of it");
+    }
+    None
 }
 
 /// Where the run of characters begins that `before` ends with.
@@ -346,6 +388,27 @@ mod tests {
         assert_eq!(verdict("6.02 × 10^23", "23"), Verdict::Incorrect);
         assert_eq!(verdict("on day 3 200 eggs", "200"), Verdict::Undecided);
         assert_eq!(verdict("3 200", "3200"), Verdict::Correct);
+        for changed in [
+            "minus 5",
+            "5 million",
+            "5k",
+            "5x",
+            "x_5",
+            "5²",
+            "3:5",
+            "0x5",
+            "4 or 5",
+            "less than 5",
+            "not 5",
+            r"-\boxed{5}",
+        ] {
+            assert_eq!(verdict(changed, "5"), Verdict::Undecided, "{changed}");
+        }
+        for same in ["5 km", "5km", r"\boxed{5}", "x=5", "$5", "5%", "5!", "equal to 5", "共5个", "<answer>5</answer>"]
+        {
+            assert_eq!(verdict(same, "5"), Verdict::Correct, "{same}");
+        }
+        assert_eq!(verdict(r"so \boxed{5", "5"), Verdict::Incorrect);
         assert_eq!(verdict("12,34", "34"), Verdict::Undecided);
     }
 

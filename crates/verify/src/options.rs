@@ -24,7 +24,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// A text without commands of type and without what they wrap around.
-fn bare(text: &str) -> String {
+pub fn bare(text: &str) -> String {
     let mut text = text.to_owned();
     for wrapper in [
         "\\textbf", "\\textrm", "\\textit", "\\text", "\\mathrm", "\\mathbf", "\\mathsf", "\\mbox", "\\boxed", "\\bf",

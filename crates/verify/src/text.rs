@@ -125,6 +125,8 @@ impl RegexSettings {
 /// Only marks that structure a sentence are punctuation. A sign that says something of its word stays: `<5`, `±5`, `~5`,
 /// `.5`, `C#`, `5'` and `5"`, `5!`.
 pub(crate) fn normalized(text: &str) -> String {
+    let words = text.trim().strip_prefix("\\text{").and_then(|text| text.strip_suffix('}'));
+    let text = words.filter(|words| !words.contains(['{', '}'])).unwrap_or(text);
     let lower: String = text.chars().flat_map(char::to_lowercase).collect();
     let quoting = QUOTES.map(|closing| quotes(&lower, closing));
     let words = lower.split_whitespace().map(|word| without_marks(word, quoting));
@@ -146,20 +148,35 @@ fn without_marks(word: &str, quoting: [bool; 5]) -> &str {
     let mut word = word;
     while let Some(first) = word.chars().next().filter(|c| is_mark(*c)) {
         let rest = &word[first.len_utf8()..];
-        if first == '.' && rest.starts_with(|c: char| c.is_ascii_digit()) || first == '!' && rest.starts_with('=') {
+        // `.5` and `.NET`, `!=` and `!x`, `*p`: such a mark belongs to its word. Emphasis and brackets come in pairs.
+        let belongs = match first {
+            '.' | '!' => rest.starts_with(|c: char| c.is_alphanumeric() || first == '!' && c == '='),
+            '*' => !word.ends_with(['*', '.', ',', '!', '?', ':']) && !rest.starts_with('*'),
+            _ => false,
+        };
+        if belongs || is_interval(word) {
             break;
         }
         word = rest;
     }
     while let Some(last) = word.chars().next_back().filter(|c| is_mark(*c)) {
         let rest = &word[..word.len() - last.len_utf8()];
-        let unit = last == '!' || QUOTES.iter().zip(quoting).any(|(quote, quoting)| last == *quote && !quoting);
-        if unit && rest.ends_with(char::is_numeric) {
+        let interval = is_interval(word);
+        let unit =
+            interval || last == '!' || QUOTES.iter().zip(quoting).any(|(quote, quoting)| last == *quote && !quoting);
+        if interval || unit && rest.ends_with(char::is_numeric) {
             break;
         }
         word = rest;
     }
     word
+}
+
+/// Whether a word's brackets hold several elements, so that their kind counts: `(0,1)`, `[0,1)`.
+fn is_interval(word: &str) -> bool {
+    let marks = |c: char| matches!(c, '.' | ';' | ':' | '!' | '?' | '*');
+    let word = word.trim_matches(marks);
+    word.starts_with(['(', '[']) && word.ends_with([')', ']']) && word.contains(',')
 }
 
 /// Whether the quotation mark `closing` has one in the text that opens for it.
@@ -284,12 +301,18 @@ mod tests {
             ("→", "←"),
             ("5‰", "5"),
             ("^2", "2"),
+            (".NET", "NET"),
+            ("!x", "x"),
+            ("*p", "p"),
+            ("(0,1)", "[0,1]"),
+            ("[0,1)", "(0,1]"),
         ] {
             assert_ne!(normalized(a), normalized(b), "{a} {b}");
         }
         for (a, b) in [
             ("(Paris)", "paris"),
             ("**Paris**.", "Paris"),
+            (r"\text{Paris}", "Paris"),
             ("‘Paris’", "paris"),
             ("《红楼梦》", "红楼梦"),
             ("\"5\"", "5"),

@@ -149,10 +149,48 @@ fn doubted(text: &str, start: usize, end: usize) -> bool {
     let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let rest = &text[end..];
     let line_end = rest.find('\n').unwrap_or(rest.len());
+    let (before, after) = (&text[line..start], &rest[..line_end]);
+    if is_part(before, after) {
+        return true;
+    }
     let marks = |c: char| matches!(c, '$' | '\\' | ')' | ']' | '*' | '(' | '[' | ' ');
-    stance::denies(text[line..start].trim_end_matches(marks), rest[..line_end].trim_start_matches(marks))
-        || stance::takes_back_box(rest)
-        || stance::changes_box(text[line..start].trim_end_matches(marks))
+    // Words in formulas are words of the sentence.
+    let (before, after) = (WORDS.replace_all(before, "$1"), WORDS.replace_all(after, "$1"));
+    let (before, after) = (before.trim_end_matches(marks), after.trim_start_matches(marks));
+    stance::denies(before, after) || stance::takes_back_box(rest) || stance::changes_box(before, after)
+}
+
+/// `\text{…}` and its like.
+static WORDS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\\(?:text|textbf|textit|textrm|mathrm|mbox)\{([^{}]*)\}").expect("the pattern is constant")
+});
+
+/// Whether the number in a box is a part of a longer number, of a tuple, of a ratio or of a relation: `\boxed{5},000`,
+/// `(6, \boxed{5})`, `\boxed{5}:6`, `\boxed{5} < x`, `1\boxed{5}`.
+fn is_part(before: &str, after: &str) -> bool {
+    static BEFORE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?:\d\.?|\d\s?:|[\[({]\s*[-\d./{}\\\s]{1,20},\s*|\$[^$]*\d\s*:\s*)$")
+            .expect("the pattern is constant")
+    });
+    static AFTER: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"^(?:\d|(?:,|\{,\})\d{3}(?:\D|$)|\s*[:,;]\s*-?\d+(?:\.\d+)?\s*[\])$.]*\s*$|\s*:\s*\d",
+            r"|\s*\$\s*(?:hundred|thousand|million|billion|dozen)(?-u:\b)|\s*(?:<(?:[^/A-Za-z]|$)|[>≤≥≠]|\\(?:lt|gt|le|leq|leqslant|ge|geq|geqslant|ne|neq)(?:[^A-Za-z]|$)))",
+        ))
+        .expect("the pattern is constant")
+    });
+    // `17 \equiv \boxed{2} \pmod{5}` names the modulus of the question.
+    static MODULUS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^\s*\\(?:bmod|pmod|mod)(?:[^A-Za-z]|$)").expect("the pattern is constant"));
+    if MODULUS.is_match(after) && !before.contains("\\equiv") && !before.contains('≡') {
+        return true;
+    }
+    let opened = before.trim_end();
+    let first_of_several = opened.ends_with(['(', '[', '{'])
+        && !opened.ends_with("\\[")
+        && !opened.ends_with("\\(")
+        && after.trim_start().starts_with(',');
+    first_of_several || BEFORE.is_match(before) || AFTER.is_match(after)
 }
 
 /// Commands around a box that change nothing but its looks, or lead to it.
@@ -203,9 +241,12 @@ fn touched(text: &str, start: usize, end: usize, content: &str) -> Option<String
         from += 1;
     }
     let opened = |open: &str, close: &str| text[from..start].rfind(open) > text[from..start].rfind(close);
+    let spoken = |part: &str| {
+        COMMAND.replace_all(part, " ").split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 1).count() > 1
+    };
     let display = opened("\\begin{", "\\end{")
         || opened("\\[", "\\]")
-        || !COMMAND.replace_all(before, "").contains(char::is_alphabetic);
+        || !COMMAND.replace_all(before, "").contains(char::is_alphabetic) && !spoken(after);
     let formula = match (opening, closing) {
         (Some((at, width)), Some(close))
             if !before[at + width..].contains("\\]") && !before[at + width..].contains("\\)") =>
@@ -220,7 +261,7 @@ fn touched(text: &str, start: usize, end: usize, content: &str) -> Option<String
     (before, after) = (&spaced_before, &spaced_after);
     // A bullet, or the number of an item.
     static BULLET: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"^\s*(?:[-*+>•]|\d+[.)])\s+$").expect("the pattern is constant"));
+        LazyLock::new(|| Regex::new(r"^\s*(?:[-*+>•]|#{1,6}|\d+[.)])\s+$").expect("the pattern is constant"));
     if opening.is_none() && BULLET.is_match(before) {
         before = "";
     }

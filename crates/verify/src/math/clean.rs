@@ -1,11 +1,16 @@
 //! Spelling of an answer before it is read: Unicode to LaTeX, full-width to ASCII, doubled backslashes, marks without
 //! meaning removed.
 
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::Regex;
+
 use crate::digits::ascii_digit;
 
 /// `text` in the spelling that the lexer knows.
 pub fn clean(text: &str) -> String {
     let text = trimmed(text);
+    let text = &spelled_out(text);
     let mut halved = doubled_backslashes(text);
     // Closing points are gone: `4:30 p.m.` ends without its last.
     for (cut, whole) in [("p.m", "pm"), ("a.m", "am"), ("P.M", "PM"), ("A.M", "AM")] {
@@ -69,6 +74,22 @@ pub fn clean(text: &str) -> String {
     out
 }
 
+/// `1.5 x 10^3` with its sign of multiplication, `per cent` in one word, `5¢` as cents.
+fn spelled_out(text: &str) -> Cow<'_, str> {
+    static TIMES: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(\d)\s*[xX]\s*(10\s?(?:\^|\*\*))").expect("the pattern is constant"));
+    let mut text = Cow::from(text);
+    if text.contains("10") && TIMES.is_match(&text) {
+        text = TIMES.replace_all(&text, "$1*$2").into_owned().into();
+    }
+    for (from, to) in [("per cent", "percent"), ("¢", " cents"), ("sq. ", "sq "), ("cu. ", "cu ")] {
+        if text.contains(from) {
+            text = text.replace(from, to).into();
+        }
+    }
+    text
+}
+
 /// Whether the next character that shows is a digit.
 fn digit_follows(rest: &std::iter::Peekable<std::str::Chars<'_>>) -> bool {
     rest.clone().find(|c| !c.is_whitespace()).is_some_and(|c| c.is_ascii_digit())
@@ -102,7 +123,7 @@ pub fn trimmed(text: &str) -> &str {
 }
 
 /// `\\frac` written for `\frac`: halved where no row of a matrix can be meant.
-fn doubled_backslashes(text: &str) -> std::borrow::Cow<'_, str> {
+fn doubled_backslashes(text: &str) -> Cow<'_, str> {
     let doubled = |command: &str| text.contains(&format!("\\\\{command}"));
     let rows = text.contains("\\begin") && !doubled("begin");
     if !text.contains("\\\\") || rows {

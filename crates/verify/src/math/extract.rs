@@ -31,7 +31,7 @@ static ANNOUNCEMENT: LazyLock<Regex> = LazyLock::new(|| {
         r"|(?-u:\b)(?:correct|right)\s+(?:option|choice)s?\s*(?:is|are|:)",
         r"|(?-u:\b)answers?\s+(?:to|in|for|of)\s[^.\n$\\]{1,60}?\s(?:is|are)(?-u:\b)",
         r"|^\W*answer(?-u:\b)|(?-u:\b)hence,? the (?:result|value) is(?-u:\b)|####",
-        r"|(?:最终|正确)?答案(?:应?为|应?是|应?选|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
+        r"|(?:最终|正确)?答案(?:(?:应该?|就|即|便|也)?(?:为|是|选)|等于|[:：])|(?:^|\n)\s*答[:：]|故答案为|结果(?:为|是)|(?:故|所以)(?:选|填)|【答案】",
         r"|(?-u:\b)respuesta(?:\s+final)?\s*(?:es|:)|(?-u:\b)réponse(?:\s+finale)?\s*(?:est|:)|(?-u:\b)(?:endgültige\s+)?antwort\s*(?:ist|lautet|:)",
         r"|ответ\s*[:—-]|(?:最終的な)?答えは|答え[:：]|정답(?:은|:)|답(?:은|:)|(?-u:\b)resposta(?:\s+final)?\s*(?:é|:)|(?-u:\b)risposta(?:\s+finale)?\s*(?:è|:))",
         r"(?:\s*(?:is|are|equals|es|est|ist|:|=|：|为|是))*[\s*_:：]*",
@@ -69,14 +69,18 @@ pub fn candidates<'t>(text: &'t str, trusted: bool) -> Vec<Candidate<'t>> {
     }
     let tail = tail(text);
     if let Some((rest, doubted)) = announced(tail, trusted) {
-        match direct(rest) {
+        match direct(without_leading_words(rest)) {
             Some(answer) if doubted => {
                 return vec![Candidate { doubted, ..Candidate::new(Place::Announced, answer) }];
             }
             Some(answer) => add(Place::Announced, answer),
             None => {
+                // `The answer is divisible by 5`; but behind a colon stands a sentence of its own.
+                let start = rest.as_ptr() as usize - tail.as_ptr() as usize;
+                let lead = tail[..start].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '*' | '_'));
+                let own = lead.ends_with(|c: char| !c.is_alphanumeric()) || tail[lead.len()..start].contains('\n');
                 if let Some((place, value)) = last_value(rest) {
-                    add(place, value.into());
+                    add(if own || trusted { place } else { Place::StrayValue }, value.into());
                 }
             }
         }
@@ -230,6 +234,15 @@ fn sentence_end(line: &str) -> usize {
         }
     }
     line.find('。').unwrap_or(line.len())
+}
+
+/// Without the words between an announcement and its value that say nothing of it: `actually 5`, `just 5`.
+fn without_leading_words(rest: &str) -> &str {
+    static LEADING: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?i)^(?:(?:actually|just|exactly|simply|clearly|indeed|in fact|thus|therefore|hence|then|now|also|given by|equal to|the number)(?-u:\b)[,\s]*)+")
+            .expect("the pattern is constant")
+    });
+    LEADING.find(rest).map_or(rest, |found| &rest[found.end()..])
 }
 
 fn last_sentence(text: &str) -> &str {

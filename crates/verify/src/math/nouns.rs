@@ -44,7 +44,7 @@ const CHINESE_LABELS: [&str; 11] = ["答案", "最终", "面积", "体积", "周
 static CHANGING: LazyLock<Words> = LazyLock::new(|| {
     words_of(
         "plus minus less off squared cubed not for if where when mod modulo percent half double triple twice power \
-         factorial pi to or and wrong false is was this its yes has does inverse reciprocal opposite negative times \
+         factorial pi 倍 to or and wrong false is was this its yes has does inverse reciprocal opposite negative times \
          point",
     )
 });

@@ -74,7 +74,8 @@ const PARTS: &[(&str, &str, i64)] = &[
     ("millionth", "millionths", 1_000_000),
 ];
 /// Words for a sign before a number.
-const NEGATIVE: &[&str] = &["minus", "negative", "минус", "menos", "moins", "meno", "负", "負", "マイナス", "마이너스"];
+const NEGATIVE: &[&str] =
+    &["minus", "negative", "минус", "menos", "moins", "meno", "负", "負", "零下", "マイナス", "마이너스"];
 
 fn integer(value: impl Into<BigInt>) -> BigRational {
     BigRational::from_integer(value.into())
@@ -88,7 +89,7 @@ pub fn is_negative_sign(word: &str) -> bool {
 /// What a word behind a number multiplies it by: `million`, `dozens`, `thirds`, `万`, `成`.
 pub fn multiplier(word: &str) -> Option<BigRational> {
     let word = word.to_lowercase();
-    if word == "成" {
+    if word == "成" || word == "折" {
         return Some(BigRational::new(1.into(), 10.into()));
     }
     if let Some((.., parts)) = PARTS.iter().find(|(_, plural, _)| *plural == word) {
@@ -305,6 +306,13 @@ fn chinese(text: &str) -> Option<BigRational> {
             total = if size == 10_000 { total + section * size } else { (total + section) * size };
             (section, below) = (0, i64::MAX);
         }
+    }
+    // `一百五` is 150 in speech: what the last digit counts is said by a zero before it.
+    let mut last = text.chars().rev();
+    if last.next().is_some_and(|c| chinese_digit(c).is_some())
+        && last.next().is_some_and(|c| "百佰千仟万萬亿億".contains(c))
+    {
+        return None;
     }
     let value = total + section + digit.unwrap_or(0);
     (!text.is_empty()).then(|| integer(value))

@@ -37,7 +37,13 @@ pub fn last_value(sentence: &str) -> Option<(Place, &str)> {
     let alone = before.trim_matches(|c: char| !c.is_alphanumeric()).is_empty();
     let words = after.split(['.', ',', ';', '\n', '(']).next().unwrap_or_default();
     let forgiven = !alone || units::Phrase::read(words, units::Question::default()).is_forgiven();
-    let said = (only && forgiven || says(before)) && stance::asserts(before, after) && !is_changed(before, after);
+    // `≥ 5`, `< 5`
+    let related = before.trim_end().ends_with(['<', '>', '≤', '≥', '≠', '±', '∓', '~', '^']);
+    let said = (only && forgiven || says(before))
+        && !related
+        && stance::asserts(before, after)
+        && stance::leads_to_value(before)
+        && !is_changed(before, after);
     Some((place(said), found.as_str()))
 }
 
@@ -55,7 +61,10 @@ pub fn is_asserted(text: &str, formula: &str) -> bool {
     let at = place_in(text, formula);
     let marks = |c: char| matches!(c, '$' | '\\' | '(' | ')' | '[' | ']' | ' ');
     let (before, after) = (&text[..at], &text[at + formula.len()..]);
-    stance::asserts(before.trim_end_matches(marks), after.trim_start_matches(marks)) && !stance::takes_back(after)
+    let before = before.trim_end_matches(marks);
+    stance::asserts(before, after.trim_start_matches(marks))
+        && stance::leads_to_value(before)
+        && !stance::takes_back(after)
 }
 
 /// Whether a word beside a number in a sentence makes it another number: `minus 5`, `5 thousand`, `5 below zero`.

@@ -32,6 +32,7 @@ pub enum Units {
 /// Names, singular, and how many of what they are; a base unit is one of itself.
 const TABLE: &[(&str, i64, i64, &str)] = &[
     ("m meter metre 米", 1, 1, "m"),
+    ("um μm", 1, 1_000_000, "m"),
     ("nm nanometer nanometre 纳米", 1, 1_000_000_000, "m"),
     ("micron micrometer micrometre 微米", 1, 1_000_000, "m"),
     ("mm millimeter millimetre 毫米", 1, 1000, "m"),
@@ -68,8 +69,8 @@ const TABLE: &[(&str, i64, i64, &str)] = &[
     ("斤", 500, 1, "g"),
     ("t tonne 吨", 1_000_000, 1, "g"),
     ("ton", 1_000_000, 1, "g"),
-    ("ton", 2000, 1, "lb"),
     ("lb lbs pound", 45_359_237, 100_000, "g"),
+    ("ton", 2000, 1, "lb"),
     ("oz ounce", 1, 16, "lb"),
     ("s sec second 秒 秒钟", 1, 1, "s"),
     ("ms millisecond 毫秒", 1, 1000, "s"),
@@ -106,12 +107,17 @@ const TABLE: &[(&str, i64, i64, &str)] = &[
     ("A amp ampere 安培", 1, 1, "A"),
     ("mA milliampere", 1, 1000, "A"),
     ("mol mole 摩尔", 1, 1, "mol"),
+    ("mmol millimole", 1, 1000, "mol"),
     ("N newton 牛 牛顿", 1, 1, "kg m/s^2"),
     ("kN kilonewton", 1000, 1, "N"),
     ("J joule 焦耳", 1, 1, "N m"),
     ("kJ kilojoule", 1000, 1, "J"),
     ("cal calorie", 4184, 1000, "J"),
     ("kcal kilocalorie", 4184, 1, "J"),
+    ("MJ megajoule", 1_000_000, 1, "J"),
+    ("mJ millijoule", 1, 1000, "J"),
+    ("Wh", 3600, 1, "J"),
+    ("MWh", 3_600_000_000, 1, "J"),
     ("eV electronvolt", 1, 1, "eV"),
     ("W watt 瓦 瓦特", 1, 1, "J/s"),
     ("mW milliwatt", 1, 1000, "W"),
@@ -126,6 +132,7 @@ const TABLE: &[(&str, i64, i64, &str)] = &[
     ("C coulomb 库仑", 1, 1, "A s"),
     ("V volt 伏 伏特", 1, 1, "J/C"),
     ("kV kilovolt", 1000, 1, "V"),
+    ("mV millivolt", 1, 1000, "V"),
     ("ohm Ω 欧姆", 1, 1, "V/A"),
     ("Hz hertz 赫兹", 1, 1, "1/s"),
     ("kHz kilohertz", 1000, 1, "Hz"),
@@ -201,7 +208,9 @@ fn meanings<'k>(
     name: &str,
     known: &'k HashMap<&'static str, Vec<(Dimensions, BigRational)>>,
 ) -> Option<&'k Vec<(Dimensions, BigRational)>> {
-    let lower = || (name.chars().count() > 1).then(|| name.to_lowercase());
+    // A megagram is no milligram.
+    let cased = |name: &str| name.len() == 2 && name.starts_with('M');
+    let lower = || (name.chars().count() > 1 && !cased(name)).then(|| name.to_lowercase());
     known.get(name).or_else(|| known.get(lower()?.as_str())).or_else(|| known.get(nouns::singular(&lower()?).as_str()))
 }
 
@@ -393,12 +402,20 @@ impl Phrase {
         let mut all = self.measures.iter().flat_map(|a| other.measures.iter().map(move |b| (a, b)));
         match all.find(|((a, _), (b, _))| a == b) {
             Some(((_, a), (_, b))) if a == b => Units::Agree,
+            // A ton is 1000 kilograms or 2000 pounds.
+            Some(((dims, _), _)) if self.has_sizes(dims) || other.has_sizes(dims) => Units::Unclear,
             Some(((_, a), (_, b))) => Units::Factor(a / b),
             // Any unit may be meant by `square units`.
             None if self.is_of(&["unit"]) != other.is_of(&["unit"]) => Units::Unclear,
             None if INEXACT.iter().any(|bases| self.is_of(bases) && other.is_of(bases)) => Units::Inexact,
             None => Units::Differ,
         }
+    }
+
+    /// Whether its units have several sizes of one kind.
+    fn has_sizes(&self, dims: &Dimensions) -> bool {
+        let mut sizes = self.measures.iter().filter(|(own, _)| own == dims).map(|(_, size)| size);
+        sizes.next().is_some_and(|first| sizes.any(|size| size != first))
     }
 
     fn is_of(&self, bases: &[&str]) -> bool {
@@ -409,6 +426,11 @@ impl Phrase {
 /// Whether a word names a unit of the table.
 pub fn is_known(word: &str) -> bool {
     meanings(word, &KNOWN).is_some()
+}
+
+/// The kinds and sizes that a phrase of nothing but units of the table may have.
+pub fn sizes(phrase: &str) -> Vec<(String, BigRational)> {
+    measures(&pieces(phrase), &KNOWN).into_iter().map(|(dims, size)| (format!("{dims:?}"), size)).collect()
 }
 
 /// Compares two phrases of units.

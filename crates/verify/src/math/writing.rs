@@ -1,6 +1,8 @@
 //! Answers as they are written: what shows, what is nothing but words, which comma is decimal.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::Regex;
 
 use super::{clean, expr::Expr, nouns};
 
@@ -63,6 +65,26 @@ pub fn key(text: &str) -> String {
         key.push(c);
     }
     key
+}
+
+/// Whether a text has notation whose order or kind only its writing tells: quantifiers, products that do not commute,
+/// compass bearings, matrices by their letters, square brackets that may round down, two lines that may be one difference.
+pub fn by_writing(text: &str) -> bool {
+    static NOTATION: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(concat!(
+            r"\\(?:forall|exists|nexists|otimes|oplus|star|odot|ltimes|rtimes)(?:[^A-Za-z]|$)|^\s*(?:[NSEW]\s*[\d.]+\s*(?:°|\^)[^,;]*[NSEW])\s*$",
+            r"|^[\s$]*[A-Z]{2,4}[\s$]*$|^(?:\\left)?\[[^\[\],;&]*[A-Za-z][^\[\],;&]*\]$|\d\s*\n\s*[-+]\s*\d",
+        ))
+        .expect("the pattern is constant")
+    });
+    text.len() <= 400 && NOTATION.is_match(text)
+}
+
+/// Whether a text has the modulus of a number that may be complex: `|z|^2` is not `z^2`.
+pub fn has_modulus(text: &str) -> bool {
+    ["|z|", "|w|", "\\left|z\\right|", "\\lvert z \\rvert", "\\lvert z\\rvert"]
+        .iter()
+        .any(|modulus| text.contains(modulus))
 }
 
 /// A text of nothing but words, two letters at least, in lower case and without its `\text{…}`.

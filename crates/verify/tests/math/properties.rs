@@ -167,3 +167,14 @@ proptest! {
         }
     }
 }
+
+/// Pairs that a fuzzer found, each judged right one way round and wrong the other.
+#[test]
+fn the_order_of_the_arguments_does_not_matter_to_a_fuzzer() {
+    for (a, b) in [("$$k = 4$", "$\\boxed{是d=$\\boxedy=4"), ("Answer \\(: (9+1) \\)", "swer\\(:(9+1)\\)test")] {
+        let (forth, back) = (judge(a, b).verdict, judge(b, a).verdict);
+        let opposite =
+            matches!((forth, back), (Verdict::Correct, Verdict::Incorrect) | (Verdict::Incorrect, Verdict::Correct));
+        assert!(!opposite, "{a:?} {b:?}: {forth:?}, {back:?}");
+    }
+}

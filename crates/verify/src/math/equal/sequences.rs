@@ -66,6 +66,10 @@ impl Comparer<'_> {
     pub(super) fn sequences(&mut self, a: Elements, b: Elements) -> Same {
         use Kind::{Bare, Group, Set, Tuple};
         let mismatch = |same: Same, reason| if same.is_equal() { Same::Unknown(reason) } else { same };
+        let conditions = |items: &[Expr]| names(items).is_some_and(|names| names.iter().any(|name| name != &names[0]));
+        if (a.join == Join::Or) != (b.join == Join::Or) && conditions(&a.items) && conditions(&b.items) {
+            return Same::Unknown("conditions that hold together or one by one");
+        }
         match (a.kind, b.kind) {
             (Tuple(a_open, a_close), Tuple(b_open, b_close)) => {
                 let same = self.ordered(&a.items, &b.items);
@@ -135,11 +139,16 @@ impl Comparer<'_> {
             return if vector { self.ordered(&rows.concat(), &many.items) } else { DIFFERENT };
         }
         if let Kind::Tuple(..) = many.kind
-            && one.any(&|part| matches!(part, Expr::Var(name) if matches!(name.as_str(), "j" | "k")))
+            && one.any(&|part| matches!(part, Expr::Var(name) if name.ends_with(['i', 'j', 'k'])))
         {
             return Same::Unknown("a sum of unit vectors, and a tuple");
         }
         match many.items.as_slice() {
+            // `{x}` may be the fraction of x.
+            [only] if many.kind == Kind::Set && !only.variables().is_empty() => {
+                let same = self.answers(one, only);
+                if same.is_equal() { Same::Unknown("a set of one, or the fraction of a number") } else { same }
+            }
             [only] => self.answers(one, only),
             // `\frac34 or 0.75` is one value in two forms.
             items

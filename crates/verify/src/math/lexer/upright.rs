@@ -29,6 +29,17 @@ impl Lexer {
 
     /// `1F_{16}`: digits beyond nine with their base.
     pub(super) fn based(&mut self) -> bool {
+        // `0x1F`, `0b101`, `0o17`
+        let prefix = [('x', 16), ('b', 2), ('o', 8)].into_iter().find(|(letter, _)| self.peek(1) == *letter);
+        if let Some((_, base)) = prefix.filter(|_| self.peek(0) == '0') {
+            let digits: String =
+                self.chars[self.at + 2..].iter().take(64).take_while(|c| c.is_ascii_alphanumeric()).collect();
+            if !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(base)) {
+                self.at += 2 + digits.len();
+                self.push(Tok::Based(digits.to_uppercase(), base));
+                return true;
+            }
+        }
         // Lower case only where a digit comes first: `ab_{16}` are variables.
         let hexadecimal = self.peek(0).is_ascii_digit();
         let is_digit = |c: &char| c.is_ascii_digit() || c.is_ascii_uppercase() || hexadecimal && matches!(c, 'a'..='f');

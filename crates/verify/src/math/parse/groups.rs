@@ -180,6 +180,10 @@ impl Parser {
             _ => return Err("an accent on nothing"),
         }
         let name = self.written(start, self.at);
+        if matches!(accent, "overline" | "bar") && name.contains(|c: char| c.is_ascii_digit()) {
+            // The conjugate of a number, or digits side by side.
+            return Err("unsupported: a bar over a number");
+        }
         let variable = format!("{accent} {name}");
         if self.take(&Tok::Under) {
             return match self.subscript()? {

@@ -26,7 +26,7 @@ pub fn tidy(tokens: Vec<Token>) -> Vec<Token> {
         [Token { tok: Tok::Word(word), .. }, Token { tok: Tok::Num(_) | Tok::Minus | Tok::Frac, .. }, ..]
             if matches!(
                 word.to_lowercase().as_str(),
-                "approximately" | "about" | "roughly" | "around" | "nearly" | "exactly" | "约" | "大约" | "约为"
+                "approximately" | "about" | "roughly" | "around" | "exactly" | "约" | "大约" | "约为"
             ) =>
         {
             1
@@ -78,7 +78,19 @@ fn systems(tokens: &mut Vec<Token>) {
 fn concludes(word: &str) -> bool {
     matches!(
         word.to_lowercase().as_str(),
-        "therefore" | "thus" | "hence" | "then" | "finally" | "所以" | "因此" | "故" | "即" | "donc"
+        "therefore"
+            | "thus"
+            | "hence"
+            | "then"
+            | "finally"
+            | "所以"
+            | "因此"
+            | "故"
+            | "即"
+            | "则"
+            | "解得"
+            | "得"
+            | "donc"
     )
 }
 
