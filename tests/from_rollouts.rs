@@ -90,7 +90,7 @@ fn a_second_run_does_nothing_and_one_setting_makes_only_what_follows_stale() {
     assert_eq!(changes(&out.path().join("store")), written, "a finished stage was touched");
 
     let folder = out.path().to_string_lossy().into_owned();
-    let change = "pairs.rule.length_ratio=2.0";
+    let change = "pairs.rule.length_ratio=1.2";
     let (plan, _) = succeed(&root(), &["plan", FILE, "--out", &folder, "--set", change]);
     let state = |stage: &str| {
         let line = plan.lines().find(|line| line.starts_with(&format!("{stage} "))).expect("the stage is planned");
@@ -102,7 +102,7 @@ fn a_second_run_does_nothing_and_one_setting_makes_only_what_follows_stale() {
     for stage in ["pairs", "dpo", "report"] {
         assert_eq!(state(stage), "stale", "{plan}");
     }
-    assert!(plan.contains("settings: pair.rule.length_ratio 1.5 → 2.0"), "{plan}");
+    assert!(plan.contains("settings: pair.rule.length_ratio 1.5 → 1.2"), "{plan}");
 
     let (_, err) = run_pipeline(out.path(), &["--set", change]);
     assert!(err.contains("3 stages run"), "{err}");
@@ -115,7 +115,7 @@ fn a_second_run_does_nothing_and_one_setting_makes_only_what_follows_stale() {
 fn gc_frees_what_no_run_points_to_and_verify_data_finds_a_changed_byte() {
     let out = tempfile::tempdir().expect("a temporary folder");
     let folder = out.path().to_string_lossy().into_owned();
-    run_pipeline(out.path(), &["--set", "pairs.rule.length_ratio=2.0"]);
+    run_pipeline(out.path(), &["--set", "pairs.rule.length_ratio=1.2"]);
     run_pipeline(out.path(), &[]);
     let (freed, _) = succeed(&root(), &["gc", "--out", &folder]);
     assert!(freed.contains("in 3 outputs"), "pairs, dpo and report of the other setting: {freed}");

@@ -6,10 +6,10 @@ use retort_training::{LoraSettings, TargetModule};
 use retort_weights::{Adapter as AdapterFiles, Dtype, TensorShape};
 use serde_json::{Value, json};
 
-use crate::kernels::product::{View, multiply_parallel};
+use crate::layout::TensorPlace;
 use crate::random::Random;
 use crate::{Error, Student};
-use layout::AdapterLayout;
+use layout::{AdapterLayout, merge};
 
 /// Adapters of a student: the only part that LoRA training changes.
 #[derive(Clone, Debug)]
@@ -69,35 +69,38 @@ impl Adapter {
 
     /// Writes a PEFT folder; `base_model` is what users load the adapters on.
     pub fn save(&self, dir: &Path, base_model: &str) -> Result<(), Error> {
-        self.save_values(&self.values, dir, base_model)
+        write(&self.settings, &self.layout, &self.values, dir, base_model)
     }
+}
 
-    pub(crate) fn save_values(&self, values: &[f32], dir: &Path, base_model: &str) -> Result<(), Error> {
-        let tensors: Vec<TensorShape> = self
-            .layout
-            .places
-            .iter()
-            .map(|place| TensorShape { name: place.name.clone(), shape: place.shape.clone() })
-            .collect();
-        let config = json!({
-            "base_model_name_or_path": base_model,
-            "bias": "none",
-            "fan_in_fan_out": false,
-            "inference_mode": true,
-            "lora_alpha": self.settings.lora_alpha,
-            "lora_dropout": self.settings.lora_dropout,
-            "peft_type": "LORA",
-            "r": self.settings.r,
-            "target_modules": self.settings.target_modules,
-            "task_type": "CAUSAL_LM",
-            "use_rslora": self.settings.use_rslora,
-        });
-        AdapterFiles::write(dir, &config, &tensors, Dtype::Float32, |name| {
-            let place = self.layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
-            values[place.range()].into()
-        })?;
-        Ok(())
-    }
+/// Writes adapters of this layout as a PEFT folder.
+pub(crate) fn write(
+    settings: &LoraSettings,
+    layout: &AdapterLayout,
+    values: &[f32],
+    dir: &Path,
+    base_model: &str,
+) -> Result<(), Error> {
+    let shape = |place: &TensorPlace| TensorShape { name: place.name.clone(), shape: place.shape.clone() };
+    let tensors: Vec<TensorShape> = layout.places.iter().map(shape).collect();
+    let config = json!({
+        "base_model_name_or_path": base_model,
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "inference_mode": true,
+        "lora_alpha": settings.lora_alpha,
+        "lora_dropout": settings.lora_dropout,
+        "peft_type": "LORA",
+        "r": settings.r,
+        "target_modules": settings.target_modules,
+        "task_type": "CAUSAL_LM",
+        "use_rslora": settings.use_rslora,
+    });
+    AdapterFiles::write(dir, &config, &tensors, Dtype::Float32, |name| {
+        let place = layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
+        values[place.range()].into()
+    })?;
+    Ok(())
 }
 
 fn settings_of(config: &Value) -> Result<LoraSettings, Error> {
@@ -108,6 +111,14 @@ fn settings_of(config: &Value) -> Result<LoraSettings, Error> {
     for (name, plain) in [("bias", json!("none")), ("fan_in_fan_out", json!(false)), ("use_dora", json!(false))] {
         if config.get(name).is_some_and(|value| !value.is_null() && *value != plain) {
             return Err(refuse(&format!("`{name}` is {}; allowed is {plain}", config[name])).into());
+        }
+    }
+    // Ranks, scales or modules of single layers.
+    for name in ["rank_pattern", "alpha_pattern", "layers_to_transform", "layers_pattern", "modules_to_save"] {
+        let given = &config[name];
+        let empty = given.is_null() || given.as_array().is_some_and(Vec::is_empty) || *given == json!({});
+        if !empty {
+            return Err(refuse(&format!("`{name}` is {given}; allowed is none")).into());
         }
     }
     let number = |name: &str| config.get(name).and_then(Value::as_f64).ok_or_else(|| refuse(&format!("no `{name}`")));
@@ -128,25 +139,15 @@ fn settings_of(config: &Value) -> Result<LoraSettings, Error> {
 impl Student {
     /// Adds the adapters to the weights: `W += s · B · A`. The student then computes what it did with them beside it.
     pub fn merge(&mut self, adapter: &Adapter) {
-        let scale = adapter.settings.scale();
+        let values = |place: usize| &adapter.values[adapter.layout.places[place].range()];
         for (block, adapters) in self.layout.blocks.iter().zip(&adapter.layout.blocks) {
             for (place, pair) in block.projections().iter().zip(adapters) {
-                let Some((a, b)) = pair else { continue };
-                let place = &self.layout.places[*place];
-                let (outputs, inputs) = (place.shape[0], place.shape[1]);
-                let a = &adapter.values[adapter.layout.places[*a].range()];
-                let b: Vec<f32> = adapter.values[adapter.layout.places[*b].range()].iter().map(|x| x * scale).collect();
-                let rank = adapter.settings.r;
-                let weight = &mut self.parameters[place.range()];
-                multiply_parallel(
-                    outputs,
-                    inputs,
-                    rank,
-                    View::rows(&b, rank),
-                    View::rows(a, inputs),
-                    weight,
-                    inputs,
-                    true,
+                let Some((a, b)) = *pair else { continue };
+                merge(
+                    &mut self.parameters[self.layout.places[*place].range()],
+                    values(a),
+                    values(b),
+                    &adapter.settings,
                 );
             }
         }

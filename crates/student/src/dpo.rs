@@ -1,13 +1,13 @@
 use std::path::Path;
 
-use burn::tensor::Tensor;
 use retort_training::{DpoLoss, DpoSettings, TrainSettings};
 use serde_json::{Value, json};
 
+use crate::backend::{Decoder, Learner, Weighing};
+use crate::batch::Batch;
 use crate::error::setting;
-use crate::sft::{fits, lay_out};
-use crate::tensors::{Learner, Weighing};
-use crate::train::{BatchLoss, Objective, add_gradient, run};
+use crate::sft::fits;
+use crate::train::{BatchLoss, Objective, run};
 use crate::{Control, Error, StepReport, TokenRow, Trained, Trainee};
 
 /// Two completions of one prompt, prompt included, with the completions' tokens marked, and what the reference model gives
@@ -41,13 +41,13 @@ pub fn train_dpo<'a>(
         return Err(setting("packing", true, "false for preference pairs"));
     }
     let trainee = trainee.into();
-    let student = &*trainee.student;
+    let config = &trainee.student.config;
     let (mut usable, mut dropped) = (Vec::with_capacity(pairs.len()), Vec::new());
     for (index, pair) in pairs.iter().enumerate() {
         let mut fit = pair.reference_chosen.is_finite() && pair.reference_rejected.is_finite();
         for row in [&pair.chosen, &pair.rejected] {
-            row.check(index, student)?;
-            fit = fits(index, row.input_ids.len(), student, settings)? && row.trained_tokens() > 0 && fit;
+            row.check(index, config)?;
+            fit = fits(index, row.input_ids.len(), config, settings)? && row.trained_tokens() > 0 && fit;
         }
         if fit { usable.push(index) } else { dropped.push(index) }
     }
@@ -115,29 +115,24 @@ struct Dpo<'a> {
 }
 
 impl Objective for Dpo<'_> {
-    fn longest(&self) -> usize {
-        let longer = |pair: &PreferencePair| pair.chosen.input_ids.len().max(pair.rejected.input_ids.len());
-        self.pairs.iter().map(longer).max().unwrap_or(0)
-    }
-
     fn length(&self, index: usize) -> usize {
         self.pairs[index].chosen.input_ids.len() + self.pairs[index].rejected.input_ids.len()
     }
 
-    fn evaluate(&self, _: &Learner) -> Option<f64> {
+    fn evaluate(&self, _: &dyn Decoder) -> Option<f64> {
         None
     }
 
-    fn accumulate(&self, learner: &Learner, batches: &[Vec<usize>]) -> (BatchLoss, Tensor<1>) {
+    fn accumulate(&self, learner: &mut dyn Learner, batches: &[Vec<usize>]) -> BatchLoss {
         let scale = 1.0 / batches.iter().map(Vec::len).sum::<usize>() as f64;
-        let mut total = BatchLoss { loss: 0.0, tokens: 0, trained_tokens: 0, preferred: None };
-        let (mut preferred, mut gradient) = (0.0, None);
+        let mut total = BatchLoss { loss: 0.0, tokens: 0, trained_tokens: 0, preferred: None, rows: Vec::new() };
+        let mut preferred = 0.0;
         for indices in batches {
             let pairs: Vec<&PreferencePair> = indices.iter().map(|index| &self.pairs[*index]).collect();
             let rows: Vec<&TokenRow> = pairs.iter().flat_map(|pair| [&pair.chosen, &pair.rejected]).collect();
-            let (batch, positions, targets) = lay_out(&rows);
+            let (batch, targets) = Batch::of_rows(&rows);
             total.tokens += batch.len();
-            total.trained_tokens += positions.len();
+            total.trained_tokens += targets.len();
             let mut weigh = |log_probs: &[f32]| {
                 let mut log_probs = log_probs;
                 let mut weights = Vec::with_capacity(log_probs.len());
@@ -160,11 +155,10 @@ impl Objective for Dpo<'_> {
                 }
                 weights
             };
-            let (_, one) = learner.gradient(batch, positions, targets, Weighing::Later(&mut weigh));
-            add_gradient(&mut gradient, one);
+            learner.accumulate(&batch, &targets, Weighing::Later(&mut weigh));
         }
         total.preferred = Some(preferred);
-        (total, gradient.expect("a batch has pairs"))
+        total
     }
 
     fn fingerprint(&self) -> Value {

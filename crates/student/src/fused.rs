@@ -7,19 +7,23 @@ mod adapter_gradient;
 mod backward;
 mod cache;
 mod decode;
+mod decoder;
 mod dropout;
 mod forward;
 mod head;
+mod learner;
 mod pass;
 mod projection;
 
-pub use cache::Cache;
-pub use decode::{Buffers, Decoder, Segment};
+pub(crate) use decoder::Decoder;
 pub use forward::PARTS;
 pub use head::LOGITS;
-pub use pass::{Batch, Pass, Saving, chunk_of};
+pub(crate) use learner::Learner;
+pub use pass::chunk_of;
 
 use crate::adapter::layout::AdapterLayout;
+use crate::backend::{Frozen, Shape};
+use crate::kernels::rowwise::{add, rms_norm, rotate};
 use crate::layout::{BlockPlaces, ParameterLayout};
 use crate::rotary::Rotary;
 use dropout::Dropout;
@@ -28,33 +32,45 @@ use retort_weights::ModelConfig;
 
 /// Everything a kernel needs to know of the model: sizes, where tensors lie, the parameters and the rotary tables.
 #[derive(Clone, Copy, Debug)]
-pub struct Model<'a> {
-    /// Sizes and switches.
-    pub config: &'a ModelConfig,
-    /// Where tensors lie in `parameters`.
-    pub layout: &'a ParameterLayout,
+struct Model<'a> {
+    config: &'a ModelConfig,
+    layout: &'a ParameterLayout,
     /// All parameters, f32.
-    pub parameters: &'a [f32],
+    parameters: &'a [f32],
     /// Tables for at least as many positions as the longest sequence has.
-    pub rotary: &'a Rotary,
+    rotary: &'a Rotary,
     /// Adapters beside the projections; with them nothing else is trained.
-    pub adapters: Option<Adapters<'a>>,
+    adapters: Option<Adapters<'a>>,
 }
 
-/// Adapters while they are trained.
+/// Adapters beside a frozen model.
 #[derive(Clone, Copy, Debug)]
-pub struct Adapters<'a> {
-    /// Rank, scale, dropout.
-    pub settings: &'a LoraSettings,
+struct Adapters<'a> {
+    settings: &'a LoraSettings,
     /// Where matrices lie in `values`.
-    pub layout: &'a AdapterLayout,
+    layout: &'a AdapterLayout,
     /// All adapters, f32.
-    pub values: &'a [f32],
-    /// Decides which inputs drop out.
-    pub seed: u64,
+    values: &'a [f32],
+    /// Decides which inputs drop out; none do without it.
+    noise: Option<u64>,
 }
 
 impl<'a> Model<'a> {
+    /// A decoder whose parameters are `trained`, or which is frozen with `trained` as the adapters beside it.
+    fn new(
+        shape: Shape<'a>,
+        frozen: Option<Frozen<'a>>,
+        trained: &'a [f32],
+        noise: Option<u64>,
+        rotary: &'a Rotary,
+    ) -> Self {
+        let Shape { config, layout, .. } = shape;
+        let adapters =
+            frozen.map(|Frozen { settings, layout, .. }| Adapters { settings, layout, values: trained, noise });
+        let parameters = frozen.map_or(trained, |frozen| frozen.parameters);
+        Self { config, layout, parameters, rotary, adapters }
+    }
+
     fn tensor(&self, place: usize) -> &'a [f32] {
         self.layout.slice(self.parameters, place)
     }
@@ -86,7 +102,8 @@ impl<'a> Model<'a> {
     }
 
     fn dropout(&self, layer: usize, part: usize) -> Option<Dropout> {
-        self.adapters.and_then(|adapters| Dropout::new(adapters.settings, adapters.seed, layer, part))
+        let adapters = self.adapters?;
+        Dropout::new(adapters.settings, adapters.noise?, layer, part)
     }
 
     /// Width of all query heads together.
@@ -106,5 +123,40 @@ impl<'a> Model<'a> {
 
     fn epsilon(&self) -> f32 {
         self.config.rms_norm_eps as f32
+    }
+
+    /// Norm of rows as wide as the weight at `place`.
+    fn norm_rows(&self, place: usize, x: &[f32], out: &mut [f32]) {
+        let weight = self.tensor(place);
+        for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+            rms_norm(x, weight, self.epsilon(), out);
+        }
+    }
+
+    /// Biases, norms and rotation of one token's queries, keys and values, side by side in `row`. `before` receives queries
+    /// and keys before their norms, where there are norms.
+    fn place_heads(&self, layer: usize, position: usize, row: &mut [f32], before: &mut [f32]) {
+        let (places, width) = (self.block(layer), self.config.head_dim);
+        let (queries, rotated) = (self.query_width(), self.query_width() + self.key_width());
+        let biases = [places.query_bias, places.key_bias, places.value_bias].map(|bias| self.optional(bias));
+        if let [Some(query), Some(key), Some(value)] = biases {
+            add(&mut row[..queries], query);
+            add(&mut row[queries..rotated], key);
+            add(&mut row[rotated..], value);
+        }
+        if let (Some(query), Some(key)) = (self.optional(places.query_norm), self.optional(places.key_norm)) {
+            before.copy_from_slice(&row[..rotated]);
+            for (head, (from, to)) in before.chunks_exact(width).zip(row.chunks_exact_mut(width)).enumerate() {
+                let norm = if head < self.config.num_attention_heads { query } else { key };
+                rms_norm(from, norm, self.epsilon(), to);
+            }
+        }
+        let (cosine, sine) = self.rotary.at(position);
+        row[..rotated].chunks_exact_mut(width).for_each(|head| rotate(head, cosine, sine));
+    }
+
+    /// Elements of a token's queries and keys that are kept from before their norms.
+    fn before_width(&self) -> usize {
+        if self.config.qk_norm { self.query_width() + self.key_width() } else { 0 }
     }
 }

@@ -1,17 +1,17 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+use retort_weights::ModelConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::{Decoder, Segment};
 use crate::error::setting;
-use crate::fused::{Batch, Buffers, Cache, Decoder, Segment};
 use crate::kernels::rowwise::{exponentials, largest};
-use crate::rotary::Rotary;
+use crate::rows::check_tokens;
 use crate::sampling::{pick, random_of};
-use crate::tensors::{Tables, device_logits, download, upload};
-use crate::{Error, Student, Target};
+use crate::{Error, Student};
 
 /// How completions are sampled; vLLM's words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -166,21 +166,10 @@ pub struct Generated {
 /// A student ready to generate: its weights are packed once.
 #[derive(Debug)]
 pub struct Generator<'a> {
-    student: &'a Student,
-    engine: Engine,
+    config: &'a ModelConfig,
+    decoder: Box<dyn Decoder + 'a>,
 }
 
-/// What computes logits.
-#[derive(Debug)]
-enum Engine {
-    /// Kernels with a cache of keys and values.
-    Cpu(Decoder),
-    /// Plain tensor operations on a device, without a cache: every token reads its whole sequence again.
-    Device(Tables),
-}
-
-/// Parameters up to this many fit into caches beside the sequences, so that each thread had best decode on its own.
-const SMALL: usize = 4 << 20;
 /// Prompt tokens that one step reads beside the tokens being sampled.
 const PROMPT_TOKENS: usize = 256;
 
@@ -188,15 +177,12 @@ impl<'a> Generator<'a> {
     /// Prepares a student: on the CPU its weights are packed, which takes about as much memory again as its parameters; on
     /// another device they are copied there.
     pub fn new(student: &'a Student) -> Result<Self, Error> {
-        let rotary = Rotary::default();
-        let engine = match student.target {
-            Target::Cpu => Engine::Cpu(Decoder::new(&student.model(&rotary), student.parameters() > SMALL)),
-            Target::Cuda(_) | Target::Wgpu(_) => {
-                let parameters = upload(student.parameters.clone(), &student.target.device()?);
-                Engine::Device(Tables::cut(&student.layout, &parameters))
-            }
-        };
-        Ok(Self { student, engine })
+        Ok(Self::of(&student.config, student.decoder()?))
+    }
+
+    pub(crate) fn of(config: &'a ModelConfig, decoder: Box<dyn Decoder + 'a>) -> Self {
+        decoder.pack();
+        Self { config, decoder }
     }
 
     /// Completes every request, in their order. Finished sequences leave and waiting ones enter at once, and yet each
@@ -220,96 +206,35 @@ impl<'a> Generator<'a> {
                 let max_tokens = self.context() - 1;
                 return Err(Error::Rows(format!("prompt {index} has {tokens} tokens; allowed are 1 to {max_tokens}")));
             }
-            self.student
-                .check_tokens(&request.prompt_ids)
+            check_tokens(self.config, &request.prompt_ids)
                 .map_err(|error| Error::Rows(format!("prompt {index}: {error}")))?;
         }
-        let longest = requests.iter().map(|request| request.prompt_ids.len()).max().unwrap_or(0);
-        let rotary = Rotary::new(&self.student.config, self.context().min(longest.saturating_add(settings.max_tokens)));
-        let decoder = match &self.engine {
-            Engine::Cpu(decoder) => decoder,
-            Engine::Device(tables) => return self.on_device(tables, &rotary, requests, settings, done),
-        };
-        let workers = if decoder.parallel { 1 } else { rayon::current_num_threads().min(settings.batch_size).max(1) };
+        let workers = self.decoder.generations().min(settings.batch_size).max(1);
         let next = AtomicUsize::new(0);
         let finished: Vec<Mutex<Option<Result<Generated, Error>>>> =
             requests.iter().map(|_| Mutex::new(None)).collect();
         let work = |worker: usize| {
             // Sequences are shared out as they come: who decodes which changes nothing.
             let places = (settings.batch_size + worker) / workers;
-            self.work(decoder, &rotary, requests, settings, done, places.max(1), &next, &finished);
+            self.work(requests, settings, done, places.max(1), &next, &finished);
         };
         if workers == 1 {
             work(0);
         } else {
             (0..workers).into_par_iter().with_max_len(1).for_each(work);
         }
-        let take = |slot: Mutex<Option<_>>| slot.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let take = |slot: Mutex<Option<_>>| slot.into_inner().unwrap_or_else(PoisonError::into_inner);
         finished.into_iter().map(|slot| take(slot).expect("every request was worked on")).collect()
     }
 
     /// Most tokens of prompt and completion together.
     fn context(&self) -> usize {
-        self.student.config.max_position_embeddings
+        self.config.max_position_embeddings
     }
 
-    /// Completes requests by plain tensor operations, `batch_size` at a time.
-    fn on_device(
-        &self,
-        tables: &Tables,
-        rotary: &Rotary,
-        requests: &[GenerateRequest],
-        settings: &GenerateSettings,
-        done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
-    ) -> Result<Vec<Generated>, Error> {
-        let Student { config, layout, .. } = self.student;
-        let device = self.student.target.device()?;
-        let mut finished = Vec::with_capacity(requests.len());
-        let mut scratch = Vec::new();
-        for (group, requests) in requests.chunks(settings.batch_size).enumerate() {
-            let first = group * settings.batch_size;
-            let mut sequences: Vec<Sequence> = requests
-                .iter()
-                .enumerate()
-                .map(|(i, request)| self.sequence(first + i, request, settings, None))
-                .collect();
-            loop {
-                let active: Vec<usize> = (0..sequences.len()).filter(|i| sequences[*i].ended.is_none()).collect();
-                if active.is_empty() {
-                    break;
-                }
-                let so_far = |i: &usize| [sequences[*i].request.prompt_ids.as_slice(), &sequences[*i].ids].concat();
-                let tokens: Vec<Vec<u32>> = active.iter().map(so_far).collect();
-                let batch = Batch::new(tokens.iter().map(Vec::as_slice));
-                let last: Vec<usize> = batch.starts[1..].iter().map(|end| end - 1).collect();
-                let logits = device_logits(config, layout, rotary, tables, &batch, &last, &device);
-                for (i, logits) in active.iter().zip(download(logits).chunks_exact(config.vocab_size)) {
-                    sequences[*i].sample(logits, settings, done, &mut scratch);
-                }
-            }
-            for sequence in sequences {
-                finished.push(sequence.finish(settings).2?);
-            }
-        }
-        Ok(finished)
-    }
-
-    fn sequence<'r>(
-        &self,
-        index: usize,
-        request: &'r GenerateRequest,
-        settings: &GenerateSettings,
-        cache: Option<Cache>,
-    ) -> Sequence<'r> {
-        let limit = settings.max_tokens.min(self.context() - request.prompt_ids.len());
-        Sequence { index, request, cache, limit, ids: Vec::new(), log_probs: Vec::new(), ended: None, broken: false }
-    }
-
-    #[allow(clippy::too_many_arguments)]
+    /// Completes requests, `places` at a time, until none is left.
     fn work(
         &self,
-        decoder: &Decoder,
-        rotary: &Rotary,
         requests: &[GenerateRequest],
         settings: &GenerateSettings,
         done: &(dyn Fn(usize, &[u32]) -> bool + Sync),
@@ -317,20 +242,18 @@ impl<'a> Generator<'a> {
         next: &AtomicUsize,
         finished: &[Mutex<Option<Result<Generated, Error>>>],
     ) {
-        let model = self.student.model(rotary);
+        let capacity = |request: &GenerateRequest| {
+            self.context().min(request.prompt_ids.len().saturating_add(settings.max_tokens))
+        };
+        let longest = requests.iter().map(capacity).max().unwrap_or(0);
+        let mut generation = self.decoder.generation(longest);
         let mut active: Vec<Sequence> = Vec::new();
-        let mut spare: Vec<Cache> = Vec::new();
-        let (mut buffers, mut scratch) = (Buffers::default(), Vec::new());
+        let mut scratch = Vec::new();
         loop {
             while active.len() < places {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(request) = requests.get(index) else { break };
-                let capacity = request.prompt_ids.len() + settings.max_tokens;
-                let capacity = capacity.min(self.context());
-                let position = spare.iter().position(|cache| cache.capacity() >= capacity);
-                let mut cache = position.map_or_else(|| Cache::new(&model, capacity), |index| spare.swap_remove(index));
-                cache.clear();
-                active.push(self.sequence(index, request, settings, Some(cache)));
+                active.push(Sequence::new(index, request, generation.open(capacity(request)), capacity(request)));
             }
             if active.is_empty() {
                 return;
@@ -338,33 +261,33 @@ impl<'a> Generator<'a> {
             let mut prompt_tokens = PROMPT_TOKENS;
             let mut sampled: Vec<usize> = Vec::with_capacity(active.len());
             let mut segments: Vec<Segment> = Vec::with_capacity(active.len());
-            for (place, sequence) in active.iter_mut().enumerate() {
-                let cache = sequence.cache.as_mut().expect("sequences on the CPU have a cache");
-                let read = cache.length;
+            for (at, sequence) in active.iter_mut().enumerate() {
                 let prompt = &sequence.request.prompt_ids;
-                let tokens = match prompt.len() - read.min(prompt.len()) {
+                let tokens = match prompt.len() - sequence.read {
                     0 => &sequence.ids[sequence.ids.len() - 1..],
                     left => {
                         let now = left.min(prompt_tokens);
                         prompt_tokens -= now;
-                        &prompt[read..read + now]
+                        sequence.read += now;
+                        &prompt[sequence.read - now..sequence.read]
                     }
                 };
-                let wanted = !tokens.is_empty() && read + tokens.len() >= prompt.len();
+                let wanted = !tokens.is_empty() && sequence.read == prompt.len();
                 if wanted {
-                    sampled.push(place);
+                    sampled.push(at);
                 }
-                segments.push(Segment { cache, tokens, wanted });
+                segments.push(Segment { place: sequence.place, tokens, wanted });
             }
-            let logits = decoder.step(&model, &mut segments, &mut buffers);
-            for (place, logits) in sampled.iter().zip(logits.chunks_exact(model.config.vocab_size)) {
-                active[*place].sample(logits, settings, done, &mut scratch);
+            let logits = generation.step(&segments);
+            for (at, logits) in sampled.iter().zip(logits.chunks_exact(self.config.vocab_size)) {
+                active[*at].sample(logits, settings, done, &mut scratch);
             }
-            for place in (0..active.len()).rev() {
-                if active[place].ended.is_some() {
-                    let (index, cache, generated) = active.swap_remove(place).finish(settings);
-                    spare.extend(cache);
-                    *finished[index].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(generated);
+            for at in (0..active.len()).rev() {
+                if active[at].ended.is_some() {
+                    let sequence = active.swap_remove(at);
+                    generation.close(sequence.place);
+                    let slot = &finished[sequence.index];
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(sequence.finish(settings));
                 }
             }
         }
@@ -375,7 +298,11 @@ impl<'a> Generator<'a> {
 struct Sequence<'a> {
     index: usize,
     request: &'a GenerateRequest,
-    cache: Option<Cache>,
+    /// Its place in the generation.
+    place: usize,
+    /// Prompt tokens that were read.
+    read: usize,
+    /// Most tokens of the completion.
     limit: usize,
     ids: Vec<u32>,
     log_probs: Vec<f32>,
@@ -384,7 +311,22 @@ struct Sequence<'a> {
     broken: bool,
 }
 
-impl Sequence<'_> {
+impl<'a> Sequence<'a> {
+    fn new(index: usize, request: &'a GenerateRequest, place: usize, capacity: usize) -> Self {
+        let limit = capacity - request.prompt_ids.len();
+        Self {
+            index,
+            request,
+            place,
+            read: 0,
+            limit,
+            ids: Vec::new(),
+            log_probs: Vec::new(),
+            ended: None,
+            broken: false,
+        }
+    }
+
     fn sample(
         &mut self,
         logits: &[f32],
@@ -418,14 +360,13 @@ impl Sequence<'_> {
         }
     }
 
-    fn finish(self, settings: &GenerateSettings) -> (usize, Option<Cache>, Result<Generated, Error>) {
+    fn finish(self, settings: &GenerateSettings) -> Result<Generated, Error> {
+        if self.broken {
+            return Err(Error::Logits { what: format!("prompt {}, token {}", self.index, self.ids.len()) });
+        }
         let (finish, stop_token) = self.ended.unwrap_or((Finish::Length, None));
         let log_probs = settings.log_probs.then_some(self.log_probs);
-        if self.broken {
-            let what = format!("prompt {}, token {}", self.index, self.ids.len());
-            return (self.index, self.cache, Err(Error::Logits { what }));
-        }
-        (self.index, self.cache, Ok(Generated { ids: self.ids, stop_token, finish, log_probs }))
+        Ok(Generated { ids: self.ids, stop_token, finish, log_probs })
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod adapter;
 mod architecture;
+mod backend;
+mod batch;
 mod device;
 mod dpo;
 mod error;
@@ -13,14 +15,19 @@ mod fused;
 mod generate;
 mod kernels;
 mod layout;
+mod open;
+mod optimizer;
 mod packing;
 mod random;
 mod rotary;
+mod rows;
 mod sampling;
+mod scoring;
 mod sft;
 mod student;
 mod tensors;
 mod train;
+mod trainee;
 
 /// Version of what computes: changed whenever the same weights and tokens may give other bits. Results are cached under it.
 pub const KERNELS_VERSION: &str = "1";
@@ -33,7 +40,9 @@ pub use error::Error;
 pub use forecast::{Forecast, forecast};
 pub use generate::{Finish, GenerateRequest, GenerateSettings, Generated, Generator, RepetitionStop};
 pub use packing::packs;
-pub use sft::{Examples, NamedGradients, loss_and_gradients, sequence_log_probs, token_log_probs, train_sft};
+pub use rows::TokenRow;
+pub use scoring::{Scorer, sequence_log_probs, token_log_probs};
+pub use sft::{Examples, NamedGradients, loss_and_gradients, train_sft};
 pub use student::Student;
-pub use tensors::Trainee;
-pub use train::{Control, StepReport, TokenRow, Trained};
+pub use train::{Control, StepReport, Trained};
+pub use trainee::Trainee;

@@ -1,31 +1,38 @@
 //! Rotary positions (arXiv 2104.09864) in Hugging Face's layout: element `i` is paired with `i + head_dim / 2`.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use retort_weights::ModelConfig;
+
+/// A decoder's tables, made as far as they were ever needed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RotaryTables(Arc<Mutex<Arc<Rotary>>>);
+
+impl RotaryTables {
+    /// Tables for positions `0..length` at least.
+    pub fn up_to(&self, config: &ModelConfig, length: usize) -> Arc<Rotary> {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tables.positions() < length {
+            Arc::make_mut(&mut tables).extend(config, length);
+        }
+        tables.clone()
+    }
+}
 
 /// Cosines and sines for every position up to a length.
 #[derive(Clone, Debug, Default)]
-pub struct Rotary {
+pub(crate) struct Rotary {
     half: usize,
     cosines: Vec<f32>,
     sines: Vec<f32>,
 }
 
 impl Rotary {
-    /// Tables for positions `0..length`.
-    pub fn new(config: &ModelConfig, length: usize) -> Self {
-        let mut rotary = Self { half: config.head_dim / 2, cosines: Vec::new(), sines: Vec::new() };
-        rotary.extend(config, length);
-        rotary
-    }
-
     /// Makes sure that positions `0..length` are there.
-    pub fn extend(&mut self, config: &ModelConfig, length: usize) {
-        let known = self.positions();
-        if known >= length {
-            return;
-        }
+    fn extend(&mut self, config: &ModelConfig, length: usize) {
+        self.half = config.head_dim / 2;
         let frequencies = frequencies(config);
-        for position in known..length {
+        for position in self.positions()..length {
             for frequency in &frequencies {
                 // The product is rounded to f32 as in transformers; the functions are exact to the last place.
                 let angle = f64::from(position as f32 * frequency);
@@ -36,7 +43,7 @@ impl Rotary {
     }
 
     /// Number of positions in the tables.
-    pub fn positions(&self) -> usize {
+    fn positions(&self) -> usize {
         self.cosines.len().checked_div(self.half).unwrap_or(0)
     }
 

@@ -1,17 +1,17 @@
 use crate::GenerateSettings;
-use crate::kernels::rowwise::{exponentials, largest};
+use crate::kernels::rowwise::{exponentials, finite, largest};
 use crate::random::Random;
 
 /// Picks the next token from one row of logits `[vocab_size]`, with `random` in [0, 1). Filters apply in the order top-k,
-/// top-p, min-p, all on the distribution after temperature, as in transformers. `scratch` is overwritten. Nothing where the
-/// largest logit is no number.
+/// top-p, min-p, all on the distribution after temperature, as in transformers. `scratch` is overwritten. Nothing where a
+/// logit is no finite number.
 pub(crate) fn pick(logits: &[f32], settings: &GenerateSettings, random: f64, scratch: &mut Vec<f32>) -> Option<u32> {
     /// From here on, rounding the largest logit times the inverse temperature would shift every weight by more than f32 holds.
     const LARGEST_SHIFT: f32 = 1e5;
-    let maximum = largest(logits);
-    if !maximum.is_finite() {
+    if !finite(logits) {
         return None;
     }
+    let maximum = largest(logits);
     let inverse = (1.0 / settings.temperature) as f32;
     if !inverse.is_finite() {
         return logits.iter().position(|x| *x == maximum).map(|at| at as u32);
@@ -116,8 +116,12 @@ mod tests {
 
     #[test]
     fn logits_that_are_no_numbers_give_nothing() {
-        for logits in [[f32::NAN; 4], [0.0, f32::INFINITY, 1.0, 2.0], [f32::NEG_INFINITY; 4]] {
-            assert_eq!(pick(&logits, &settings(), 0.5, &mut Vec::new()), None);
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for logits in [[broken; 4], [0.0, broken, 1.0, 2.0], [3.0, 0.0, 1.0, broken]] {
+                for settings in [settings(), GenerateSettings { temperature: 0.0, top_k: 2, ..settings() }] {
+                    assert_eq!(pick(&logits, &settings, 0.5, &mut Vec::new()), None, "{logits:?}");
+                }
+            }
         }
     }
 

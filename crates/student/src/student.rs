@@ -6,10 +6,11 @@ use rayon::prelude::*;
 use retort_weights::{Checkpoint, Dtype, ModelConfig, TensorShape, write_checkpoint};
 use serde_json::Value;
 
-use crate::fused::{Batch, Model, Pass, Saving};
-use crate::layout::ParameterLayout;
-use crate::rotary::Rotary;
-use crate::tensors::{Scorer, Tables, device_logits, download, upload};
+use crate::backend::{Decoder, Shape};
+use crate::batch::Batch;
+use crate::layout::{ParameterLayout, TensorPlace};
+use crate::rotary::RotaryTables;
+use crate::rows::check_tokens;
 use crate::{Architecture, Error, Target};
 
 /// A decoder with its parameters, f32.
@@ -19,6 +20,7 @@ pub struct Student {
     /// `config.json` as it will be written.
     pub(crate) config_json: Value,
     pub(crate) layout: ParameterLayout,
+    pub(crate) rotary: RotaryTables,
     pub(crate) parameters: Vec<f32>,
     pub(crate) target: Target,
 }
@@ -41,14 +43,14 @@ impl Student {
             let reason = format!("tensor `{name}` belongs to no part of this decoder");
             return Err(retort_weights::Error::Unsupported(reason).into());
         }
-        target.check_vector(layout.total)?;
+        target.check_tensors(&layout.places)?;
         let mut parameters = vec![0.0; layout.total];
         for place in &layout.places {
             checkpoint.read_finite(&place.name, &mut parameters[place.range()])?;
         }
         let mut config_json = checkpoint.config_json().clone();
         name_as_a_language_model(&config, &mut config_json);
-        Ok(Self { config, config_json, layout, parameters, target })
+        Ok(Self { config, config_json, layout, rotary: RotaryTables::default(), parameters, target })
     }
 
     /// A decoder with random weights: matrices normal with `initializer_range`, norms 1, biases 0. The same seed gives the
@@ -56,7 +58,7 @@ impl Student {
     pub fn random(architecture: &Architecture, seed: u64, target: Target) -> Result<Self, Error> {
         let config = architecture.config()?;
         let layout = ParameterLayout::of(&config);
-        target.check_vector(layout.total)?;
+        target.check_tensors(&layout.places)?;
         let mut parameters = vec![0.0; layout.total];
         for (index, place) in layout.places.iter().enumerate() {
             let tensor = &mut parameters[place.range()];
@@ -67,28 +69,13 @@ impl Student {
             }
         }
         let config_json = config.to_json(Dtype::Float32);
-        Ok(Self { config, config_json, layout, parameters, target })
+        Ok(Self { config, config_json, layout, rotary: RotaryTables::default(), parameters, target })
     }
 
     /// Writes `config.json` and `model.safetensors` into `dir`, creating it if needed. Tokenizer and template are the
     /// caller's to copy (`retort_weights::copy_companions`).
     pub fn save(&self, dir: &Path, dtype: Dtype) -> Result<(), Error> {
-        self.save_parameters(&self.parameters, dir, dtype)
-    }
-
-    /// [`Student::save`] with other parameters than its own, in its layout.
-    pub(crate) fn save_parameters(&self, parameters: &[f32], dir: &Path, dtype: Dtype) -> Result<(), Error> {
-        let tensors: Vec<TensorShape> = self
-            .layout
-            .places
-            .iter()
-            .map(|place| TensorShape { name: place.name.clone(), shape: place.shape.clone() })
-            .collect();
-        write_checkpoint(dir, &self.config_json, &tensors, dtype, None, |name| {
-            let place = self.layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
-            Ok(Cow::Borrowed(&parameters[place.range()]))
-        })?;
-        Ok(())
+        write(&self.config_json, &self.layout, &self.parameters, dir, dtype)
     }
 
     /// The model's settings.
@@ -143,48 +130,34 @@ impl Student {
 
     /// Logits after every token of one sequence, `[tokens, vocab_size]` row-major f32.
     pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-        self.check_tokens(tokens)?;
+        check_tokens(&self.config, tokens)?;
         let batch = Batch::new([tokens]);
-        let rotary = Rotary::new(&self.config, batch.longest());
         let rows: Vec<usize> = (0..tokens.len()).collect();
-        if self.target != Target::Cpu {
-            return self.plain_logits(&rotary, &batch, &rows);
-        }
-        let model = self.model(&rotary);
-        let mut pass = Pass::new(Saving::Nothing);
-        pass.forward(&model, &batch);
-        Ok(pass.logits(&model, &rows))
+        Ok(self.decoder()?.logits(&batch, &rows))
     }
 
-    /// Logits `[rows, vocab_size]` by plain tensor operations on the student's device.
-    pub(crate) fn plain_logits(&self, rotary: &Rotary, batch: &Batch, rows: &[usize]) -> Result<Vec<f32>, Error> {
-        let device = self.target.device()?;
-        let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
-        Ok(download(device_logits(&self.config, &self.layout, rotary, &tables, batch, rows, &device)))
+    /// The decoder on its device.
+    pub(crate) fn decoder(&self) -> Result<Box<dyn Decoder + '_>, Error> {
+        let Self { config, layout, rotary, .. } = self;
+        Shape { config, layout, rotary }.decoder(&self.parameters, self.target)
     }
+}
 
-    /// What scores tokens by this student, on its device.
-    pub(crate) fn scorer<'a>(&'a self, rotary: &'a Rotary) -> Result<Scorer<'a>, Error> {
-        if self.target == Target::Cpu {
-            return Ok(Scorer::kernels(self.model(rotary)));
-        }
-        let device = self.target.device()?;
-        let tables = Tables::cut(&self.layout, &upload(self.parameters.clone(), &device));
-        Ok(Scorer::plain(&self.config, &self.layout, rotary, tables, device))
-    }
-
-    pub(crate) fn model<'a>(&'a self, rotary: &'a Rotary) -> Model<'a> {
-        Model { config: &self.config, layout: &self.layout, parameters: &self.parameters, rotary, adapters: None }
-    }
-
-    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<(), Error> {
-        match tokens.iter().find(|token| **token as usize >= self.config.vocab_size) {
-            Some(token) => {
-                Err(Error::Rows(format!("token `{token}` is not among the {} of the model", self.config.vocab_size)))
-            }
-            None => Ok(()),
-        }
-    }
+/// Writes parameters of this layout as a checkpoint folder.
+pub(crate) fn write(
+    config_json: &Value,
+    layout: &ParameterLayout,
+    parameters: &[f32],
+    dir: &Path,
+    dtype: Dtype,
+) -> Result<(), Error> {
+    let shape = |place: &TensorPlace| TensorShape { name: place.name.clone(), shape: place.shape.clone() };
+    let tensors: Vec<TensorShape> = layout.places.iter().map(shape).collect();
+    write_checkpoint(dir, config_json, &tensors, dtype, None, |name| {
+        let place = layout.places.iter().find(|place| place.name == name).expect("the names are the layout's");
+        Ok(Cow::Borrowed(&parameters[place.range()]))
+    })?;
+    Ok(())
 }
 
 /// A decoder that was saved without its head is named so in `architectures`; what is written has the head, and servers

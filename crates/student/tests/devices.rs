@@ -188,10 +188,10 @@ fn a_missing_adapter_is_an_error() {
     assert!(error.starts_with("device `wgpu:99`: this machine has"), "{error}");
 }
 
-/// All parameters are one buffer, whose size an adapter bounds.
+/// A tensor is one buffer, whose size an adapter bounds.
 #[cfg(feature = "wgpu")]
 #[test]
-fn a_model_beyond_the_largest_buffer_is_refused() {
+fn a_tensor_beyond_the_largest_buffer_is_refused() {
     let target = Target::Wgpu(0);
     if let Err(error) = target.check() {
         eprintln!("SKIPPED: {error}");
@@ -199,6 +199,7 @@ fn a_model_beyond_the_largest_buffer_is_refused() {
     }
     let huge = Architecture { vocab_size: 1 << 31, ..architecture(Family::Llama) };
     let error = Student::random(&huge, 3, target).unwrap_err().to_string();
-    assert!(error.contains("it takes models of at most"), "{error}");
+    assert!(error.contains("it takes tensors of at most"), "{error}");
+    assert!(error.contains("`model.embed_tokens.weight`"), "{error}");
     eprintln!("{error}");
 }

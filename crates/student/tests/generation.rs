@@ -179,3 +179,18 @@ fn callers_and_limits_stop() {
     let hot = GenerateSettings { temperature: -1.0, ..settings.clone() };
     assert!(generator.generate(&requests(), &hot).unwrap_err().to_string().contains("temperature"));
 }
+
+/// Weights that are numbers but give logits that are none: an error, whatever the temperature, and not token 0.
+#[test]
+fn logits_that_are_no_numbers_are_an_error() {
+    let mut student = random_student(Family::Llama);
+    let elements = student.tensor("lm_head.weight").unwrap().1.len();
+    // One token's logit alone overflows.
+    let change: Vec<f32> = (0..elements).map(|i| if i / 48 == 7 { f32::MAX } else { 0.0 }).collect();
+    student.add_to_tensor("lm_head.weight", &change).unwrap();
+    for temperature in [0.0, 1.0] {
+        let settings = GenerateSettings { max_tokens: 5, temperature, ..GenerateSettings::default() };
+        let error = Generator::new(&student).unwrap().generate(&requests(), &settings).unwrap_err();
+        assert!(matches!(error, retort_student::Error::Logits { .. }), "{error}");
+    }
+}

@@ -268,6 +268,34 @@ fn a_loss_that_is_no_number_names_its_rows() {
     assert!(matches!(error, Error::NotFinite { step: 1, ref rows, .. } if rows.len() == 4), "{error}");
 }
 
+/// Weights that an update made infinite are written nowhere, be it the last update.
+#[test]
+fn weights_that_are_no_numbers_are_not_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |max_steps: usize, control: Control| {
+        let settings =
+            TrainSettings { max_steps: Some(max_steps), warmup_ratio: 0.0, learning_rate: 1e39, ..settings() };
+        let mut trained = student(Family::Llama);
+        let mut wanted = Some(control);
+        let outcome = train_sft(&mut trained, &rows(8, 40), &settings, 1, None, &mut |_| {
+            wanted.take().unwrap_or(Control::Continue)
+        });
+        (outcome, trained)
+    };
+    let state = dir.path().join("state");
+    for control in [Control::Save(state.clone()), Control::Keep(state.clone(), Box::new(Control::Continue))] {
+        let error = run(2, control).0.unwrap_err().to_string();
+        assert!(error.contains("not finite") && error.contains(".weight`"), "{error}");
+        assert!(!state.exists());
+    }
+    let (outcome, trained) = run(1, Control::Continue);
+    assert!(outcome.unwrap().complete);
+    let error = trained.save(&dir.path().join("out"), Dtype::Float32).unwrap_err().to_string();
+    assert!(error.contains("not finite") && error.contains(".weight`"), "{error}");
+    // A further step computes with them, and its loss is none.
+    assert!(matches!(run(2, Control::Continue).0.unwrap_err(), Error::NotFinite { step: 2, .. }));
+}
+
 fn lora(dropout: f64) -> LoraSettings {
     LoraSettings { r: 4, lora_alpha: 8.0, lora_dropout: dropout, ..LoraSettings::default() }
 }
@@ -316,6 +344,23 @@ fn adapters_are_written_as_peft_writes_them() {
     assert!(names.names().any(|name| name == "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"));
     assert_eq!(names.config_json()["peft_type"], "LORA");
     assert!(Adapter::load(dir.path(), &student(Family::Llama)).is_ok());
+    let config = dir.path().join("adapter_config.json");
+    let plain: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
+    for (key, value, allowed) in [
+        ("alpha_pattern", serde_json::json!({}), true),
+        ("modules_to_save", serde_json::Value::Null, true),
+        ("alpha_pattern", serde_json::json!({"q_proj": 3}), false),
+        ("rank_pattern", serde_json::json!({"q_proj": 3}), false),
+        ("modules_to_save", serde_json::json!(["lm_head"]), false),
+    ] {
+        let mut changed = plain.clone();
+        changed[key] = value;
+        std::fs::write(&config, changed.to_string()).unwrap();
+        match Adapter::load(dir.path(), &base) {
+            Ok(_) => assert!(allowed, "{key}"),
+            Err(error) => assert!(!allowed && error.to_string().contains(key), "{error}"),
+        }
+    }
 }
 
 #[test]

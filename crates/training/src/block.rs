@@ -71,6 +71,11 @@ impl TrainBlock {
                 "`packing` is only for `method: sft`",
             ),
             (
+                self.training.packing && self.training.max_length.is_none() && self.method == Method::Sft,
+                "/training/packing",
+                "`packing` needs `max_length`: packs are so long",
+            ),
+            (
                 self.load_best_model_at_end && !evaluated,
                 "/load_best_model_at_end",
                 "`load_best_model_at_end` needs `eval_data`",
@@ -111,5 +116,9 @@ mod tests {
             ),
             ["/eval_data", "/training/packing"]
         );
+        let packed =
+            |max_length: Option<usize>| json!({ "learning_rate": 1e-4, "packing": true, "max_length": max_length });
+        assert_eq!(pointers(json!({ "training": packed(None) })), ["/training/packing"]);
+        assert!(pointers(json!({ "training": packed(Some(512)) })).is_empty());
     }
 }

@@ -106,7 +106,8 @@ mod tests {
             ),
             (TrainSettings { learning_rate: -1.0, ..good.clone() }, "`learning_rate` is `-1`; allowed is 0 or more"),
             (TrainSettings { warmup_ratio: 1.5, ..good.clone() }, "`warmup_ratio` is `1.5`; allowed is 0 to 1"),
-            (TrainSettings { adam_beta2: -0.1, ..good.clone() }, "`adam_beta2` is `-0.1`; allowed is 0 to 1"),
+            (TrainSettings { adam_beta1: 1.0, ..good.clone() }, "`adam_beta1` is `1`; allowed is 0 to less than 1"),
+            (TrainSettings { adam_beta2: -0.1, ..good.clone() }, "`adam_beta2` is `-0.1`; allowed is 0 to less than 1"),
             (
                 TrainSettings { max_grad_norm: f64::INFINITY, ..good.clone() },
                 "`max_grad_norm` is `NaN or infinite`; allowed is 0 or more",

@@ -77,12 +77,6 @@ impl LoraSettings {
         check(self)
     }
 
-    /// The same for evaluation.
-    #[must_use]
-    pub fn without_dropout(&self) -> Self {
-        Self { lora_dropout: 0.0, ..self.clone() }
-    }
-
     /// The factor on an adapter's output.
     pub fn scale(&self) -> f32 {
         let rank = self.r as f64;

@@ -52,11 +52,11 @@ pub struct TrainSettings {
     pub decay_norms_and_biases: bool,
     /// Decay of AdamW's first moment.
     #[serde(default = "beta1")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub adam_beta1: f64,
     /// Decay of AdamW's second moment.
     #[serde(default = "beta2")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub adam_beta2: f64,
     /// Added to the root of the second moment.
     #[serde(default = "epsilon")]

@@ -5,7 +5,7 @@ use retort_records::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Outcome, Verifier, VerifyError, number::last_number, text::normalized};
+use crate::{Case, Outcome, Verifier, VerifyError, error::last_line, number::last_number, text::normalized};
 
 /// Settings of `answer-pattern`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,11 +46,6 @@ impl AnswerPatternSettings {
         };
         Ok(Box::new(AnswerPattern { mark }))
     }
-}
-
-/// The last line of a message: where the regex crate says what is wrong.
-pub(crate) fn last_line(message: &str) -> String {
-    message.lines().last().unwrap_or_default().trim().to_owned()
 }
 
 enum Mark {

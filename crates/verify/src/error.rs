@@ -38,3 +38,8 @@ pub enum VerifyError {
         reason: String,
     },
 }
+
+/// The last line of a message: where the regex crate says what is wrong.
+pub(crate) fn last_line(message: &str) -> String {
+    message.lines().last().unwrap_or_default().trim().to_owned()
+}

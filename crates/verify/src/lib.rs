@@ -19,6 +19,7 @@ pub mod length;
 pub mod math;
 pub mod number;
 mod options;
+mod rational;
 pub mod repetition;
 mod settings;
 mod stance;

@@ -5,7 +5,7 @@ use retort_records::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Case, Outcome, Verifier, VerifyError, answer_pattern::last_line, math::extract::last_box};
+use crate::{Case, Outcome, Verifier, VerifyError, error::last_line, math::extract::last_box};
 
 /// Which part of the answer text is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

@@ -11,8 +11,8 @@ use retort_local::{Device, parse_device};
 use retort_pipeline::{CHECKPOINT, Context, Finished, Source, StageKind, StageOutput, shown};
 use retort_records::{ReferenceLogProbs, SftExample};
 use retort_student::{
-    Adapter, Control, Examples, PreferencePair, StepReport, Student, TokenRow, Trained, Trainee, packs,
-    sequence_log_probs, train_dpo, train_sft,
+    Adapter, Control, Examples, PreferencePair, Scorer, StepReport, Student, TokenRow, Trained, Trainee, packs,
+    train_dpo, train_sft,
 };
 use retort_training::{DpoLoss, Method, OverLong};
 use retort_weights::{Checkpoint, ModelConfig, copy_companions, set_ending};
@@ -302,12 +302,13 @@ impl Train {
         if wanted {
             context.started(Self::NAME, Some(pairs.len() as u64), "reference pairs");
             context.resumed(journal.known.len() as u64)?;
+            let scorer = Scorer::new(student)?;
             while journal.known.len() < pairs.len() {
                 let from = journal.known.len();
                 let chunk = &pairs[from..pairs.len().min(from + REFERENCE_CHUNK)];
                 let sides: Vec<TokenRow> =
                     chunk.iter().flat_map(|pair| [pair.chosen.clone(), pair.rejected.clone()]).collect();
-                let sums = sequence_log_probs(student, &sides)?;
+                let sums = scorer.sequence_log_probs(&sides)?;
                 journal.append(sums.chunks_exact(2).map(|sums| (sums[0], sums[1])))?;
                 context.advanced(journal.known.len() as u64, "reference log-probs")?;
             }

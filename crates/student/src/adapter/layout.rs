@@ -1,5 +1,6 @@
 use retort_training::{LoraSettings, TargetModule};
 
+use crate::kernels::product::{View, multiply_parallel};
 use crate::layout::{BlockPlaces, ParameterLayout, TensorPlace};
 
 /// Where adapters' matrices lie in their flat buffer.
@@ -39,4 +40,12 @@ impl AdapterLayout {
         let blocks = base.blocks.iter().map(block).collect();
         Self { places, blocks, total }
     }
+}
+
+/// `W += s · B · A`.
+pub(crate) fn merge(weight: &mut [f32], a: &[f32], b: &[f32], settings: &LoraSettings) {
+    let (rank, scale) = (settings.r, settings.scale());
+    let (inputs, outputs) = (a.len() / rank, b.len() / rank);
+    let b: Vec<f32> = b.iter().map(|x| x * scale).collect();
+    multiply_parallel(outputs, inputs, rank, View::rows(&b, rank), View::rows(a, inputs), weight, inputs, true);
 }

@@ -1,11 +1,12 @@
 use rayon::prelude::*;
 
+use super::Model;
 use super::forward::{PARTS, Task, block_forward, cut, tasks};
-use super::pass::{BlockSaved, Buffers, chunk_of, grow};
+use super::pass::{BlockSaved, Buffers, Pass, Saving, chunk_of, grow};
 use super::projection::{LowRows, Part, Projections, Way};
-use super::{Batch, Model, Pass, Saving};
+use crate::batch::Batch;
 use crate::kernels::product::{View, multiply_parallel};
-use crate::kernels::rowwise::{add, rms_norm, rms_norm_backward, rotate_back, swiglu_backward};
+use crate::kernels::rowwise::{add, rms_norm_backward, rotate_back, swiglu_backward};
 use crate::kernels::{SharedRows, attention, with_scratch};
 use crate::layout::BlockPlaces;
 
@@ -152,9 +153,7 @@ fn block_backward(
                     weights.backward(Part::Down, &part, dout, gated, false, dlow);
                     swiglu_backward(gate, up, gated);
                     weights.gradient(Part::Down, &part, dout, gated, low, dlow, adapters);
-                    for (row, x) in normed.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
-                        rms_norm(x, post_norm, model.epsilon(), row);
-                    }
+                    model.norm_rows(places.post_norm, middle, normed);
                     dmiddle.copy_from_slice(dstream);
                     for (which, dout) in [(Part::Gate, &*gate), (Part::Up, &*up)] {
                         let dout = View::rows(dout, inner);
@@ -220,9 +219,7 @@ fn block_backward(
                         // SAFETY: as above.
                         unsafe { normed.part(first * hidden, rows * hidden) }
                     };
-                    for (row, x) in normed.chunks_exact_mut(hidden).zip(stream.chunks_exact(hidden)) {
-                        rms_norm(x, input_norm, model.epsilon(), row);
-                    }
+                    model.norm_rows(places.input_norm, stream, normed);
                     for (which, start) in [(Part::Query, 0), (Part::Key, queries), (Part::Value, queries + keys)] {
                         let dout = View::rows(&dprojected[start..], projected);
                         weights.backward(which, &part, dout, dnormed, which != Part::Query, dlow);

@@ -9,7 +9,7 @@ const TILE: usize = 16;
 /// Keys and values of one sequence in all blocks, kept in the panels that products read. Capacity is fixed; memory that is
 /// not reached yet costs nothing.
 #[derive(Debug)]
-pub struct Cache {
+pub(super) struct Cache {
     capacity: usize,
     /// Tokens whose keys and values are here.
     pub length: usize,

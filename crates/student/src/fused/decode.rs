@@ -3,14 +3,16 @@ use rayon::prelude::*;
 use super::Model;
 use super::cache::Cache;
 use super::pass::grow;
+use crate::adapter::layout::merge;
+use crate::backend::Segment;
 use crate::kernels::SharedRows;
 use crate::kernels::panels::{WIDTH, pack_parallel, packed_length};
 use crate::kernels::product::{Packed, View, multiply, multiply_into};
-use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
+use crate::kernels::rowwise::{add, swiglu_in_place};
 
 /// All matrices of a decoder packed once, for generation.
 #[derive(Debug)]
-pub struct Decoder {
+pub(super) struct PackedDecoder {
     layers: Vec<[Matrix; 7]>,
     head: Matrix,
     /// Whether every product is shared out among threads, for models larger than caches; otherwise callers run several
@@ -25,20 +27,9 @@ struct Matrix {
     columns: usize,
 }
 
-/// Tokens of one sequence that go through the decoder in one step; they follow what its cache holds.
-#[derive(Debug)]
-pub struct Segment<'a> {
-    /// The sequence's cache.
-    pub cache: &'a mut Cache,
-    /// The tokens: a prompt or a part of it, or the last sampled one.
-    pub tokens: &'a [u32],
-    /// Whether logits after the last token are wanted.
-    pub wanted: bool,
-}
-
 /// Buffers of a step, used again.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub(super) struct Buffers {
     stream: Vec<f32>,
     normed: Vec<f32>,
     projected: Vec<f32>,
@@ -49,11 +40,11 @@ pub struct Buffers {
 }
 
 impl Matrix {
-    fn new(model: &Model, place: usize) -> Self {
+    fn new(model: &Model, place: usize, weight: &[f32]) -> Self {
         let shape = &model.layout.places[place].shape;
         let (rows, columns) = (shape[0], shape[1]);
         let mut panels = vec![0.0; packed_length(columns, rows)];
-        pack_parallel(View::transposed(model.tensor(place), columns), columns, rows, &mut panels);
+        pack_parallel(View::transposed(weight, columns), columns, rows, &mut panels);
         Self { panels, rows, columns }
     }
 
@@ -81,19 +72,33 @@ impl Matrix {
     }
 }
 
-impl Decoder {
-    /// Packs the weights.
+impl PackedDecoder {
+    /// Packs the weights; adapters are added to those they are beside.
     pub fn new(model: &Model, parallel: bool) -> Self {
-        let layers = model.layout.blocks.iter().map(|block| {
-            [block.query, block.key, block.value, block.output, block.gate, block.up, block.down]
-                .map(|place| Matrix::new(model, place))
-        });
-        Self { layers: layers.collect(), head: Matrix::new(model, model.layout.head), parallel }
+        let projection = |layer: usize, part: usize| {
+            let place = model.block(layer).projections()[part];
+            let (Some((_, a, b)), Some(adapters)) = (model.adapter(layer, part), model.adapters) else {
+                return Matrix::new(model, place, model.tensor(place));
+            };
+            let mut merged = model.tensor(place).to_vec();
+            merge(&mut merged, a, b, adapters.settings);
+            Matrix::new(model, place, &merged)
+        };
+        let layers =
+            (0..model.config.num_hidden_layers).map(|layer| std::array::from_fn(|part| projection(layer, part)));
+        let head = Matrix::new(model, model.layout.head, model.tensor(model.layout.head));
+        Self { layers: layers.collect(), head, parallel }
     }
 
-    /// Puts the segments' tokens through the decoder and into their caches. Gives back logits `[wanted segments,
-    /// vocab_size]`, in order. What a segment gets depends on nothing but its own tokens.
-    pub fn step<'b>(&self, model: &Model, segments: &mut [Segment], buffers: &'b mut Buffers) -> &'b [f32] {
+    /// Puts the segments' tokens through the decoder and into the caches of their places. Gives back logits `[wanted
+    /// segments, vocab_size]`, in order.
+    pub fn step<'b>(
+        &self,
+        model: &Model,
+        segments: &[Segment],
+        caches: &mut [Cache],
+        buffers: &'b mut Buffers,
+    ) -> &'b [f32] {
         let config = model.config;
         let (hidden, inner, width) = (config.hidden_size, config.intermediate_size, config.head_dim);
         let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
@@ -110,44 +115,42 @@ impl Decoder {
         for (row, token) in stream.chunks_exact_mut(hidden).zip(tokens) {
             row.copy_from_slice(&embedding[*token as usize * hidden..][..hidden]);
         }
+        let mut before = vec![0.0; model.before_width()];
         for (layer, [query, key, value, output, gate_matrix, up_matrix, down]) in self.layers.iter().enumerate() {
             let places = model.block(layer);
-            norm_rows(model, model.tensor(places.input_norm), stream, normed);
+            model.norm_rows(places.input_norm, stream, normed);
             query.apply(self.parallel, count, normed, all, projected, false);
             key.apply(self.parallel, count, normed, &mut all[queries..], projected, false);
             value.apply(self.parallel, count, normed, &mut all[queries + keys..], projected, false);
             let mut rows = all.chunks_exact_mut(projected);
-            for segment in segments.iter_mut() {
-                for offset in 0..segment.tokens.len() {
-                    let row = rows.next().expect("one row for each token");
-                    let position = segment.cache.length + offset;
-                    finish_projection(model, layer, position, row);
+            for segment in segments {
+                let cache = &mut caches[segment.place];
+                for (offset, row) in rows.by_ref().take(segment.tokens.len()).enumerate() {
+                    let position = cache.length + offset;
+                    model.place_heads(layer, position, row, &mut before);
                     let (_, rest) = row.split_at(queries);
-                    segment.cache.put(layer, position, width, &rest[..keys], &rest[keys..]);
+                    cache.put(layer, position, width, &rest[..keys], &rest[keys..]);
                 }
             }
-            self.attend(model, layer, segments, all, attended);
+            self.attend(model, layer, segments, caches, all, attended);
             output.apply(self.parallel, count, attended, stream, hidden, true);
             if let Some(bias) = model.optional(places.output_bias) {
                 stream.chunks_exact_mut(hidden).for_each(|row| add(row, bias));
             }
-            norm_rows(model, model.tensor(places.post_norm), stream, normed);
+            model.norm_rows(places.post_norm, stream, normed);
             gate_matrix.apply(self.parallel, count, normed, gate, inner, false);
             up_matrix.apply(self.parallel, count, normed, up, inner, false);
-            // `up` receives the product through a copy of the row: the function reads both before it writes.
-            for (gate, up) in gate.chunks_exact_mut(inner).zip(up.chunks_exact(inner)) {
-                gated_in_place(gate, up);
-            }
+            swiglu_in_place(gate, up);
             down.apply(self.parallel, count, gate, stream, hidden, true);
         }
         let (mut row, mut wanted) = (0, 0);
-        for segment in segments.iter_mut() {
+        for segment in segments {
             row += segment.tokens.len();
-            segment.cache.length += segment.tokens.len();
+            caches[segment.place].length += segment.tokens.len();
             if segment.wanted && !segment.tokens.is_empty() {
                 let last = &stream[(row - 1) * hidden..row * hidden];
                 let out = &mut normed[wanted * hidden..(wanted + 1) * hidden];
-                rms_norm(last, model.tensor(model.layout.norm), model.epsilon(), out);
+                model.norm_rows(model.layout.norm, last, out);
                 wanted += 1;
             }
         }
@@ -158,7 +161,15 @@ impl Decoder {
         logits
     }
 
-    fn attend(&self, model: &Model, layer: usize, segments: &[Segment], projected: &[f32], attended: &mut [f32]) {
+    fn attend(
+        &self,
+        model: &Model,
+        layer: usize,
+        segments: &[Segment],
+        caches: &[Cache],
+        projected: &[f32],
+        attended: &mut [f32],
+    ) {
         let (queries, stride) = (model.query_width(), model.projected_width());
         let heads = model.config.num_key_value_heads;
         let mut rest = (projected, attended);
@@ -174,10 +185,9 @@ impl Decoder {
             if segment.tokens.is_empty() {
                 return;
             }
-            let mut scores = Vec::new();
+            let (cache, mut scores) = (&caches[segment.place], Vec::new());
             for head in 0..heads {
-                let position = segment.cache.length;
-                segment.cache.attend(model, layer, head, position, rows, stride, out, &mut scores);
+                cache.attend(model, layer, head, cache.length, rows, stride, out, &mut scores);
             }
         };
         if self.parallel {
@@ -185,43 +195,5 @@ impl Decoder {
         } else {
             tasks.into_iter().for_each(run);
         }
-    }
-}
-
-fn norm_rows(model: &Model, weight: &[f32], stream: &[f32], normed: &mut [f32]) {
-    let hidden = weight.len();
-    for (x, out) in stream.chunks_exact(hidden).zip(normed.chunks_exact_mut(hidden)) {
-        rms_norm(x, weight, model.epsilon(), out);
-    }
-}
-
-/// Biases, norms and rotation of one token's queries, keys and values.
-fn finish_projection(model: &Model, layer: usize, position: usize, row: &mut [f32]) {
-    let (places, width) = (model.block(layer), model.config.head_dim);
-    let (queries, keys) = (model.query_width(), model.key_width());
-    let biases = [places.query_bias, places.key_bias, places.value_bias].map(|bias| model.optional(bias));
-    if let [Some(query), Some(key), Some(value)] = biases {
-        add(&mut row[..queries], query);
-        add(&mut row[queries..queries + keys], key);
-        add(&mut row[queries + keys..], value);
-    }
-    if let (Some(query_norm), Some(key_norm)) = (model.optional(places.query_norm), model.optional(places.key_norm)) {
-        let mut before = vec![0.0; width];
-        for (head, part) in row[..queries + keys].chunks_exact_mut(width).enumerate() {
-            before.copy_from_slice(part);
-            let norm = if head < model.config.num_attention_heads { query_norm } else { key_norm };
-            rms_norm(&before, norm, model.epsilon(), part);
-        }
-    }
-    let (cosine, sine) = model.rotary.at(position);
-    row[..queries + keys].chunks_exact_mut(width).for_each(|head| rotate(head, cosine, sine));
-}
-
-/// `gate = swiglu(gate, up)`, in pieces that fit on the stack.
-fn gated_in_place(gate: &mut [f32], up: &[f32]) {
-    let mut out = [0.0_f32; 256];
-    for (gate, up) in gate.chunks_mut(out.len()).zip(up.chunks(out.len())) {
-        swiglu(gate, up, &mut out[..gate.len()]);
-        gate.copy_from_slice(&out[..gate.len()]);
     }
 }

@@ -1,9 +1,10 @@
 use rayon::prelude::*;
 
-use super::pass::{BlockSaved, chunk_of, grow};
+use super::Model;
+use super::pass::{BlockSaved, Pass, Saving, chunk_of, grow};
 use super::projection::{LowRows, Part, Projections, Way};
-use super::{Batch, Model, Pass, Saving};
-use crate::kernels::rowwise::{add, rms_norm, rotate, swiglu};
+use crate::batch::Batch;
+use crate::kernels::rowwise::{add, swiglu};
 use crate::kernels::{SharedRows, attention, with_scratch};
 use retort_weights::ModelConfig;
 
@@ -51,7 +52,7 @@ pub(super) fn block_forward(
     packed: &mut Vec<f32>,
 ) {
     let (config, places) = (model.config, model.block(layer));
-    let (hidden, inner, width) = (config.hidden_size, config.intermediate_size, config.head_dim);
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
     let (queries, keys, projected) = (model.query_width(), model.key_width(), model.projected_width());
     let tokens = batch.len();
     let chunk = chunk_of(tokens);
@@ -60,18 +61,13 @@ pub(super) fn block_forward(
     let low = &LowRows::new(model, layer, tokens, &mut kept);
 
     // Norm, projections, norms of queries and keys, rotation.
-    let input_norm = model.tensor(places.input_norm);
-    let biases = [places.query_bias, places.key_bias, places.value_bias].map(|bias| model.optional(bias));
-    let (query_norm, key_norm) = (model.optional(places.query_norm), model.optional(places.key_norm));
-    let before_width = if query_norm.is_some() { queries + keys } else { 0 };
+    let before_width = model.before_width();
     let before_norm = SharedRows::new(&mut saved.before_norm);
     saved.projected.par_chunks_mut(chunk * projected).enumerate().with_max_len(1).for_each(|(index, out)| {
         let (first, rows) = (index * chunk, out.len() / projected);
         let part = first..first + rows;
         with_scratch(rows * hidden, |normed| {
-            for (row, x) in normed.chunks_exact_mut(hidden).zip(stream[first * hidden..].chunks_exact(hidden)) {
-                rms_norm(x, input_norm, model.epsilon(), row);
-            }
+            model.norm_rows(places.input_norm, &stream[first * hidden..][..rows * hidden], normed);
             weights.forward(Part::Query, &part, normed, out, projected, false, low);
             weights.forward(Part::Key, &part, normed, &mut out[queries..], projected, false, low);
             weights.forward(Part::Value, &part, normed, &mut out[queries + keys..], projected, false, low);
@@ -79,28 +75,14 @@ pub(super) fn block_forward(
         // SAFETY: each task has its own chunk of tokens.
         let before = unsafe { before_norm.part(first * before_width, rows * before_width) };
         for (i, row) in out.chunks_exact_mut(projected).enumerate() {
-            if let [Some(query), Some(key), Some(value)] = biases {
-                add(&mut row[..queries], query);
-                add(&mut row[queries..queries + keys], key);
-                add(&mut row[queries + keys..], value);
-            }
-            if let (Some(query_norm), Some(key_norm)) = (query_norm, key_norm) {
-                let before = &mut before[i * before_width..(i + 1) * before_width];
-                before.copy_from_slice(&row[..before_width]);
-                for (head, (from, to)) in before.chunks_exact(width).zip(row.chunks_exact_mut(width)).enumerate() {
-                    let norm = if head < config.num_attention_heads { query_norm } else { key_norm };
-                    rms_norm(from, norm, model.epsilon(), to);
-                }
-            }
-            let (cosine, sine) = model.rotary.at(batch.positions[first + i] as usize);
-            row[..queries + keys].chunks_exact_mut(width).for_each(|head| rotate(head, cosine, sine));
+            let before = &mut before[i * before_width..(i + 1) * before_width];
+            model.place_heads(layer, batch.positions[first + i] as usize, row, before);
         }
     });
 
     attend(model, batch, saved);
 
     // Output projection, residual, norm, gated feed-forward, residual.
-    let post_norm = model.tensor(places.post_norm);
     let output_bias = model.optional(places.output_bias);
     let (middle, gate, up) =
         (SharedRows::new(&mut saved.middle), SharedRows::new(&mut saved.gate), SharedRows::new(&mut saved.up));
@@ -123,9 +105,7 @@ pub(super) fn block_forward(
         }
         out.copy_from_slice(middle);
         with_scratch(rows * hidden.max(inner), |scratch| {
-            for (row, x) in scratch.chunks_exact_mut(hidden).zip(middle.chunks_exact(hidden)) {
-                rms_norm(x, post_norm, model.epsilon(), row);
-            }
+            model.norm_rows(places.post_norm, middle, &mut scratch[..rows * hidden]);
             weights.forward(Part::Gate, &part, scratch, gate, inner, false, low);
             weights.forward(Part::Up, &part, scratch, up, inner, false, low);
             let gated = &mut scratch[..rows * inner];

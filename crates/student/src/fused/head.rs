@@ -1,19 +1,20 @@
 use rayon::prelude::*;
 
-use super::pass::{chunk_of, grow};
-use super::{Model, Pass};
+use super::Model;
+use super::pass::{Pass, chunk_of, grow};
+use crate::batch::Targets;
 use crate::kernels::product::{View, multiply_parallel};
-use crate::kernels::rowwise::{add, exponentials, largest, rms_norm, rms_norm_backward, scale};
+use crate::kernels::rowwise::{add, entropy, exponentials, largest, rms_norm, rms_norm_backward, scale};
 
 /// Elements of logits that exist at a time.
 pub const LOGITS: usize = 12 << 20;
 
 impl Pass {
-    /// Natural logarithms of the probability of `targets[i]` after position `rows[i]` of the batch, in that order. Only
-    /// these positions go through the head, and no more than some megabytes of logits exist at a time.
-    pub fn log_probs(&mut self, model: &Model, rows: &[usize], targets: &[u32]) -> Vec<f32> {
-        let mut found = Vec::with_capacity(rows.len());
-        for (rows, targets) in pieces(model, rows, targets) {
+    /// Natural log-probs of the targets. Only their positions go through the head, and no more than some megabytes of
+    /// logits exist at a time.
+    pub fn log_probs(&mut self, model: &Model, targets: &Targets) -> Vec<f32> {
+        let mut found = Vec::with_capacity(targets.len());
+        for (rows, targets) in pieces(model, targets) {
             self.logits_of(model, rows);
             let logits = self.gradients.logits.par_chunks_exact_mut(model.config.vocab_size);
             found.par_extend(logits.zip(targets).map(|(logits, target)| {
@@ -29,8 +30,7 @@ impl Pass {
     pub fn log_probs_backward(
         &mut self,
         model: &Model,
-        rows: &[usize],
-        targets: &[u32],
+        targets: &Targets,
         weights: &[f32],
         gradients: &mut [f32],
     ) -> Vec<f32> {
@@ -39,9 +39,9 @@ impl Pass {
         let tokens = self.hidden().len() / hidden;
         grow(&mut self.gradients.stream, tokens * hidden);
         self.gradients.stream.fill(0.0);
-        let mut found = Vec::with_capacity(rows.len());
+        let mut found = Vec::with_capacity(targets.len());
         let mut weights = weights;
-        for (rows, targets) in pieces(model, rows, targets) {
+        for (rows, targets) in pieces(model, targets) {
             self.logits_of(model, rows);
             let (now, later) = weights.split_at(rows.len());
             weights = later;
@@ -93,10 +93,21 @@ impl Pass {
         found
     }
 
+    /// Entropies `[rows]` of the distributions after the given positions, in nats.
+    pub fn entropies(&mut self, model: &Model, rows: &[usize]) -> Vec<f32> {
+        let mut found = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(rows_at_once(model)) {
+            self.logits_of(model, rows);
+            let logits = self.gradients.logits.par_chunks_exact(model.config.vocab_size);
+            found.par_extend(logits.map(|logits| entropy(logits, largest(logits))));
+        }
+        found
+    }
+
     /// Logits `[rows, vocab_size]` after the given positions of the batch.
     pub fn logits(&mut self, model: &Model, rows: &[usize]) -> Vec<f32> {
         let mut logits = Vec::with_capacity(rows.len() * model.config.vocab_size);
-        for (rows, _) in pieces(model, rows, &vec![0; rows.len()]) {
+        for rows in rows.chunks(rows_at_once(model)) {
             self.logits_of(model, rows);
             logits.extend_from_slice(&self.gradients.logits);
         }
@@ -119,9 +130,12 @@ impl Pass {
     }
 }
 
-/// Cuts the positions into pieces whose logits fit.
-fn pieces<'a>(model: &Model, rows: &'a [usize], targets: &'a [u32]) -> impl Iterator<Item = (&'a [usize], &'a [u32])> {
-    assert_eq!(rows.len(), targets.len(), "one target for each position");
-    let rows_at_once = (LOGITS / model.config.vocab_size).max(64);
-    rows.chunks(rows_at_once).zip(targets.chunks(rows_at_once))
+/// Cuts the targets into pieces whose logits fit.
+fn pieces<'a>(model: &Model, targets: &'a Targets) -> impl Iterator<Item = (&'a [usize], &'a [u32])> {
+    let count = rows_at_once(model);
+    targets.rows.chunks(count).zip(targets.tokens.chunks(count))
+}
+
+fn rows_at_once(model: &Model) -> usize {
+    (LOGITS / model.config.vocab_size).max(64)
 }

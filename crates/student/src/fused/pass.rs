@@ -1,47 +1,8 @@
 use super::Model;
 
-/// Token sequences one after the other, without padding.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Token ids of all sequences.
-    pub tokens: Vec<u32>,
-    /// Where each sequence starts, and the total at the end.
-    pub starts: Vec<usize>,
-    /// Position of each token within its sequence.
-    pub positions: Vec<u32>,
-}
-
-impl Batch {
-    /// Lays sequences one after the other.
-    pub fn new<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
-        let mut batch = Self { tokens: Vec::new(), starts: vec![0], positions: Vec::new() };
-        for sequence in sequences {
-            batch.tokens.extend_from_slice(sequence);
-            batch.positions.extend(0..sequence.len() as u32);
-            batch.starts.push(batch.tokens.len());
-        }
-        batch
-    }
-
-    /// Number of tokens of all sequences.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Tokens of the longest sequence.
-    pub fn longest(&self) -> usize {
-        self.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
-    }
-
-    /// Start and length of each sequence.
-    pub(super) fn sequences(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.starts.windows(2).map(|pair| (pair[0], pair[1] - pair[0]))
-    }
-}
-
 /// What the forward pass keeps for the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Saving {
+pub(super) enum Saving {
     /// Nothing: there will be no backward pass.
     Nothing,
     /// Every block's intermediate results.
@@ -74,9 +35,8 @@ pub(super) struct BlockSaved {
 impl BlockSaved {
     pub(super) fn resize(&mut self, model: &Model, tokens: usize) {
         let config = model.config;
-        let before_norm = if config.qk_norm { model.query_width() + model.key_width() } else { 0 };
         grow(&mut self.projected, tokens * model.projected_width());
-        grow(&mut self.before_norm, tokens * before_norm);
+        grow(&mut self.before_norm, tokens * model.before_width());
         grow(&mut self.attended, tokens * model.query_width());
         grow(&mut self.logsumexp, tokens * config.num_attention_heads);
         grow(&mut self.middle, tokens * config.hidden_size);
@@ -97,7 +57,7 @@ pub(super) fn grow(buffer: &mut Vec<f32>, length: usize) {
 
 /// Memory of a forward and a backward pass, used again from step to step.
 #[derive(Debug)]
-pub struct Pass {
+pub(super) struct Pass {
     pub(super) saving: Saving,
     /// Residual stream before each block, and after the last.
     pub(super) streams: Vec<Vec<f32>>,

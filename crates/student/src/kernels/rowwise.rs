@@ -98,6 +98,14 @@ vectorized! {
         }
     }
 
+    /// [`swiglu`], whose result takes the place of `gate`.
+    pub fn swiglu_in_place(gate: &mut [f32], up: &[f32]) {
+        let up = &up[..gate.len()];
+        for i in 0..gate.len() {
+            gate[i] = gate[i] * sigmoid(gate[i]) * up[i];
+        }
+    }
+
     /// Backward of [`swiglu`]: from `dout` and the inputs, overwrites `gate` and `up` with their gradients and `dout` with
     /// the function's value.
     pub fn swiglu_backward(gate: &mut [f32], up: &mut [f32], dout: &mut [f32]) {
@@ -126,6 +134,12 @@ vectorized! {
         rest.iter().fold(lanes.iter().fold(f32::NEG_INFINITY, best), best)
     }
 
+    /// Whether all of `x` are finite numbers.
+    pub fn finite(x: &[f32]) -> bool {
+        // A finite number times 0 is 0; anything else makes the sum no number.
+        lane_sum(x.len(), |i, sum| x[i].mul_add(0.0, sum)) == 0.0
+    }
+
     /// `x = e^(x * scale - shift)`; gives back the sum.
     pub fn exponentials(x: &mut [f32], scale: f32, shift: f32) -> f32 {
         for value in x.iter_mut() {
@@ -133,6 +147,13 @@ vectorized! {
         }
         let x = &*x;
         lane_sum(x.len(), |i, sum| sum + x[i])
+    }
+
+    /// Entropy in nats of the softmax of `x`, whose largest element is `maximum`.
+    pub fn entropy(x: &[f32], maximum: f32) -> f32 {
+        let total = lane_sum(x.len(), |i, sum| sum + exp(x[i] - maximum));
+        let along = lane_sum(x.len(), |i, sum| exp(x[i] - maximum).mul_add(x[i] - maximum, sum));
+        total.ln() - along / total
     }
 
     /// `x *= factor`.
@@ -264,6 +285,28 @@ mod tests {
         assert_eq!(exp(-100.0), 0.0);
         assert_eq!(exp(0.0), 1.0);
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn entropies() {
+        let x = [1.5, 1.2, -0.5, 0.0, -1.0];
+        assert!((entropy(&x, 1.5) - 1.253_427_6).abs() < 1e-6);
+        assert!(entropy(&[0.0, -300.0], 0.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_no_number_is_found_wherever_it_stands() {
+        for length in [0, 1, 15, 16, 17, 40] {
+            let x: Vec<f32> = (0..length).map(|i| (i as f32 - 7.0) * (f32::MAX / 50.0)).collect();
+            assert!(finite(&x));
+            for (at, broken) in
+                [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().cycle().take(length).enumerate()
+            {
+                let mut x = x.clone();
+                x[at] = broken;
+                assert!(!finite(&x), "{broken} at {at} of {length}");
+            }
+        }
     }
 
     #[test]

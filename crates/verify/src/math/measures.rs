@@ -8,7 +8,7 @@ use num_traits::Zero;
 use regex::Regex;
 
 use super::{clean, identity::Same, numerals::multiplier, units};
-use crate::number;
+use crate::rational;
 
 /// Bytes of an answer that is one measure or one word.
 const LONGEST: usize = 60;
@@ -85,7 +85,7 @@ fn measure(text: &str) -> Option<Vec<(BigRational, String)>> {
         if unit.is_empty() || multiplies || letters == 1 && pair[3].is_empty() && !units::is_known(unit.trim()) {
             return None;
         }
-        found.push((number::decimal(&pair[2])?, unit.trim_end_matches([' ', '.']).to_owned()));
+        found.push((rational::decimal(&pair[2])?, unit.trim_end_matches([' ', '.']).to_owned()));
         rest = &rest[pair.get(0)?.end()..];
     }
     (1..=4).contains(&found.len()).then_some(found)

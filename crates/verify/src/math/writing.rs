@@ -114,7 +114,7 @@ pub fn decimal_comma(text: &str) -> Option<(Expr, bool)> {
     if !digits(whole.trim_start_matches('-')) || !digits(fraction) {
         return None;
     }
-    let value = crate::number::decimal(&format!("{whole}.{fraction}"))?;
+    let value = crate::rational::decimal(&format!("{whole}.{fraction}"))?;
     // `1,000` is a thousand.
     if fraction.len() == 3 && fraction.ends_with('0') {
         return None;

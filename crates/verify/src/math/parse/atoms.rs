@@ -11,7 +11,7 @@ use super::{
     Parser, Result, elements,
     products::is_differential,
 };
-use crate::number::decimal;
+use crate::rational::decimal;
 
 impl Parser {
     pub(super) fn atom(&mut self) -> Result<Expr> {
