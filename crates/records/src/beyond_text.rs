@@ -40,9 +40,8 @@ impl BeyondText {
         let used = self.messages.iter().rposition(|message| !message.is_empty()).map_or(0, |last| last + 1);
         let mut row = self.row.clone();
         if used > 0 {
-            let message = |message: &Map<String, Value>| match message.is_empty() {
-                true => Value::Null,
-                false => Value::Object(message.clone()),
+            let message = |message: &Map<String, Value>| {
+                if message.is_empty() { Value::Null } else { Value::Object(message.clone()) }
             };
             row.insert("messages".into(), self.messages[..used].iter().map(message).collect());
         }

@@ -104,7 +104,7 @@ impl Measured {
             let place = place.filter(|(start, size)| start.checked_add(*size).is_some_and(|end| end <= length));
             let (start, size) = place.ok_or_else(|| damaged("buffer", size.into()))?;
             if batch.compression().is_some() && size >= 8 {
-                let held = self.read(body + start, 8)?.try_into().map(i64::from_le_bytes).unwrap_or(-1);
+                let held = self.read(body + start, 8)?.try_into().map_or(-1, i64::from_le_bytes);
                 if u64::try_from(held).is_ok_and(|held| held > (size - 8).saturating_mul(MOST_HELD)) {
                     return Err(damaged("compressed buffer", held.into()));
                 }

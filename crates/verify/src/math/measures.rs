@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn what_may_be_the_same_is_no_sure_mistake() {
         for (a, b) in [("1 h 30 min", "1.5 h"), ("3 m 20 cm", "320 cm"), ("1 kWh", "3.6 MJ")] {
-            assert!(may_be_same(a, b).is_some_and(|same| same.is_equal()), "{a} {b}");
+            assert!(may_be_same(a, b).is_some_and(super::super::identity::Same::is_equal), "{a} {b}");
         }
         for (a, b) in [
             ("1 h 30 min", "1.5 h"),

@@ -100,17 +100,13 @@ pub(super) fn inner_products(
         Ok(pairs.map(|(i, j)| dot(&changes[i], &changes[j])).collect())
     };
     let parts = blocks(elements).par_iter().map(of_block).collect::<Result<Vec<_>, _>>()?;
-    let mut products = vec![vec![0.0; count]; count];
+    // Block by block, so that sums do not depend on who was first.
+    let mut sums = vec![0.0; count * (count + 1) / 2];
     for part in parts {
-        let mut part = part.into_iter();
-        for i in 0..count {
-            for j in 0..=i {
-                products[i][j] += part.next().unwrap_or_default();
-                products[j][i] = products[i][j];
-            }
-        }
+        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
-    Ok(products)
+    let at = |i: usize, j: usize| sums[i.max(j) * (i.max(j) + 1) / 2 + i.min(j)];
+    Ok((0..count).map(|i| (0..count).map(|j| at(i, j)).collect()).collect())
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

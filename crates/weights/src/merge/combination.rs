@@ -41,10 +41,8 @@ fn weights(method: MergeMethod, tensor: &PlannedTensor<'_>) -> Result<Weights, E
     let models = match method {
         MergeMethod::Linear => {
             let weights = given();
-            let total = match tensor.shared(|parameters| parameters.normalize.as_ref(), true) {
-                true => weights.iter().sum(),
-                false => 1.0,
-            };
+            let normalize = tensor.shared(|parameters| parameters.normalize.as_ref(), true);
+            let total = if normalize { weights.iter().sum() } else { 1.0 };
             weights.into_iter().map(|weight| weight / total).collect()
         }
         MergeMethod::Passthrough => tensor.each(|parameters| parameters.scale.as_ref(), 1.0),
@@ -113,7 +111,9 @@ fn multislerp(products: &[Vec<f64>], mut weights: Vec<f64>, normalize: bool, eps
     }
     if normalize {
         let total: f64 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= total);
+        for weight in &mut weights {
+            *weight /= total;
+        }
     }
     let lengths: Vec<f64> = (0..weights.len()).map(|i| products[i][i].sqrt()).collect();
     let sphere = Sphere::new(products, lengths.iter().map(|length| length + eps).collect());
@@ -145,7 +145,9 @@ fn karcher(products: &[Vec<f64>], steps: usize, tolerance: f64) -> Vec<f64> {
     if length < tolerance {
         mean = (0..count).map(|i| f64::from(u8::from(i == there[0]))).collect();
     } else {
-        mean.iter_mut().for_each(|weight| *weight /= length);
+        for weight in &mut mean {
+            *weight /= length;
+        }
     }
     for _ in 0..steps {
         let mut tangent = vec![0.0; count];
@@ -168,7 +170,9 @@ fn karcher(products: &[Vec<f64>], steps: usize, tolerance: f64) -> Vec<f64> {
         }
         let length = sphere.length(&mean);
         if length > tolerance {
-            mean.iter_mut().for_each(|weight| *weight /= length);
+            for weight in &mut mean {
+                *weight /= length;
+            }
         }
     }
     let mean_length = lengths.iter().sum::<f64>() / count as f64;

@@ -31,16 +31,16 @@ pub(super) struct Input<'a> {
 impl<'a> PlannedTensor<'a> {
     /// A parameter that holds for all models.
     pub(super) fn shared<T: Between>(&self, of: impl Fn(&Parameters) -> Option<&Setting<T>>, otherwise: T) -> T {
-        let settings = self.parameters.iter().filter_map(|parameters| of(parameters));
-        settings.filter_map(|setting| setting.at(&self.name, self.share)).next().unwrap_or(otherwise)
+        let mut settings = self.parameters.iter().filter_map(|parameters| of(parameters));
+        settings.find_map(|setting| setting.at(&self.name, self.share)).unwrap_or(otherwise)
     }
 
     /// A parameter of each model.
     pub(super) fn each<T: Between>(&self, of: impl Fn(&Parameters) -> Option<&Setting<T>>, otherwise: T) -> Vec<T> {
         let value = |input: &Input<'a>| {
             let settings = std::iter::once(input.parameters).chain(self.parameters);
-            let values = settings.filter_map(|parameters| of(parameters)?.at(&input.tensor, self.share));
-            values.into_iter().next().unwrap_or(otherwise)
+            let mut values = settings.filter_map(|parameters| of(parameters)?.at(&input.tensor, self.share));
+            values.next().unwrap_or(otherwise)
         };
         self.models.iter().map(value).collect()
     }

@@ -1,11 +1,13 @@
 //! Values of mergekit's parameters: one for all tensors, a gradient over the layers, or one by the tensor's name.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A parameter as mergekit writes it. Gradients go from the first layer to the last, straight from one value to the next;
 /// tensors outside of the layers take the first value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Setting<T> {
     /// The same for all tensors.
@@ -19,7 +21,7 @@ pub enum Setting<T> {
 }
 
 /// A value for the tensors whose names hold a text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition<T> {
     /// A part of the names, such as `self_attn`; without it, or with `*`, all names.
@@ -30,13 +32,29 @@ pub struct Condition<T> {
 }
 
 /// What a condition gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ValueOrGradient<T> {
     /// The same for all tensors.
     Value(T),
     /// Values at equal distances over the layers.
     Gradient(Vec<T>),
+}
+
+/// In one line: schemas are written out in full, and a merge has dozens of parameters.
+impl<T: JsonSchema> JsonSchema for Setting<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Setting_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let value = if T::schema_name() == "boolean" { "boolean" } else { "number" };
+        json_schema!({ "type": [value, "array", "object"] })
+    }
 }
 
 /// A kind of value that knows what lies between two of it.

@@ -92,7 +92,9 @@ fn sum(changes: &[Vec<f32>], weights: &[f32], total: f32) -> Vec<f32> {
     for (change, weight) in changes.iter().zip(weights) {
         sums.iter_mut().zip(change).for_each(|(sum, x)| *sum += weight * x);
     }
-    sums.iter_mut().for_each(|sum| *sum /= total);
+    for sum in &mut sums {
+        *sum /= total;
+    }
     sums
 }
 
@@ -106,7 +108,8 @@ fn agreed(changes: &[Vec<f32>], weights: &[f32], normalize: bool) -> Vec<f32> {
     for (change, weight) in changes.iter().zip(weights) {
         for ((sum, total), (x, elected)) in sums.iter_mut().zip(&mut totals).zip(change.iter().zip(&elected)) {
             let weighted = weight * x;
-            let agrees = (weighted != 0.0) & ((weighted > 0.0) == (*elected >= 0.0));
+            let towards = if *elected >= 0.0 { weighted } else { -weighted };
+            let agrees = towards > 0.0;
             *sum += if agrees { weighted } else { 0.0 };
             *total += if agrees { *weight } else { 0.0 };
         }
@@ -163,7 +166,9 @@ impl Kept {
             }
         }
         if self.scale != 1.0 {
-            change.iter_mut().for_each(|x| *x *= self.scale);
+            for x in change.iter_mut() {
+                *x *= self.scale;
+            }
         }
     }
 
