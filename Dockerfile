@@ -1,7 +1,7 @@
 # An image that holds the binary and what the verifiers of code start:
 #
 #   docker build -t retort .
-#   docker run --rm -v "$PWD:/work" --user "$(id -u):$(id -g)" retort run pipelines/quickstart.yaml
+#   docker run --rm -v "$PWD:/data" --user "$(id -u):$(id -g)" retort run pipelines/quickstart.yaml
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /retort
 COPY . .
@@ -13,6 +13,6 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /installed/bin/retort /usr/local/bin/retort
 COPY LICENSE /usr/share/doc/retort/LICENSE
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["retort"]
 CMD ["--help"]
