@@ -18,6 +18,7 @@ mod judging;
 mod keys;
 mod manual_pages;
 mod mending;
+mod merge_command;
 mod messages;
 mod no_rows;
 mod odd_input;

@@ -41,11 +41,10 @@ impl OpenedMerge {
             return Err(PipelineError::argument(format!("`{}` is there already", out.display()))
                 .with_hint("name another folder, or remove this one"));
         }
-        let mut partial = out.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
+        // A name that nobody else gives: what stands there is what a killed merge left, and is made again.
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        let partial = out.with_file_name(format!(".{name}.retort-merge"));
         if partial.exists() {
-            // What a killed merge left: it holds nothing that is not made again.
             std::fs::remove_dir_all(&partial).map_err(PipelineError::io("remove", &partial))?;
         }
         let merged = merge(&self.settings, &self.inputs(), seed, &partial).map_err(StageError::from)?;
