@@ -197,6 +197,30 @@ fn every_writers_parquet_and_arrow_is_read() {
     }
 }
 
+/// Runs `stages`, exports each stage of `forms` in its format as JSON lines and Parquet, reads those again (`p` as pairs, others
+/// as examples) and exports them once more: the same bytes.
+fn round_trip(folder: &Path, stages: &str, forms: &[(&str, &str)]) {
+    let files = || forms.iter().flat_map(|form| ["jsonl", "parquet"].map(|file| (form.0, form.1, file)));
+    let (mut first, mut second) = (format!("name: one\nstages:\n{stages}"), String::from("name: two\nstages:\n"));
+    for (of, format, file) in files() {
+        let (name, becomes) = (format!("{of}-{format}-{file}"), if of == "p" { "pairs" } else { "sft" });
+        let _ = writeln!(first, "  {name}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}");
+        let _ = writeln!(
+            second,
+            "  in-{name}: {{ import: {{ path: runs/one/{name}/train.{file}, as: {becomes} }} }}\n  {name}: {{ export: {{ data: in-{name}, format: {format}, file: {file} }} }}"
+        );
+    }
+    for (name, pipeline) in [("p.yaml", first), ("q.yaml", second)] {
+        std::fs::write(folder.join(name), pipeline).expect("a pipeline");
+        succeed(folder, &["run", name]);
+    }
+    for (of, format, file) in files() {
+        let path = |run: &str| folder.join(format!("runs/{run}/{of}-{format}-{file}/train.{file}"));
+        let read = |run: &str| std::fs::read(path(run)).expect("rows");
+        assert!(read("one") == read("two"), "{of} as {format} in {file} came back otherwise");
+    }
+}
+
 /// Exported rows come in again and leave as the same bytes.
 #[test]
 fn exports_come_back_and_leave_the_same() {
@@ -206,41 +230,9 @@ fn exports_come_back_and_leave_the_same() {
         {"text": "<think>\nsix sevens, which is many\n</think>\n\n\\boxed{42}", "tokens": 30},
         {"text": "<think>a</think>first<think>b</think>\\boxed{41}", "tokens": 31}]});
     std::fs::write(work.path().join("r.jsonl"), rollouts.to_string()).expect("rollouts");
-    let mut stages = String::from(
-        "  data: { import: { path: r.jsonl, as: rollouts } }\n  v: { verify: { rollouts: data, verifiers: [math] } }\n  s: { select: { verdicts: v, rule: all-correct } }\n  p: { pair: { verdicts: v } }\n",
-    );
+    let stages = "  data: { import: { path: r.jsonl, as: rollouts } }\n  v: { verify: { rollouts: data, verifiers: [math] } }\n  s: { select: { verdicts: v, rule: all-correct } }\n  p: { pair: { verdicts: v } }\n";
     let forms = [("s", "trl"), ("s", "messages"), ("s", "sharegpt"), ("p", "trl"), ("p", "sharegpt")];
-    for (of, format) in forms {
-        for file in ["jsonl", "parquet"] {
-            let _ = writeln!(
-                stages,
-                "  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}"
-            );
-        }
-    }
-    std::fs::write(work.path().join("p.yaml"), format!("name: one\nstages:\n{stages}")).expect("a pipeline");
-    succeed(work.path(), &["run", "p.yaml"]);
-    let mut stages = String::new();
-    for (of, format) in forms {
-        let becomes = if of == "s" { "sft" } else { "pairs" };
-        for file in ["jsonl", "parquet"] {
-            let name = format!("{of}-{format}-{file}");
-            let _ = writeln!(
-                stages,
-                "  in-{name}: {{ import: {{ path: runs/one/{name}/train.{file}, as: {becomes} }} }}\n  {name}: {{ export: {{ data: in-{name}, format: {format}, file: {file} }} }}"
-            );
-        }
-    }
-    std::fs::write(work.path().join("q.yaml"), format!("name: two\nstages:\n{stages}")).expect("a pipeline");
-    succeed(work.path(), &["run", "q.yaml"]);
-    for (of, format) in forms {
-        for file in ["jsonl", "parquet"] {
-            let read = |run: &str| {
-                std::fs::read(work.path().join(format!("runs/{run}/{of}-{format}-{file}/train.{file}"))).expect("rows")
-            };
-            assert!(read("one") == read("two"), "{of} as {format} in {file} came back otherwise");
-        }
-    }
+    round_trip(work.path(), stages, &forms);
     let pairs = std::fs::read_to_string(work.path().join("runs/one/p-trl-jsonl/train.jsonl")).expect("pairs");
     assert!(
         pairs.contains("<think>a</think>first<think>b</think>"),

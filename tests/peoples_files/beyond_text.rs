@@ -1,9 +1,8 @@
 //! Tools, their calls, and pictures: kept as they came, and told of where they cannot be used.
 
-use super::{Case, shown};
+use super::{Case, round_trip, shown};
 use crate::binary::{root, succeed};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 
 fn user(content: &str) -> Value {
     json!({"role": "user", "content": content})
@@ -115,41 +114,11 @@ fn tools_and_pictures_leave_as_they_came() {
     pair["rejected"] = json!([assistant("8")]);
     pair["tools"] = tools.into();
     write(work.path(), "p.jsonl", &[pair]);
-    let mut stages = String::from(
-        "  a: { import: { path: a.jsonl, as: sft } }\n  s: { import: { path: s.jsonl, as: sft } }\n  p: { import: { path: p.jsonl, as: pairs } }\n",
-    );
+    let stages = "  a: { import: { path: a.jsonl, as: sft } }\n  s: { import: { path: s.jsonl, as: sft } }\n  p: { import: { path: p.jsonl, as: pairs } }\n";
     let forms =
         [("a", "messages"), ("a", "trl"), ("a", "sharegpt"), ("s", "sharegpt"), ("p", "trl"), ("p", "sharegpt")];
-    for (of, format) in forms {
-        for file in ["jsonl", "parquet"] {
-            let _ = writeln!(
-                stages,
-                "  {of}-{format}-{file}: {{ export: {{ data: {of}, format: {format}, file: {file} }} }}"
-            );
-        }
-    }
-    std::fs::write(work.path().join("p.yaml"), format!("name: one\nstages:\n{stages}")).expect("a pipeline");
-    succeed(work.path(), &["run", "p.yaml"]);
-    let mut stages = String::new();
-    for (of, format) in forms {
-        let becomes = if of == "p" { "pairs" } else { "sft" };
-        for file in ["jsonl", "parquet"] {
-            let name = format!("{of}-{format}-{file}");
-            let _ = writeln!(
-                stages,
-                "  in-{name}: {{ import: {{ path: runs/one/{name}/train.{file}, as: {becomes} }} }}\n  {name}: {{ export: {{ data: in-{name}, format: {format}, file: {file} }} }}"
-            );
-        }
-    }
-    std::fs::write(work.path().join("q.yaml"), format!("name: two\nstages:\n{stages}")).expect("a pipeline");
-    succeed(work.path(), &["run", "q.yaml"]);
+    round_trip(work.path(), stages, &forms);
     let read = |path: &str| std::fs::read(work.path().join(path)).expect("rows");
-    for (of, format) in forms {
-        for file in ["jsonl", "parquet"] {
-            let path = |run: &str| format!("runs/{run}/{of}-{format}-{file}/train.{file}");
-            assert!(read(&path("one")) == read(&path("two")), "{of} as {format} in {file} came back otherwise");
-        }
-    }
     for (came, left) in [("a.jsonl", "a-messages"), ("s.jsonl", "s-sharegpt"), ("p.jsonl", "p-trl")] {
         let left = String::from_utf8(read(&format!("runs/one/{left}-jsonl/train.jsonl"))).expect("text");
         assert_eq!(left, String::from_utf8(read(came)).expect("text"), "{came}");
