@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::time::Duration;
 
 /// A look at the processes below one process.
@@ -40,7 +41,8 @@ pub(super) fn of_tree(root: libc::pid_t) -> Usage {
 /// The private folders of the sandbox that process `pid` is in, opened: they can be looked at even after its end. None of
 /// them where we may not look; then their own limits hold.
 pub(super) fn private_folders(pid: libc::pid_t) -> Vec<File> {
-    let open = |folder: &&str| File::open(format!("/proc/{pid}/root/{folder}")).ok();
+    let root = Path::new("/proc").join(pid.to_string()).join("root");
+    let open = |folder: &&str| File::open(root.join(folder)).ok();
     let mut folders: Vec<File> = ["tmp", "dev/shm"].iter().filter_map(open).collect();
     folders.retain(|folder| status_of(folder).is_some_and(|status| status.f_type == libc::TMPFS_MAGIC));
     folders
